@@ -1,0 +1,22 @@
+"""Port of the key-value cache."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Cache(Protocol):
+    """Bytes under keys, for a while. A cache may forget anything at any time and nothing may depend on it: its failures are
+    counted in a metric and read as misses, they never raise."""
+
+    async def get(self, key: str) -> bytes | None:
+        """The value, or None when it is unknown, forgotten or expired, or the cache can't be reached."""
+        ...
+
+    async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
+        """Keeps ``value`` for at most ``ttl_seconds``; the newest value wins."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Forgets the key. Idempotent."""
+        ...
