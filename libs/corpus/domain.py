@@ -1,0 +1,252 @@
+"""Nouns of the corpus. Everything here is immutable and free of I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_VERSION = 2**63 - 1
+"""Greatest document version: the largest external version that both Elasticsearch and SQLite can compare."""
+
+MetadataScalar = str | float | bool | datetime
+MetadataValue = MetadataScalar | tuple[str, ...] | tuple[float, ...]
+"""A metadata value after validation: timestamps are aware UTC datetimes, lists are tuples, versions are strings."""
+
+Metadata = Mapping[str, MetadataValue]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class DocumentKey:
+    """Identity of a document."""
+
+    tenant_id: str
+    document_id: str
+
+
+class HeadState(StrEnum):
+    """Whether a document is served."""
+
+    LIVE = "live"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessPolicy:
+    """Who may read, in the form stores hold it.
+
+    Attributes:
+        tokens: Opaque access tokens (see ``corpus.access``); empty means nobody.
+        security_level: Least clearance that is needed.
+    """
+
+    tokens: frozenset[str]
+    security_level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The one record per document that says what is live. Writing it commits a change; checking it is a read's last step.
+
+    ``version`` is the newest applied change; ``chunks_version`` the version whose chunks are served (smaller than ``version`` after an
+    access change or an update that left the content alone). A deleted head is a tombstone and keeps its version.
+    """
+
+    key: DocumentKey
+    version: int
+    chunks_version: int
+    state: HeadState
+    access: AccessPolicy
+    generation: str
+    event_id: str
+    updated_at: datetime
+    principals: tuple[str, ...] = ()
+    expires_at: datetime | None = None
+    title: str = ""
+    doc_type: str = ""
+    uri: str = ""
+    language: str = ""
+    filename: str = ""
+    media_type: str = ""
+    metadata: Metadata = field(default_factory=dict)
+    content_sha256: str = ""
+    description_sha256: str = ""
+    """Hash of everything besides the bytes that shapes the chunks: title, type, URI, metadata, chunker settings."""
+    object_key: str = ""
+    size_bytes: int = 0
+    chunk_count: int = 0
+    token_count: int = 0
+    ingest_trace_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Parent of chunks: one heading's text, returned as context."""
+
+    ordinal: int
+    heading_path: tuple[str, ...]
+    start: int
+    end: int
+    text: str
+    page: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """An immutable passage; ``text == extracted_text[start:end]`` in code points."""
+
+    chunk_id: str
+    key: DocumentKey
+    chunks_version: int
+    ordinal: int
+    generation: str
+    text: str
+    start: int
+    end: int
+    section_ordinal: int
+    heading_path: tuple[str, ...] = ()
+    page: int = 0
+    kind: str = "text"
+    token_count: int = 0
+    content_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkedDocument:
+    """Everything of one version of one document that is written to the stores."""
+
+    key: DocumentKey
+    chunks_version: int
+    generation: str
+    title: str
+    doc_type: str
+    uri: str
+    language: str
+    metadata: Metadata
+    updated_at: datetime
+    sections: Sequence[Section]
+    chunks: Sequence[Chunk]
+
+
+@dataclass(frozen=True, slots=True)
+class VectorRow:
+    """One chunk as the vector index holds it. ``vector`` is (d,) float32, L2-normalised."""
+
+    chunk_id: str
+    key: DocumentKey
+    chunks_version: int
+    access: AccessPolicy
+    metadata: Metadata
+    vector: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalRow:
+    """One chunk as the lexical index holds it. The terms come from ``corpus.analysis`` and are indexed as they are."""
+
+    chunk_id: str
+    key: DocumentKey
+    chunks_version: int
+    access: AccessPolicy
+    metadata: Metadata
+    title_terms: tuple[str, ...]
+    heading_terms: tuple[str, ...]
+    body_terms: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that a leg found. ``score``: cosine similarity (vector leg) or BM25 (lexical leg), greater is better."""
+
+    chunk_id: str
+    document_id: str
+    chunks_version: int
+    score: float
+
+
+class FieldType(StrEnum):
+    """Type of a declared metadata field."""
+
+    STRING = "string"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    TIMESTAMP = "timestamp"
+    VERSION = "version"
+    STRING_LIST = "string_list"
+    NUMBER_LIST = "number_list"
+
+
+BUILT_IN_FIELDS: Mapping[str, FieldType] = {
+    "document_id": FieldType.STRING,
+    "doc_type": FieldType.STRING,
+    "language": FieldType.STRING,
+    "title": FieldType.STRING,
+    "uri": FieldType.STRING,
+    "updated_at": FieldType.TIMESTAMP,
+}
+"""Fields every tenant can filter on; the worker fills them, and no tenant can declare them otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """An isolated customer and the metadata fields it can filter on (besides the built-in ones)."""
+
+    tenant_id: str
+    fields: Mapping[str, FieldType]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """Embedding model + chunker + analyser settings. Stores hold one index per generation.
+
+    ``name`` is derived from the other fields, so equal settings give the same generation.
+    """
+
+    name: str
+    model_id: str
+    model_revision: str
+    dimensions: int
+    chunker: str
+    analyser: str
+
+
+class ChangeKind(StrEnum):
+    """What a change does."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+    SET_ACCESS = "set_access"
+
+
+class ChangeState(StrEnum):
+    """What became of an accepted change; every one but PENDING is terminal."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    SUPERSEDED = "superseded"
+    DUPLICATE = "duplicate"
+    DEAD_LETTERED = "dead_lettered"
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRecord:
+    """An accepted change and what became of it."""
+
+    event_id: str
+    key: DocumentKey
+    version: int
+    kind: ChangeKind
+    state: ChangeState
+    accepted_at: datetime
+    fingerprint: str = ""
+    """Hash of content and description: tells whether a second put of the same version is the same change."""
+    finished_at: datetime | None = None
+    reason: str = ""
+    message: str = ""
+    attempts: int = 0
+    trace_id: str = ""

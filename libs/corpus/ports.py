@@ -1,0 +1,306 @@
+"""Ports of the corpus.
+
+Nouns
+    **Generation**: name of an index set (model + chunker + analyser); every index call names one. **Prefilter**: what a leg must apply
+    before ranking: tenant, access, clearance, metadata filter. It is a superset of what may be served: the head decides.
+    **Row**: one chunk in one index.
+
+Rules for every method here
+    Nothing blocks the event loop. A store that can't be reached or fails raises DependencyUnavailable, and a write that raised has an
+    *unknown* outcome; all writes are idempotent, because ids and versions are the caller's. Nothing of one tenant is ever
+    visible to a call for another. A write that returned is durable, and visible to every reader (also in other
+    processes) whose call begins within the adapter's stated refresh time afterwards (embedded: 50 ms; heads: at once).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.domain import (
+    AccessPolicy,
+    Candidate,
+    ChangeRecord,
+    ChangeState,
+    Chunk,
+    ChunkedDocument,
+    DocumentKey,
+    FieldType,
+    Generation,
+    Head,
+    LexicalRow,
+    Section,
+    Tenant,
+    VectorRow,
+)
+from corpus.filters import Filter
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilter:
+    """What a candidate must satisfy before it is ranked.
+
+    Attributes:
+        tenant_id: Only this tenant's rows.
+        access_tokens: A row needs at least one of these.
+        clearance: A row's security level must not exceed this.
+        filter: Validated metadata filter, or None.
+    """
+
+    tenant_id: str
+    access_tokens: frozenset[str]
+    clearance: int
+    filter: Filter | None = None
+
+
+class VectorIndex(Protocol):
+    """Cosine similarity over chunk vectors, exact or approximate."""
+
+    async def write(self, generation: str, rows: Sequence[VectorRow]) -> None:
+        """Inserts or replaces rows by (tenant, chunk_id). All or nothing per call as far as the engine can; a
+        repeated call leaves the same rows. Raises InvalidRequest BAD_VECTOR for NaN, infinity or a wrong dimension, and then
+        writes none of the rows."""
+        ...
+
+    async def set_access(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
+    ) -> None:
+        """Replaces the access policy of the rows; unknown ids are ignored. Idempotent."""
+        ...
+
+    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
+        """Removes rows; unknown ids are ignored. Idempotent."""
+        ...
+
+    async def search(
+        self, generation: str, vectors: NDArray[np.float32], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """For each of the (n, d) float32 L2-normalised query vectors the k rows of greatest cosine similarity that
+        satisfy the prefilter, best first, ties by chunk_id; fewer when there are fewer. Does not see
+        heads. A tenant or generation without rows gives empty lists."""
+        ...
+
+    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
+        """chunk_id → chunks_version of every row, for audits."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes the tenant's rows in every generation. Idempotent."""
+        ...
+
+
+class LexicalIndex(Protocol):
+    """BM25 (k1 = 1.2, b = 0.75) over analysed terms, weighted per field."""
+
+    async def write(self, generation: str, rows: Sequence[LexicalRow]) -> None:
+        """Inserts or replaces rows by (tenant, chunk_id). A repeated call leaves the same rows."""
+        ...
+
+    async def set_access(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
+    ) -> None:
+        """Replaces the access policy of the rows; unknown ids are ignored. Idempotent."""
+        ...
+
+    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
+        """Removes rows; unknown ids are ignored. Idempotent."""
+        ...
+
+    async def search(
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """For each query (terms from ``corpus.analysis``) the k best rows that contain at least one of its terms and satisfy the
+        prefilter, best first, ties by chunk_id. The prefilter adds nothing to a score. A query without terms, and a
+        tenant or generation without rows, give empty lists."""
+        ...
+
+    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
+        """chunk_id → chunks_version of every row, for audits."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes the tenant's rows in every generation. Idempotent."""
+        ...
+
+
+class PutOutcome(StrEnum):
+    """What a head write did."""
+
+    APPLIED = "applied"
+    SUPERSEDED = "superseded"
+    """Something newer is there; nothing was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCounts:
+    """Live documents, chunks and tokens of a tenant."""
+
+    documents: int
+    chunks: int
+    tokens: int
+
+
+class Heads(Protocol):
+    """The authority on what is live."""
+
+    async def put(self, head: Head) -> PutOutcome:
+        """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head again is
+        APPLIED. A tombstone takes part in the comparison like any head and is kept until ``purge``."""
+        ...
+
+    async def get(self, key: DocumentKey) -> Head | None:
+        """The head, a tombstone included, as of now; None when the document was never written."""
+        ...
+
+    async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
+        """Heads by document id, tombstones included, as of now; unknown ids are left out."""
+        ...
+
+    async def list(
+        self, tenant_id: str, *, after: str = "", prefix: str = "", limit: int = 100, include_deleted: bool = False
+    ) -> Sequence[Head]:
+        """Heads in the byte order of document ids, those after ``after`` and with ``prefix``, at most ``limit``."""
+        ...
+
+    async def counts(self, tenant_id: str) -> HeadCounts: ...
+
+    async def purge(self, key: DocumentKey, version: int) -> None:
+        """Forgets a tombstone if it still has this version. Only after the log's retention. Idempotent."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes the tenant's heads. Idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredChunk:
+    """A chunk with the description of its document's version, as a search hit needs it."""
+
+    chunk: Chunk
+    title: str
+    doc_type: str
+    uri: str
+    language: str
+    metadata: Mapping[str, object]
+    updated_at: datetime
+
+
+class ChunkStore(Protocol):
+    """Payloads of chunks and sections by id. Knows nothing of access: callers check heads first."""
+
+    async def put(self, document: ChunkedDocument) -> None:
+        """Stores a version's sections and chunks, replacing what was stored for the same (key, chunks_version, generation)."""
+        ...
+
+    async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
+        """Chunks by id; unknown ids are left out."""
+        ...
+
+    async def get_sections(
+        self, tenant_id: str, wanted: Collection[tuple[str, int, str, int]]
+    ) -> Mapping[tuple[str, int, str, int], Section]:
+        """Sections by (document_id, chunks_version, generation, section ordinal); unknown ones are left out."""
+        ...
+
+    async def chunks_of(self, key: DocumentKey, chunks_version: int, generation: str) -> Sequence[Chunk]:
+        """All chunks of one version in order of ordinals; empty when there are none."""
+        ...
+
+    async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
+        """(chunks_version, generation) pairs stored for the document, oldest first."""
+        ...
+
+    async def delete(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Removes one version's sections and chunks. Idempotent."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes everything of the tenant. Idempotent."""
+        ...
+
+
+class EmbeddingCache(Protocol):
+    """Vectors by (model, SHA-256 of the text that was embedded). May forget anything at any time; failures read as misses."""
+
+    async def get_many(self, model: str, text_hashes: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float32]]:
+        """(d,) float32 vectors by hash, exactly as they were put; unknown ones are left out."""
+        ...
+
+    async def put_many(self, model: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None: ...
+
+
+class ChangeLedger(Protocol):
+    """What became of every accepted event. One row per event id; a terminal state is final."""
+
+    async def accept(self, record: ChangeRecord) -> ChangeRecord:
+        """Records a PENDING change before its event is appended. Idempotent by event id. When (key, version) is known with the same
+        fingerprint, returns that earlier record instead; raises Conflict VERSION_CONFLICT when its fingerprint differs."""
+        ...
+
+    async def finish(
+        self, event_id: str, state: ChangeState, *, at: datetime, reason: str = "", message: str = "", attempts: int = 0
+    ) -> None:
+        """Sets a terminal state, unless one is set: the first one stays. Unknown ids are ignored (their row was aged out)."""
+        ...
+
+    async def note_failure(self, event_id: str, *, reason: str, message: str, attempts: int) -> None:
+        """Notes why a pending change is not applied yet. No effect once a terminal state is set."""
+        ...
+
+    async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]: ...
+
+    async def newest(self, key: DocumentKey, limit: int = 20) -> Sequence[ChangeRecord]:
+        """The document's changes, greatest version first."""
+        ...
+
+    async def latest_versions(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, int]:
+        """Greatest accepted version by document id; unknown ids are left out."""
+        ...
+
+    async def oldest_pending(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]: ...
+
+    async def newest_dead_letters(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]: ...
+
+    async def counts(self, tenant_id: str) -> Mapping[ChangeState, int]:
+        """Changes by state; states without any are left out."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes the tenant's rows. Idempotent."""
+        ...
+
+
+class Tenants(Protocol):
+    """Registry of tenants and their declared metadata fields."""
+
+    async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
+        """Creates the tenant or adds fields to it. Idempotent. Raises FailedPrecondition FIELD_TYPE_CONFLICT when a declared (or
+        built-in) field has another type, and then changes nothing."""
+        ...
+
+    async def get(self, tenant_id: str) -> Tenant | None: ...
+
+    async def list(self) -> Sequence[Tenant]:
+        """All tenants by id."""
+        ...
+
+    async def delete(self, tenant_id: str) -> None:
+        """Forgets the tenant. Idempotent. Its data is removed through the other ports."""
+        ...
+
+
+class Generations(Protocol):
+    """Registry of generations; exactly one is active, which both reads and writes use."""
+
+    async def activate(self, generation: Generation) -> None:
+        """Registers the generation and makes it the active one. Idempotent."""
+        ...
+
+    async def active(self) -> Generation | None: ...
