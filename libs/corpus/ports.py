@@ -192,6 +192,16 @@ class StoredChunk:
     updated_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class StoredVersion:
+    """One version of one document in the chunk store, and when it was stored last."""
+
+    document_id: str
+    chunks_version: int
+    generation: str
+    stored_at: datetime
+
+
 class ChunkStore(Protocol):
     """Payloads of chunks and sections by id. Knows nothing of access: callers check heads first."""
 
@@ -215,6 +225,11 @@ class ChunkStore(Protocol):
 
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
         """(chunks_version, generation) pairs stored for the document, oldest first."""
+        ...
+
+    async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
+        """Every stored version of the documents whose ids follow ``after`` in byte order: whole documents, at least one and
+        about ``limit`` rows. Empty at the end."""
         ...
 
     async def delete(self, key: DocumentKey, chunks_version: int, generation: str) -> None:

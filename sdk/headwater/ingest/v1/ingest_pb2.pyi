@@ -606,11 +606,14 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     OLDEST_PENDING_FIELD_NUMBER: builtins.int
     NEWEST_DEAD_LETTERS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    LIVE_TOKENS_FIELD_NUMBER: builtins.int
     lag: builtins.int
     """Events of the log that no worker has finished, over all tenants."""
     live_documents: builtins.int
     live_chunks: builtins.int
     generation: builtins.str
+    live_tokens: builtins.int
+    """Tokens of the live chunks, as counted by the embedding model."""
     @property
     def change_counts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StateCount]: ...
     @property
@@ -630,9 +633,10 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
         oldest_pending: collections.abc.Iterable[Global___Change] | None = ...,
         newest_dead_letters: collections.abc.Iterable[Global___Change] | None = ...,
         generation: builtins.str = ...,
+        live_tokens: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["change_counts", b"change_counts", "generation", b"generation", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["change_counts", b"change_counts", "generation", b"generation", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> None: ...
 
 Global___GetIngestStatusResponse: typing_extensions.TypeAlias = GetIngestStatusResponse
 

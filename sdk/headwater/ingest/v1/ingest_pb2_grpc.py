@@ -102,7 +102,7 @@ class IngestServiceServicer(object):
         """Stores a document of up to 4 MiB and appends its upsert. Idempotent: the same version with the same content
         returns the same event. Without a version, content and description equal to the newest accepted ones append
         nothing (outcome UNCHANGED).
-        Errors: INVALID_ARGUMENT, NOT_FOUND UNKNOWN_TENANT, PERMISSION_DENIED, RESOURCE_EXHAUSTED DOCUMENT_TOO_LARGE,
+        Errors: INVALID_ARGUMENT (also DOCUMENT_TOO_LARGE), NOT_FOUND UNKNOWN_TENANT, PERMISSION_DENIED,
         ALREADY_EXISTS VERSION_CONFLICT (same version, other content), UNAVAILABLE with a retry delay.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -124,7 +124,7 @@ class IngestServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetDocumentAccess(self, request, context):
-        """Appends a change of readers.
+        """Appends a change of readers. Errors besides: NOT_FOUND when no version of the document was ever accepted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

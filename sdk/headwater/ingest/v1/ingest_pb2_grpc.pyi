@@ -306,7 +306,7 @@ class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestSer
     """Stores a document of up to 4 MiB and appends its upsert. Idempotent: the same version with the same content
     returns the same event. Without a version, content and description equal to the newest accepted ones append
     nothing (outcome UNCHANGED).
-    Errors: INVALID_ARGUMENT, NOT_FOUND UNKNOWN_TENANT, PERMISSION_DENIED, RESOURCE_EXHAUSTED DOCUMENT_TOO_LARGE,
+    Errors: INVALID_ARGUMENT (also DOCUMENT_TOO_LARGE), NOT_FOUND UNKNOWN_TENANT, PERMISSION_DENIED,
     ALREADY_EXISTS VERSION_CONFLICT (same version, other content), UNAVAILABLE with a retry delay.
     """
 
@@ -317,7 +317,7 @@ class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestSer
     """Appends a delete. Deleting what does not exist is accepted: a delete is a version too."""
 
     SetDocumentAccess: _IngestServiceSetDocumentAccessType
-    """Appends a change of readers."""
+    """Appends a change of readers. Errors besides: NOT_FOUND when no version of the document was ever accepted."""
 
     GetDocument: _IngestServiceGetDocumentType
     """One document's live state and its newest changes down to their terminal states. Errors: NOT_FOUND."""
@@ -403,7 +403,7 @@ class IngestServiceServicer(metaclass=abc.ABCMeta):
         """Stores a document of up to 4 MiB and appends its upsert. Idempotent: the same version with the same content
         returns the same event. Without a version, content and description equal to the newest accepted ones append
         nothing (outcome UNCHANGED).
-        Errors: INVALID_ARGUMENT, NOT_FOUND UNKNOWN_TENANT, PERMISSION_DENIED, RESOURCE_EXHAUSTED DOCUMENT_TOO_LARGE,
+        Errors: INVALID_ARGUMENT (also DOCUMENT_TOO_LARGE), NOT_FOUND UNKNOWN_TENANT, PERMISSION_DENIED,
         ALREADY_EXISTS VERSION_CONFLICT (same version, other content), UNAVAILABLE with a retry delay.
         """
 
@@ -429,7 +429,7 @@ class IngestServiceServicer(metaclass=abc.ABCMeta):
         request: headwater.ingest.v1.ingest_pb2.SetDocumentAccessRequest,
         context: _ServicerContext,
     ) -> typing.Union[headwater.ingest.v1.ingest_pb2.SetDocumentAccessResponse, collections.abc.Awaitable[headwater.ingest.v1.ingest_pb2.SetDocumentAccessResponse]]:
-        """Appends a change of readers."""
+        """Appends a change of readers. Errors besides: NOT_FOUND when no version of the document was ever accepted."""
 
     @abc.abstractmethod
     def GetDocument(
