@@ -195,7 +195,11 @@ def _from_file(cls: type[ServiceSettings], path: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"{_CONFIG_VARIABLE}: the file is not TOML ({_position(error)})") from None
     tables = {"common", cls.service_name, *SERVICES}
-    problems = [f"[{name}]: no such table" for name, table in content.items() if name not in tables or not isinstance(table, dict)]
+    problems = [
+        f"[{name}]: no such table"
+        for name, table in content.items()
+        if name not in tables or not isinstance(table, dict)
+    ]
     common, own = content.get("common", {}), content.get(cls.service_name, {})
     shared = {*ServiceSettings.model_fields, *cls.model_fields, *(f"{service}_target" for service in SERVICES)}
     problems += [f"[common] {key}: no such setting" for key in common if key not in shared]

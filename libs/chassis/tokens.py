@@ -159,7 +159,9 @@ class InternalTokenVerifier:
         self._keys = {
             kid: (issuer, key) for kid, issuer, key in _load_jwks(jwks_file) if issuer in frozenset(accepted_issuers)
         }
-        self._verified: LRUCache[str, _Verified] = LRUCache(_CACHED_TOKEN_BYTES, getsizeof=lambda entry: entry.size_bytes)
+        self._verified: LRUCache[str, _Verified] = LRUCache(
+            _CACHED_TOKEN_BYTES, getsizeof=lambda entry: entry.size_bytes
+        )
 
     async def authenticate(self, metadata: Mapping[str, str | bytes]) -> Caller:
         """The caller that the request metadata proves. Raises Unauthenticated."""

@@ -126,10 +126,9 @@ class CircuitBreaker:
         self._consecutive = self._consecutive + 1 if failed else 0
         while self._outcomes and self._outcomes[0][0] < now - self._policy.window_seconds:
             self._failures -= self._outcomes.popleft()[1]
-        too_many = (
-            len(self._outcomes) >= self._policy.minimum_calls
-            and self._failures >= self._policy.failure_ratio * len(self._outcomes)
-        )
+        too_many = len(
+            self._outcomes
+        ) >= self._policy.minimum_calls and self._failures >= self._policy.failure_ratio * len(self._outcomes)
         if failed and (too_many or self._consecutive >= self._policy.consecutive_failures):
             self._open()
 

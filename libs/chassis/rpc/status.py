@@ -81,9 +81,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> HeadwaterError:
     return from_wire(error.code(), error.details() or "", trailers or ())
 
 
-def from_wire(
-    code: grpc.StatusCode, message: str, trailers: Iterable[tuple[str, str | bytes]]
-) -> HeadwaterError:
+def from_wire(code: grpc.StatusCode, message: str, trailers: Iterable[tuple[str, str | bytes]]) -> HeadwaterError:
     """As ``from_rpc_error``, from the parts of a status. Without our details, the class follows from the code."""
     info, retry_after = _details(trailers)
     if info is None or info.domain != DOMAIN:
@@ -131,6 +129,4 @@ def _foreign(code: grpc.StatusCode, message: str, retry_after: float | None) -> 
     if kind in (DependencyUnavailable, Overloaded):
         retry_after = 1.0 if retry_after is None else retry_after
     reason = "PEER_" + code.name if kind is DependencyUnavailable else None
-    return kind(
-        f"The called service answered {code.name}.", reason=reason, retry_after_seconds=retry_after
-    )
+    return kind(f"The called service answered {code.name}.", reason=reason, retry_after_seconds=retry_after)

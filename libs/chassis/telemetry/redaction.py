@@ -9,12 +9,24 @@ from typing import Any, Final
 REDACTED: Final = "**redacted**"
 # "keys_dir", "max_tokens" and "key_id" are no secrets: a word must be the last one, or be unmistakable anywhere.
 _SECRET_NAME: Final = re.compile(
-    r"(^|[_.\-])(token|secret|password|passwd|passphrase|authorization|cookie|credentials?|api_?key|private_?key|jwt|identity)$"
+    r"(^|[_.\-])(token|secret|password|passwd|passphrase|authorization|cookie|credentials?|api_?key|private_?key|jwt)$"
     r"|secret|password|x-headwater-identity",
     re.IGNORECASE,
 )
 _CONTENT_NAMES: Final = frozenset(
-    {"text", "texts", "query", "question", "content", "passage", "passages", "prompt", "answer", "document_text", "body"}
+    {
+        "text",
+        "texts",
+        "query",
+        "question",
+        "content",
+        "passage",
+        "passages",
+        "prompt",
+        "answer",
+        "document_text",
+        "body",
+    }
 )
 _USER_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+@")
 _BEARER: Final = re.compile(r"\b(Bearer\s+)\S+", re.IGNORECASE)

@@ -1,0 +1,150 @@
+"""Every metric the services emit. Dashboards and alerts are checked against this module.
+
+Waiting is split from working throughout: ``…wait`` is time in a queue, ``…duration`` includes it only where the description says so.
+"""
+
+from typing import Final
+
+from chassis.telemetry.instruments import SIZES, Counter, Gauge, Histogram, ObservedGauge, UpDownCounter
+
+# ── RPC, every service ─────────────────────────────────────────────────────────────────────────────────────────────────────
+RPC_SERVER_REQUESTS: Final = Counter(
+    "headwater.rpc.server.requests",
+    unit="{request}",
+    description="RPCs answered, by method and canonical status code.",
+    labels=("method", "code"),
+)
+RPC_SERVER_DURATION: Final = Histogram(
+    "headwater.rpc.server.duration",
+    unit="s",
+    description="Time from admission to answer, without the wait for a permit; a stream counts until its last message.",
+    labels=("method",),
+)
+RPC_SERVER_IN_FLIGHT: Final = ObservedGauge(
+    "headwater.rpc.server.in_flight", unit="{request}", description="RPCs that hold a permit now."
+)
+RPC_SERVER_ADMISSION_WAIT: Final = Histogram(
+    "headwater.rpc.server.admission.wait", unit="s", description="Wait for a permit of the RPCs that had to wait."
+)
+RPC_SERVER_REJECTED: Final = Counter(
+    "headwater.rpc.server.rejected", unit="{request}", description="RPCs refused because no permit was free."
+)
+RPC_CLIENT_DURATION: Final = Histogram(
+    "headwater.rpc.client.duration",
+    unit="s",
+    description="Time a call to another service took here, by method and canonical status code.",
+    labels=("method", "code"),
+)
+
+# ── Process ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+PROCESS_MEMORY: Final = ObservedGauge("headwater.process.memory", unit="By", description="Resident memory.")
+PROCESS_CPU: Final = ObservedGauge(
+    "headwater.process.cpu", unit="s", description="CPU time since start, user and system."
+)
+EVENT_LOOP_LAG: Final = Histogram(
+    "headwater.process.event_loop.lag",
+    unit="s",
+    description="How late the event loop runs a timer: what keeps it busy keeps every RPC waiting.",
+)
+
+# ── Dependencies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+BREAKER_OPEN: Final = Gauge(
+    "headwater.breaker.open", unit="1", description="1 while the breaker refuses calls.", labels=("dependency",)
+)
+CACHE_REQUESTS: Final = Counter(
+    "headwater.cache.requests",
+    unit="{request}",
+    description="Cache lookups by cache and outcome: hit, miss, error.",
+    labels=("cache", "outcome"),
+)
+
+# ── Ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+INGEST_ACCEPTED: Final = Counter(
+    "headwater.ingest.accepted", unit="{change}", description="Changes accepted by the API.", labels=("kind",)
+)
+INGEST_CHANGES: Final = Counter(
+    "headwater.ingest.changes",
+    unit="{change}",
+    description="Changes that reached their terminal state: applied, superseded, duplicate, dead_lettered.",
+    labels=("kind", "state"),
+)
+INGEST_STAGE_DURATION: Final = Histogram(
+    "headwater.ingest.stage.duration",
+    unit="s",
+    description="Work of one stage on one document, without waits: fetch, parse, chunk, embed, write, commit.",
+    labels=("stage",),
+)
+INGEST_LATENCY: Final = Histogram(
+    "headwater.ingest.latency", unit="s", description="From acceptance to head commit, waits included."
+)
+INGEST_LAG: Final = Gauge("headwater.ingest.lag", unit="{event}", description="Events not yet handled, all partitions.")
+INGEST_CHUNKS: Final = Counter(
+    "headwater.ingest.chunks",
+    unit="{chunk}",
+    description="Chunks written, by whether they were embedded or taken from the embedding cache.",
+    labels=("source",),
+)
+INGEST_DEAD_LETTERS: Final = Counter(
+    "headwater.ingest.dead_letters", unit="{event}", description="Events given up, by reason.", labels=("reason",)
+)
+
+# ── Embedder and reranker ──────────────────────────────────────────────────────────────────────────────────────────────────
+INFERENCE_TOKENS: Final = Counter(
+    "headwater.inference.tokens", unit="{token}", description="Tokens encoded, padding left out.", labels=("model",)
+)
+INFERENCE_BATCH_TOKENS: Final = Histogram(
+    "headwater.inference.batch.tokens",
+    unit="{token}",
+    description="Tokens per forward pass, padding included.",
+    labels=("model",),
+    buckets=SIZES,
+)
+INFERENCE_QUEUE_WAIT: Final = Histogram(
+    "headwater.inference.queue.wait", unit="s", description="Wait of a text for its batch.", labels=("model",)
+)
+INFERENCE_DURATION: Final = Histogram(
+    "headwater.inference.duration", unit="s", description="One forward pass.", labels=("model",)
+)
+
+# ── Retriever ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+RETRIEVAL_STAGE_DURATION: Final = Histogram(
+    "headwater.retrieval.stage.duration",
+    unit="s",
+    description="One stage of a search: embed, vector, lexical, fuse, heads, rerank, select, expand.",
+    labels=("stage",),
+)
+RETRIEVAL_DEGRADED: Final = Counter(
+    "headwater.retrieval.degraded", unit="{search}", description="Searches answered without a leg.", labels=("leg",)
+)
+RETRIEVAL_HEAD_REJECTED: Final = Counter(
+    "headwater.retrieval.head.rejected",
+    unit="{candidate}",
+    description="Candidates dropped by the head check: deleted, superseded, expired, denied, unknown.",
+    labels=("cause",),
+)
+RETRIEVAL_HITS: Final = Histogram(
+    "headwater.retrieval.hits", unit="{hit}", description="Hits per search.", buckets=(0, 1, 2, 5, 10, 20, 50, 100)
+)
+
+# ── Gateway ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+GATEWAY_STAGE_DURATION: Final = Histogram(
+    "headwater.gateway.stage.duration", unit="s", description="One stage of answering a question.", labels=("stage",)
+)
+GATEWAY_FIRST_TOKEN: Final = Histogram(
+    "headwater.gateway.first_token", unit="s", description="From question to the first token of its answer."
+)
+GATEWAY_ANSWERS: Final = Counter(
+    "headwater.gateway.answers",
+    unit="{answer}",
+    description="Answers by outcome: answered, abstained, fallback, failed.",
+    labels=("outcome",),
+)
+GATEWAY_TOKENS: Final = Counter(
+    "headwater.gateway.tokens", unit="{token}", description="Tokens of the generator.", labels=("direction",)
+)
+GATEWAY_RATE_LIMITED: Final = Counter(
+    "headwater.gateway.rate_limited", unit="{request}", description="Requests over their tenant's rate limit."
+)
+GATEWAY_STREAMS: Final = UpDownCounter(
+    "headwater.gateway.streams", unit="{stream}", description="Answers being streamed now."
+)

@@ -1,0 +1,113 @@
+"""Traces: tracers that may be obtained before set-up, and trace context on event-log records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+_propagator = TraceContextTextMapPropagator()
+_content_allowed = False
+_provider: trace.TracerProvider = trace.NoOpTracerProvider()
+
+
+class _LateTracer(trace.Tracer):
+    """Looks its provider up at the first span after each set-up, so it may be created at import time."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._provider: trace.TracerProvider | None = None
+        self._tracer: trace.Tracer = trace.NoOpTracer()
+
+    def _current(self) -> trace.Tracer:
+        if self._provider is not _provider:
+            self._provider = _provider
+            self._tracer = _provider.get_tracer(self._name)
+        return self._tracer
+
+    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
+        return self._current().start_span(*args, **kwargs)
+
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
+        return self._current().start_as_current_span(*args, **kwargs)
+
+
+def tracer(name: str) -> trace.Tracer:
+    """A tracer for one component. May be called at import time: it records once telemetry is set up."""
+    return _LateTracer(name)
+
+
+def use(provider: trace.TracerProvider) -> None:
+    """Sends the spans of every tracer to ``provider``; called by the set-up. OpenTelemetry's own global is left alone: it can be
+    set only once per process, and what libraries would trace by themselves is not wanted."""
+    global _provider
+    _provider = provider
+
+
+def current_trace_id() -> str:
+    """The trace id of the current span as 32 hex digits, "" outside of one."""
+    context = trace.get_current_span().get_span_context()
+    return trace.format_trace_id(context.trace_id) if context.is_valid else ""
+
+
+def inject(headers: dict[str, bytes]) -> None:
+    """Writes the current trace context into the headers of an event-log record (W3C ``traceparent``)."""
+    carrier: dict[str, str] = {}
+    _propagator.inject(carrier)
+    headers.update({key: value.encode("ascii") for key, value in carrier.items()})
+
+
+def extract(headers: Mapping[str, bytes]) -> Context:
+    """The trace context in the headers of a record, to start a span in: ``start_as_current_span(..., context=extract(h))``.
+
+    Headers that are missing or damaged give an empty context, so a new trace starts.
+    """
+    carrier = {
+        key: headers[key].decode("ascii", errors="replace") for key in ("traceparent", "tracestate") if key in headers
+    }
+    return _propagator.extract(carrier, Context())
+
+
+def content_allowed() -> bool:
+    """Whether spans may hold text of questions and documents (setting ``trace_content``)."""
+    return _content_allowed
+
+
+def allow_content(allowed: bool) -> None:
+    """Sets what ``content_allowed`` answers; called by the set-up."""
+    global _content_allowed
+    _content_allowed = allowed
+
+
+def set_content(span: trace.Span, name: str, text: str) -> None:
+    """Puts text of a question or document on ``span`` if that is allowed, and its length in any case."""
+    span.set_attribute(f"{name}.length", len(text))
+    if _content_allowed:
+        span.set_attribute(name, text)
+
+
+def traceparent() -> str | None:
+    """The W3C ``traceparent`` of the current span; None outside of one."""
+    context = trace.get_current_span().get_span_context()
+    if not context.is_valid:
+        return None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+
+
+def parent_context(metadata: Mapping[str, Any]) -> Context:
+    """The trace context in the metadata of an RPC."""
+    header = metadata.get("traceparent")
+    if not isinstance(header, str):
+        return Context()
+    return _propagator.extract({"traceparent": header}, Context())
+
+
+@contextmanager
+def current(span: trace.Span) -> Iterator[None]:
+    """Makes ``span`` the current one without ending it or recording exceptions on it."""
+    with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
+        yield
