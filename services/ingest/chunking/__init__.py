@@ -1,7 +1,8 @@
-"""Chunking by tokens of the embedding model; see `chunker` and, for long text without headings, `semantic`."""
+"""Chunking by tokens of the embedding model; `semantic` is for long text without headings."""
 
 from ingest.chunking.chunker import Chunker
-from ingest.chunking.model import Chunk, Chunking, ChunkSettings, ParentSection, contextual_text
+from ingest.chunking.context import contextual_text
+from ingest.chunking.model import Chunk, ChunkedText, ChunkSettings, ParentSection
 from ingest.chunking.tokens import TokenCounter
 
-__all__ = ["Chunk", "ChunkSettings", "Chunker", "Chunking", "ParentSection", "TokenCounter", "contextual_text"]
+__all__ = ["Chunk", "ChunkSettings", "ChunkedText", "Chunker", "ParentSection", "TokenCounter", "contextual_text"]

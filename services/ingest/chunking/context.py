@@ -1,53 +1,57 @@
-"""What is embedded in front of a chunk: document title and heading path, within a budget."""
+"""What is embedded in front of a chunk: document title and heading path, bounded.
+
+Pure text, no tokenizer: whoever holds a stored chunk can make the same string again.
+"""
 
 from functools import lru_cache
 
-from ingest.chunking.tokens import TokenLengths
-
+# Most that title and headings may take together, in units of `_units`: about 40 tokens of English, 60 of Chinese.
+MAX_CONTEXT_UNITS = 200
+_MAX_TITLE_UNITS = 120
 _SEPARATOR = " > "
 # Characters that open a heading line in some markup; skipped when looking whether a text begins with its heading.
 _HEADING_MARKS = "#*=-~^\"'`+_:. \n\t"
+_HEAD_CHARS = 400
 
 
-class ContextBuilder:
-    """Builds bounded contexts for the chunks of one document; results depend on the arguments only."""
+def context_of(title: str | None, heading_path: tuple[str, ...], text: str) -> str:
+    """Return title and headings for a chunk, without what `text` itself begins with; may be empty.
 
-    def __init__(self, title: str | None, lengths: TokenLengths, max_tokens: int) -> None:
-        self._title = " ".join((title or "").split())
-        self._lengths = lengths
-        self._max_tokens = max_tokens
-        self._bounded = lru_cache(maxsize=4096)(self._bound)
-
-    def build(self, heading_path: tuple[str, ...], text: str) -> str:
-        """Return the context for a chunk under `heading_path`; what `text` itself begins with is not repeated."""
-        begins = text[:400].lstrip(_HEADING_MARKS)
-        title = "" if self._title and begins.startswith(self._title) else self._title
-        path = tuple(label for label in heading_path if label != self._title)
-        if path and begins.startswith(path[-1]):
-            path = path[:-1]
-        return self._bounded(title, path)[0]
-
-    def most_tokens(self, heading_path: tuple[str, ...]) -> int:
-        """Return the tokens of the longest context that `build` makes for this path or a prefix of it."""
-        path = tuple(label for label in heading_path if label != self._title)
-        return self._bounded(self._title, path)[1]
-
-    def _bound(self, title: str, path: tuple[str, ...]) -> tuple[str, int]:
-        """Drop outer headings first (the innermost says most), then shorten what is left."""
-        while True:
-            text = "\n".join(part for part in (title, _SEPARATOR.join(path)) if part)
-            tokens = self._lengths.length(text) if text else 0
-            if tokens <= self._max_tokens:
-                return text, tokens
-            if len(path) > 1:
-                path = path[1:]
-            elif path and len(path[0]) > len(title) // 2:
-                path = (_shorter(path[0]),) if len(path[0]) > 8 else ()
-            else:
-                title = _shorter(title)
+    The title has a line of its own, the headings the next; outer headings go first when there is no room.
+    """
+    title = " ".join((title or "").split())
+    begins = text[:_HEAD_CHARS].lstrip(_HEADING_MARKS)
+    path = tuple(label for label in heading_path if label != title)
+    if path and begins.startswith(path[-1]):
+        path = path[:-1]
+    return bounded_context("" if title and begins.startswith(title) else title, path)
 
 
-def _shorter(text: str) -> str:
-    """Return about three quarters of `text`, cut at a word where there is one."""
-    cut = text[: len(text) * 3 // 4]
-    return cut.rsplit(" ", 1)[0] if " " in cut else cut
+@lru_cache(maxsize=4096)
+def bounded_context(title: str, path: tuple[str, ...]) -> str:
+    """Return title and path in at most `MAX_CONTEXT_UNITS`: the innermost heading says most and stays longest."""
+    title = _cut(title, _MAX_TITLE_UNITS)
+    room = MAX_CONTEXT_UNITS - _units(title)
+    while len(path) > 1 and _units(_SEPARATOR.join(path)) > room:
+        path = path[1:]
+    return "\n".join(part for part in (title, _cut(_SEPARATOR.join(path), room)) if part)
+
+
+def contextual_text(title: str | None, heading_path: tuple[str, ...], text: str) -> str:
+    """Return what the embedder sees for a chunk: its title and headings, an empty line, its text."""
+    context = context_of(title, heading_path, text)
+    return f"{context}\n\n{text}" if context else text
+
+
+def _units(text: str) -> int:
+    """Return a size that tokens do not exceed by much: one for ASCII, three for anything else."""
+    return len(text) if text.isascii() else sum(1 if char < "\x80" else 3 for char in text)
+
+
+def _cut(text: str, max_units: int) -> str:
+    while _units(text) > max_units:
+        shorter = text[: max(1, len(text) * 7 // 8 if len(text) > 8 else len(text) - 1)]
+        text = shorter.rsplit(" ", 1)[0] if " " in shorter else shorter
+        if len(text) == 1:
+            return text
+    return text

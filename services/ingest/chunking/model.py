@@ -10,16 +10,14 @@ class ChunkSettings:
     """Sizes in tokens of the embedding model.
 
     Attributes:
-        target_tokens: Wanted size of a chunk as it is embedded, context and special tokens included. A document
-            that fits into the model's window as a whole is never split, whatever the target.
-        context_tokens: Most that title and headings in front of the chunk may take.
+        target_tokens: Wanted size of a chunk as it is embedded, title, headings and special tokens included. A
+            document that fits into the model's window as a whole is never split, whatever the target.
         section_tokens: Most that a parent section may hold.
         semantic_min_windows: A text section longer than this many windows is cut at topic shifts when an embedder
             is given: below it paragraphs are boundaries enough, and embedding every sentence has its price.
     """
 
     target_tokens: int = 200
-    context_tokens: int = 48
     section_tokens: int = 1_500
     semantic_min_windows: float = 3.0
 
@@ -33,12 +31,12 @@ class Chunk:
         start: First code point, inclusive.
         end: Last code point, exclusive.
         text: The passage.
-        section_index: Index into `Chunking.sections`.
+        section_index: Index into `ChunkedText.sections`.
         heading_path: Headings that hold for all of the chunk, outermost first.
         page: Page on which the chunk begins, if there are pages.
-        token_count: Tokens of `contextual_text(context, text)`, special tokens included; never over the window.
+        token_count: Tokens of `contextual_text(title, heading_path, text)`, special tokens included; never over
+            the window.
         kind: What most of the chunk is.
-        context: Title and headings that are embedded in front of the text; bounded, may be empty.
     """
 
     ordinal: int
@@ -50,7 +48,6 @@ class Chunk:
     page: int | None
     token_count: int
     kind: SectionKind
-    context: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +68,8 @@ class ParentSection:
 
 
 @dataclass(frozen=True, slots=True)
-class Chunking:
+class ChunkedText:
     """All chunks of one document in order, and their parents in order."""
 
     chunks: tuple[Chunk, ...]
     sections: tuple[ParentSection, ...]
-
-
-def contextual_text(context: str, text: str) -> str:
-    """Return what the embedder sees for a chunk: its title and headings, an empty line, its text."""
-    return f"{context}\n\n{text}" if context else text

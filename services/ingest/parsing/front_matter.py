@@ -21,7 +21,7 @@ class _FrontMatterLoader(yaml.SafeLoader):
             raise yaml.YAMLError("aliases are not allowed in front matter")
         return super().compose_node(parent, index)
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:  # type: ignore[override]
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         for key, value in node.value:
             if isinstance(key.value, str) and "version" in key.value.lower() and isinstance(value, yaml.ScalarNode):
                 value.tag = "tag:yaml.org,2002:str"

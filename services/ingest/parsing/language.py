@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from py3langid.langid import LanguageIdentifier, MODEL_FILE
+from py3langid.langid import MODEL_FILE, LanguageIdentifier  # type: ignore[import-untyped]
 
 UNDETERMINED = "und"
 # Below this a guess is noise (one word, a table of numbers), and a wrong stemmer is worse than none.
