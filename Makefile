@@ -1,0 +1,53 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PY := .venv/bin/python
+DATA ?= .headwater
+.PHONY: help setup demo up down test bench eval check proto lint type format clean
+
+help: ## Show this help
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: .venv/.stamp ## Install everything into .venv (run by the other targets)
+
+.venv/.stamp: uv.lock pyproject.toml sdk/pyproject.toml scripts/uv.txt
+	@scripts/bootstrap.sh
+
+demo: setup ## Start the five services, ingest the sample corpus, ask, show one trace, stop
+	@$(PY) -m headwater.cli demo
+
+up: setup ## Start the five services and wait until they are ready
+	@.venv/bin/headwater up --data $(DATA)
+
+down: setup ## Stop them
+	@.venv/bin/headwater down --data $(DATA)
+
+test: setup ## Run the whole offline test suite
+	@$(PY) -m pytest -n 2 --dist worksteal
+
+eval: setup ## Answer the golden set through the services; fails below its floor
+	@$(PY) -m headwater.cli golden eval
+
+bench: setup ## Measure everything the README quotes; prints one JSON object
+	@$(PY) -m bench
+
+check: setup lint type proto-check ## Lint, types, import law, protobuf
+
+lint: setup
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
+	@.venv/bin/lint-imports --no-cache
+
+type: setup
+	@.venv/bin/mypy
+
+proto: setup ## Generate the stubs from protos/
+	@PATH="$(CURDIR)/.venv/bin:$$PATH" $(PY) scripts/generate_stubs.py
+
+proto-check: proto
+	@.venv/bin/buf lint && .venv/bin/buf format --diff --exit-code
+	@test -z "$$(git status --porcelain sdk/headwater | grep _pb2)" || { echo "the stubs differ from protos/: commit what 'make proto' wrote" >&2; exit 1; }
+
+format: setup ## Format the code
+	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
+
+clean: ## Remove .venv and caches
+	@rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
