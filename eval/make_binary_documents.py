@@ -4,14 +4,13 @@ The results are committed next to the other documents; run this after changing a
 sources always give the same bytes with the locked library versions: archive members carry a fixed time stamp.
 
 Example:
-    python eval/make_binary_documents.py
+    python -m eval.make_binary_documents
 """
 
 from __future__ import annotations
 
 import io
 import re
-import sys
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,14 +20,12 @@ from typing import Literal
 
 import yaml
 from docx import Document
-from openpyxl import Workbook
-from openpyxl.styles import Font
+from eval.pdf_writer import write_pdf
+from openpyxl import Workbook  # type: ignore[import-untyped]
+from openpyxl.styles import Font  # type: ignore[import-untyped]
 from pptx import Presentation
 
 ROOT = Path(__file__).resolve().parent
-sys.path.insert(0, str(ROOT))
-
-from pdf_writer import write_pdf  # noqa: E402 - the folder is not a package: its scripts run by path
 
 SOURCES = ROOT / "sources"
 CORPUS = ROOT / "corpus"

@@ -1,6 +1,6 @@
 """Small Python client for version 2 of the Basin HTTP API.
 
-It needs Python 3.10 or newer and the httpx package. The client reads its token from the
+It needs Python 3.11 or newer and the httpx package. The client reads its token from the
 environment variable TARN_TOKEN, waits when the service asks it to, and follows cursors, so a
 caller sees one plain iterator of readings.
 
@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any
 
@@ -65,11 +65,9 @@ class BasinClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._http.close()
 
-    def readings(
-        self, sensor_id: str, channel: str, start: datetime, end: datetime | None = None
-    ) -> Iterator[Reading]:
+    def readings(self, sensor_id: str, channel: str, start: datetime, end: datetime | None = None) -> Iterator[Reading]:
         """Yields raw readings in order of time, splitting long windows into pieces of 31 days."""
-        stop = end or datetime.now(timezone.utc)
+        stop = end or datetime.now(UTC)
         while start < stop:
             piece_end = min(start + MAX_RAW_WINDOW, stop)
             yield from self._pages(sensor_id, channel, start, piece_end)
@@ -123,4 +121,4 @@ def _stamp(moment: datetime) -> str:
     """Formats a moment as UTC with a trailing Z; a moment without a zone is refused, never guessed."""
     if moment.tzinfo is None:
         raise ValueError("give a time zone: the API speaks UTC only")
-    return moment.astimezone(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
