@@ -14,7 +14,6 @@ import os
 import stat
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,16 +59,6 @@ def service_caller(service: str, tenant_id: str) -> Caller:
 def forwarded_token() -> str | None:
     """The verified internal token of the RPC being served, to be passed on as it is; None outside of one."""
     return _forwarded.get()
-
-
-@contextmanager
-def forwarding(token: str | None) -> Iterator[None]:
-    """Passes ``token`` on with the calls of the enclosed work. Only for tokens that were verified."""
-    reset = _forwarded.set(token)
-    try:
-        yield
-    finally:
-        _forwarded.reset(reset)
 
 
 def private_key_file(directory: Path, issuer: str) -> Path:
@@ -164,11 +153,16 @@ class InternalTokenVerifier:
         )
 
     async def authenticate(self, metadata: Mapping[str, str | bytes]) -> Caller:
-        """The caller that the request metadata proves. Raises Unauthenticated."""
+        """The caller that the request metadata proves. Raises Unauthenticated.
+
+        The token becomes the one that ``forwarded_token`` gives in the rest of this task, so calls to further services carry it.
+        """
         token = metadata.get(METADATA_KEY)
         if not isinstance(token, str):
             raise Unauthenticated("The call carries no internal identity.", reason="MISSING_IDENTITY")
-        return self.verify(token)
+        caller = self.verify(token)
+        _forwarded.set(token)
+        return caller
 
     def verify(self, token: str) -> Caller:
         """The caller ``token`` speaks for. Raises Unauthenticated, always with the same text: a forger learns nothing from it."""

@@ -49,6 +49,11 @@ class AdmissionController:
         """Callers in the queue."""
         return len(self._waiters)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether ``acquire`` would refuse now."""
+        return self._in_flight >= self.max_in_flight and len(self._waiters) >= self._max_waiting
+
     async def acquire(self) -> float:
         """Takes a permit and returns the seconds waited for it. Pair it with ``release``.
 
@@ -59,7 +64,7 @@ class AdmissionController:
             self._in_flight += 1
             return 0.0
         if len(self._waiters) >= self._max_waiting:
-            raise self._overloaded()
+            raise self.overloaded()
         return await self._wait()
 
     def release(self, service_seconds: float | None = None) -> None:
@@ -98,11 +103,12 @@ class AdmissionController:
             elif waiter in self._waiters:
                 self._waiters.remove(waiter)
             if isinstance(error, TimeoutError):
-                raise self._overloaded() from None
+                raise self.overloaded() from None
             raise
         return time.monotonic() - started
 
-    def _overloaded(self) -> Overloaded:
+    def overloaded(self) -> Overloaded:
+        """The refusal, with the time a permit is likely to take."""
         shortest, longest = _RETRY_SECONDS
         hint = min(longest, max(shortest, self._service_seconds))
         return Overloaded("The service is at capacity: retry after the given delay.", retry_after_seconds=hint)

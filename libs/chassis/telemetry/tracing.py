@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _propagator = TraceContextTextMapPropagator()
 _content_allowed = False
 _provider: trace.TracerProvider = trace.NoOpTracerProvider()
@@ -90,20 +92,22 @@ def set_content(span: trace.Span, name: str, text: str) -> None:
         span.set_attribute(name, text)
 
 
-def traceparent() -> str | None:
-    """The W3C ``traceparent`` of the current span; None outside of one."""
-    context = trace.get_current_span().get_span_context()
+def traceparent(span: trace.Span) -> str | None:
+    """The W3C ``traceparent`` that makes ``span`` the parent on the other side; None when it isn't part of a trace."""
+    context = span.get_span_context()
     if not context.is_valid:
         return None
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
-def parent_context(metadata: Mapping[str, Any]) -> Context:
-    """The trace context in the metadata of an RPC."""
-    header = metadata.get("traceparent")
-    if not isinstance(header, str):
+def parent_context(header: str | bytes) -> Context:
+    """The trace context in the ``traceparent`` of an RPC's metadata; empty when it is damaged."""
+    match = _TRACEPARENT.fullmatch(header) if isinstance(header, str) else None
+    if match is None:
         return Context()
-    return _propagator.extract({"traceparent": header}, Context())
+    trace_id, span_id, flags = (int(part, 16) for part in match.groups())
+    parent = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags & 1))
+    return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context()) if parent.is_valid else Context()
 
 
 @contextmanager
