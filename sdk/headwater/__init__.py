@@ -1,1 +1,65 @@
-"""."""
+"""Client of Headwater: put documents in, get cited answers out.
+
+from headwater import Client
+
+with Client("127.0.0.1:7700") as client:
+    client.put_document("handbook", b"# Leave\\n\\nEveryone has 30 days of leave.", filename="handbook.md", readers=["public"])
+    client.wait_until_applied()
+    print(client.ask("How many days of leave do I have?").text)
+"""
+
+from headwater.aio import AsyncClient
+from headwater.client import Client
+from headwater.errors import (
+    ConflictError,
+    HeadwaterError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    PermissionDeniedError,
+    PreconditionError,
+    TimeoutExceededError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from headwater.types import (
+    Answer,
+    AnswerOutcome,
+    Change,
+    Citation,
+    Document,
+    Hit,
+    Identity,
+    IngestStatus,
+    Receipt,
+    SearchResult,
+    Stage,
+    Tenant,
+)
+
+__all__ = [
+    "Answer",
+    "AnswerOutcome",
+    "AsyncClient",
+    "Change",
+    "Citation",
+    "Client",
+    "ConflictError",
+    "Document",
+    "HeadwaterError",
+    "Hit",
+    "Identity",
+    "IngestStatus",
+    "InvalidRequestError",
+    "NotFoundError",
+    "OverloadedError",
+    "PermissionDeniedError",
+    "PreconditionError",
+    "Receipt",
+    "SearchResult",
+    "Stage",
+    "Tenant",
+    "TimeoutExceededError",
+    "UnauthenticatedError",
+    "UnavailableError",
+]

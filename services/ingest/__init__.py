@@ -1,1 +1,1 @@
-"""."""
+"""Accepts documents and their changes (API role) and makes them searchable (worker role)."""

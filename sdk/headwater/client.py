@@ -1,0 +1,187 @@
+"""The blocking client: the asyncio client, run on a loop of its own in a background thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from headwater import channel
+from headwater.aio import AsyncClient
+from headwater.types import (
+    Answer,
+    AnswerEvent,
+    Change,
+    Document,
+    Identity,
+    IngestStatus,
+    LoggedAnswer,
+    Receipt,
+    SearchResult,
+    Tenant,
+)
+
+T = TypeVar("T")
+
+
+class Client:
+    """Calls a Headwater gateway and waits. Thread-safe; use it as a context manager or call ``close``.
+
+    Arguments and methods are those of ``AsyncClient``, without ``await``.
+    """
+
+    def __init__(
+        self,
+        target: str = "127.0.0.1:7700",
+        *,
+        token: str | None = None,
+        identity: Identity | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="headwater-client", daemon=True)
+        self._thread.start()
+        self._open: set[str] = set()
+
+        async def connect() -> AsyncClient:
+            # grpc.aio binds a channel to the loop that it is made on.
+            return AsyncClient(target, token=token, identity=identity, credentials=credentials)
+
+        self._client = self._run(connect())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection and ends the background thread. Idempotent."""
+        if self._loop.is_closed():
+            return
+        self._run(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    def _iterate(self, items: AsyncIterator[T]) -> Iterator[T]:
+        async def step() -> tuple[bool, T | None]:
+            try:
+                return True, await anext(items)
+            except StopAsyncIteration:
+                return False, None
+
+        async def stop() -> None:
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
+
+        try:
+            while True:
+                more, item = self._run(step())
+                if not more:
+                    return
+                yield item  # type: ignore[misc]
+        finally:
+            self._run(stop())
+
+    def search(
+        self, text: str, *, k: int = 10, timeout_seconds: float = channel.READ_SECONDS, **options: Any
+    ) -> SearchResult:
+        """See ``AsyncClient.search``."""
+        return self._run(self._client.search(text, k=k, timeout_seconds=timeout_seconds, **options))
+
+    def search_batch(self, texts: Sequence[str], *, k: int = 10, **options: Any) -> list[SearchResult]:
+        """See ``AsyncClient.search_batch``."""
+        return self._run(self._client.search_batch(texts, k=k, **options))
+
+    def ask_stream(self, question: str, **options: Any) -> Iterator[AnswerEvent]:
+        """See ``AsyncClient.ask_stream``."""
+        return self._iterate(self._client.ask_stream(question, **options))
+
+    def ask(self, question: str, **options: Any) -> Answer:
+        """See ``AsyncClient.ask``."""
+        return self._run(self._client.ask(question, **options))
+
+    def ask_batch(self, questions: Sequence[str], **options: Any) -> list[Answer]:
+        """See ``AsyncClient.ask_batch``."""
+        return self._run(self._client.ask_batch(questions, **options))
+
+    def get_answer(self, answer_id: str) -> LoggedAnswer:
+        """See ``AsyncClient.get_answer``."""
+        return self._run(self._client.get_answer(answer_id))
+
+    def send_feedback(self, answer_id: str, *, good: bool, comment: str = "") -> None:
+        """See ``AsyncClient.send_feedback``."""
+        self._run(self._client.send_feedback(answer_id, good=good, comment=comment))
+
+    def put_document(self, document_id: str, content: bytes | Path, **description: Any) -> Receipt:
+        """See ``AsyncClient.put_document``."""
+        return self._noted(self._run(self._client.put_document(document_id, content, **description)))
+
+    def delete_document(self, document_id: str, *, version: int = 0) -> Receipt:
+        """See ``AsyncClient.delete_document``."""
+        return self._noted(self._run(self._client.delete_document(document_id, version=version)))
+
+    def set_document_access(
+        self, document_id: str, readers: Sequence[str], *, security_level: int = 0, version: int = 0
+    ) -> Receipt:
+        """See ``AsyncClient.set_document_access``."""
+        return self._noted(
+            self._run(
+                self._client.set_document_access(document_id, readers, security_level=security_level, version=version)
+            )
+        )
+
+    def get_document(self, document_id: str) -> Document:
+        """See ``AsyncClient.get_document``."""
+        return self._run(self._client.get_document(document_id))
+
+    def list_documents(self, *, prefix: str = "", include_deleted: bool = False) -> Iterator[Document]:
+        """See ``AsyncClient.list_documents``."""
+        return self._iterate(self._client.list_documents(prefix=prefix, include_deleted=include_deleted))
+
+    def get_changes(self, event_ids: Sequence[str]) -> list[Change]:
+        """See ``AsyncClient.get_changes``."""
+        return self._run(self._client.get_changes(event_ids))
+
+    def wait_for_changes(self, event_ids: Collection[str], *, timeout_seconds: float = 60.0) -> dict[str, Change]:
+        """See ``AsyncClient.wait_for_changes``."""
+        return self._run(self._client.wait_for_changes(event_ids, timeout_seconds=timeout_seconds))
+
+    def wait_until_applied(self, *, timeout_seconds: float = 60.0) -> dict[str, Change]:
+        """Waits until everything this client has put, deleted or re-permissioned is in a terminal state, and returns those states."""
+        changes = self.wait_for_changes(self._open, timeout_seconds=timeout_seconds)
+        self._open -= changes.keys()
+        return changes
+
+    def ingest_status(self, *, list_limit: int = 0) -> IngestStatus:
+        """See ``AsyncClient.ingest_status``."""
+        return self._run(self._client.ingest_status(list_limit=list_limit))
+
+    def create_tenant(self, tenant_id: str, fields: Mapping[str, str] | None = None) -> Tenant:
+        """See ``AsyncClient.create_tenant``."""
+        return self._run(self._client.create_tenant(tenant_id, fields))
+
+    def delete_tenant(self, tenant_id: str) -> None:
+        """See ``AsyncClient.delete_tenant``."""
+        self._run(self._client.delete_tenant(tenant_id))
+
+    def list_tenants(self) -> list[Tenant]:
+        """See ``AsyncClient.list_tenants``."""
+        return self._run(self._client.list_tenants())
+
+    def _noted(self, receipt: Receipt) -> Receipt:
+        if not receipt.unchanged:
+            self._open.add(receipt.event_id)
+        return receipt

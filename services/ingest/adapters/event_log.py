@@ -1,0 +1,106 @@
+"""The event log behind the ports ChangeLog, HeadFeed and DeadLetters."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from chassis.clock import Clock
+from chassis.eventlog.port import Consumer, Producer
+from chassis.telemetry import inject
+from corpus.domain import Head, HeadState
+from headwater.events.v1 import events_pb2
+from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC, encode_change, key_bytes, to_timestamp
+from ingest.domain import DocumentChange, Upsert
+from ingest.ports import FailedEvent
+
+SOURCE = "headwater/ingest"
+
+
+def _headers(event_type: str, event_id: str, at: datetime) -> dict[str, bytes]:
+    """CloudEvents 1.0 attributes in binary mode (Kafka protocol binding) and the trace context (W3C)."""
+    headers = {
+        "ce_specversion": b"1.0",
+        "ce_id": event_id.encode(),
+        "ce_source": SOURCE.encode(),
+        "ce_type": event_type.encode(),
+        "ce_time": at.isoformat().encode(),
+        "content-type": b"application/protobuf",
+    }
+    inject(headers)
+    return headers
+
+
+class EventLogChangeLog:
+    """Appends changes; ``group`` is the workers' group, whose lag is reported."""
+
+    def __init__(self, producer: Producer, worker_view: Consumer) -> None:
+        self._producer = producer
+        self._worker_view = worker_view
+
+    async def append(self, change: DocumentChange) -> None:
+        """See the port."""
+        headers = _headers("headwater.document-change.v1", change.event_id, change.accepted_at)
+        await self._producer.append(CHANGES_TOPIC, key_bytes(change.key), encode_change(change), headers)
+
+    async def lag(self) -> int:
+        """See the port."""
+        return sum((await self._worker_view.lag()).values())
+
+
+class EventLogHeadFeed:
+    """Publishes heads on the compacted topic."""
+
+    def __init__(self, producer: Producer) -> None:
+        self._producer = producer
+
+    async def publish(self, head: Head) -> None:
+        """See the port."""
+        message = events_pb2.HeadChanged(
+            tenant_id=head.key.tenant_id,
+            document_id=head.key.document_id,
+            version=head.version,
+            chunks_version=head.chunks_version,
+            state=events_pb2.HEAD_STATE_LIVE if head.state is HeadState.LIVE else events_pb2.HEAD_STATE_DELETED,
+            access_tokens=sorted(head.access.tokens),
+            security_level=head.access.security_level,
+            generation=head.generation,
+        )
+        if head.expires_at is not None:
+            message.expires_at.CopyFrom(to_timestamp(head.expires_at))
+        headers = _headers("headwater.head-changed.v1", head.event_id, head.updated_at)
+        await self._producer.append(HEADS_TOPIC, key_bytes(head.key), message.SerializeToString(), headers)
+
+
+class EventLogDeadLetters:
+    """Records dead letters on their topic, keyed by event id where there is one."""
+
+    def __init__(self, producer: Producer, clock: Clock) -> None:
+        self._producer = producer
+        self._clock = clock
+
+    async def record(self, event: FailedEvent) -> None:
+        """See the port."""
+        now = self._clock.now()
+        message = events_pb2.DeadLetter(
+            topic=event.topic,
+            partition=event.partition,
+            offset=event.offset,
+            reason=event.reason,
+            attempts=event.attempts,
+            first_failed_at=to_timestamp(now),
+            last_failed_at=to_timestamp(now),
+            trace_id=event.trace_id,
+            event=event.value,
+        )
+        change = event.change
+        event_id = f"{event.topic}/{event.partition}/{event.offset}"
+        if change is not None:
+            event_id = change.event_id
+            message.event_id = change.event_id
+            message.tenant_id = change.key.tenant_id
+            message.document_id = change.key.document_id
+            message.version = change.version
+            if isinstance(change.change, Upsert):
+                message.object_key = change.change.content.object_key
+        headers = _headers("headwater.dead-letter.v1", event_id, now)
+        await self._producer.append(DEAD_LETTERS_TOPIC, event_id.encode(), message.SerializeToString(), headers)

@@ -1,0 +1,120 @@
+"""Changes as protobuf events."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from google.protobuf import json_format, struct_pb2, timestamp_pb2
+from google.protobuf.message import DecodeError
+
+from chassis.errors import InvalidRequest
+from corpus.domain import DocumentKey
+from corpus.metadata import metadata_from_json, metadata_to_json
+from headwater.common.v1 import common_pb2
+from headwater.events.v1 import events_pb2
+from ingest.domain import Delete, DocumentChange, Draft, SetAccess, StoredContent, Upsert
+
+CHANGES_TOPIC = "headwater.document-changes.v1"
+HEADS_TOPIC = "headwater.heads.v1"
+DEAD_LETTERS_TOPIC = "headwater.dead-letters.v1"
+
+
+def key_bytes(key: DocumentKey) -> bytes:
+    """Key of a document's records: all changes of one document keep their order."""
+    return f"{key.tenant_id}/{key.document_id}".encode()
+
+
+def encode_change(event: DocumentChange) -> bytes:
+    """The event as it travels."""
+    message = events_pb2.DocumentChange(
+        event_id=event.event_id,
+        tenant_id=event.key.tenant_id,
+        document_id=event.key.document_id,
+        version=event.version,
+        accepted_at=to_timestamp(event.accepted_at),
+    )
+    match event.change:
+        case Upsert(draft=draft, content=content):
+            message.upsert.CopyFrom(_encode_upsert(draft, content))
+        case Delete():
+            message.delete.SetInParent()
+        case SetAccess(principals=principals, security_level=level):
+            message.set_access.access.principals.extend(principals)
+            message.set_access.access.security_level = level
+    return message.SerializeToString()
+
+
+def decode_change(value: bytes) -> DocumentChange:
+    """The event that was received. Raises InvalidRequest MALFORMED_EVENT."""
+    try:
+        message = events_pb2.DocumentChange.FromString(value)
+    except DecodeError:
+        raise InvalidRequest("The event is not a document change.", reason="MALFORMED_EVENT") from None
+    if not (message.event_id and message.tenant_id and message.document_id and 0 < message.version < 2**63):
+        raise InvalidRequest("The event lacks its id, its document or its version.", reason="MALFORMED_EVENT")
+    change: Upsert | Delete | SetAccess
+    match message.WhichOneof("change"):
+        case "upsert":
+            change = _decode_upsert(message)
+        case "delete":
+            change = Delete()
+        case "set_access":
+            access = message.set_access.access
+            change = SetAccess(tuple(access.principals), access.security_level)
+        case _:
+            raise InvalidRequest("The event says no change that this version knows.", reason="MALFORMED_EVENT")
+    key = DocumentKey(message.tenant_id, message.document_id)
+    return DocumentChange(message.event_id, key, message.version, from_timestamp(message.accepted_at), change)
+
+
+def to_timestamp(moment: datetime) -> timestamp_pb2.Timestamp:
+    """An aware datetime as protobuf."""
+    stamp = timestamp_pb2.Timestamp()
+    stamp.FromDatetime(moment)
+    return stamp
+
+
+def from_timestamp(stamp: timestamp_pb2.Timestamp) -> datetime:
+    """A protobuf timestamp as aware UTC datetime."""
+    return stamp.ToDatetime(tzinfo=UTC)
+
+
+def _encode_upsert(draft: Draft, content: StoredContent) -> events_pb2.Upsert:
+    message = events_pb2.Upsert(
+        object_key=content.object_key,
+        content_sha256=content.sha256,
+        size_bytes=content.size_bytes,
+        filename=draft.filename,
+        media_type=draft.media_type,
+        title=draft.title,
+        doc_type=draft.doc_type,
+        uri=draft.uri,
+        access=common_pb2.Access(principals=draft.principals, security_level=draft.security_level),
+    )
+    json_format.Parse(metadata_to_json(draft.metadata), message.metadata)
+    if draft.expires_at is not None:
+        message.expires_at.CopyFrom(to_timestamp(draft.expires_at))
+    return message
+
+
+def _decode_upsert(message: events_pb2.DocumentChange) -> Upsert:
+    upsert = message.upsert
+    draft = Draft(
+        document_id=message.document_id,
+        version=message.version,
+        filename=upsert.filename,
+        media_type=upsert.media_type,
+        title=upsert.title,
+        doc_type=upsert.doc_type,
+        uri=upsert.uri,
+        metadata=metadata_from_json(json_format.MessageToJson(upsert.metadata)),
+        principals=tuple(upsert.access.principals),
+        security_level=upsert.access.security_level,
+        expires_at=from_timestamp(upsert.expires_at) if upsert.HasField("expires_at") else None,
+    )
+    return Upsert(draft, StoredContent(upsert.object_key, upsert.content_sha256, upsert.size_bytes))
+
+
+def struct_of(metadata_json: str) -> struct_pb2.Struct:
+    """Metadata as protobuf."""
+    return json_format.Parse(metadata_json, struct_pb2.Struct())

@@ -1,0 +1,97 @@
+"""Passage vectors for the worker: from the cache where they are known, else in batches that span documents."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.domain import Generation
+from corpus.ports import EmbeddingCache
+from ingest.ports import Embedder
+
+MAX_TEXTS_PER_CALL = 128
+"""About 25,000 tokens of full chunks: two seconds of a laptop's embedder, well inside one call's deadline."""
+CALLS_IN_FLIGHT = 2
+"""One batch is computed while the next one is on its way."""
+
+
+@dataclass(slots=True)
+class _Wanted:
+    text: str
+    generation: Generation
+    done: asyncio.Future[NDArray[np.float32]]
+
+
+@dataclass(slots=True)
+class EmbedPassages:
+    """Batches passages of all documents in work into few calls. A lone document goes at once: nobody waits for a batch to fill."""
+
+    embedder: Embedder
+    cache: EmbeddingCache
+    _queue: asyncio.Queue[_Wanted] = field(default_factory=asyncio.Queue)
+    _senders: list[asyncio.Task[None]] = field(default_factory=list)
+
+    async def __aenter__(self) -> EmbedPassages:
+        self._senders = [asyncio.create_task(self._send(), name=f"embed-{n}") for n in range(CALLS_IN_FLIGHT)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for sender in self._senders:
+            sender.cancel()
+        await asyncio.gather(*self._senders, return_exceptions=True)
+
+    async def embed(self, texts: Sequence[str], generation: Generation) -> list[NDArray[np.float32]]:
+        """(d,) float32 vectors in the order of the texts. Raises what the embedder raises."""
+        model = f"{generation.model_id}@{generation.model_revision}"
+        hashes = [hashlib.sha256(text.encode()).digest() for text in texts]
+        known = await self.cache.get_many(model, hashes)
+        missing = {digest: text for digest, text in zip(hashes, texts, strict=True) if digest not in known}
+        if not missing:
+            return [known[digest] for digest in hashes]
+        loop = asyncio.get_running_loop()
+        wanted = [_Wanted(text, generation, loop.create_future()) for text in missing.values()]
+        for item in wanted:
+            self._queue.put_nowait(item)
+        try:
+            vectors = await asyncio.gather(*(item.done for item in wanted))
+        finally:
+            for item in wanted:
+                item.done.cancel()
+        fresh = dict(zip(missing, vectors, strict=True))
+        await self.cache.put_many(model, fresh)
+        return [known[digest] if digest in known else fresh[digest] for digest in hashes]
+
+    async def _send(self) -> None:
+        while True:
+            batch = [await self._queue.get()]
+            while len(batch) < MAX_TEXTS_PER_CALL and not self._queue.empty():
+                batch.append(self._queue.get_nowait())
+            batch = [item for item in batch if not item.done.done()]
+            if batch:
+                await self._embed_batch(batch)
+
+    async def _embed_batch(self, batch: Sequence[_Wanted]) -> None:
+        async with AsyncExitStack() as on_exit:
+            # Whatever happens to this task, nobody waits for ever.
+            on_exit.callback(lambda: [item.done.cancel() for item in batch])
+            try:
+                vectors = await self.embedder.embed_passages(
+                    [item.text for item in batch], batch[0].generation.model_revision
+                )
+            except Exception as error:
+                for item in batch:
+                    if not item.done.done():
+                        item.done.set_exception(error)
+                return
+            for item, vector in zip(batch, vectors, strict=True):
+                if not item.done.done():
+                    item.done.set_result(vector)

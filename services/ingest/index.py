@@ -1,0 +1,200 @@
+"""Making one version of a document searchable: fetch, parse, chunk, embed, write both indexes. No head is touched here."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from chassis.clock import Clock
+from chassis.errors import DocumentRejected, NotFound
+from chassis.objectstore.port import ObjectStore
+from chassis.telemetry import tracer
+from corpus.access import access_tokens
+from corpus.analysis import analyse
+from corpus.domain import (
+    AccessPolicy,
+    Chunk,
+    ChunkedDocument,
+    DocumentKey,
+    Generation,
+    LexicalRow,
+    Metadata,
+    Section,
+    VectorRow,
+)
+from corpus.ids import chunk_id
+from corpus.metadata import row_metadata
+from corpus.ports import ChunkStore, LexicalIndex, Tenants, VectorIndex
+from ingest.chunking import Chunker, Chunking, contextual_text
+from ingest.describe import described, document_time
+from ingest.domain import Upsert
+from ingest.embedding import EmbedPassages
+from ingest.parsing.model import ParsedDocument
+from ingest.ports import Parser
+
+_tracer = tracer("ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedDocument:
+    """What was written for one version."""
+
+    document: ChunkedDocument
+    access: AccessPolicy
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexDocument:
+    """Use case: one version of one document into the chunk store and both indexes. Idempotent: ids are deterministic."""
+
+    objects: ObjectStore
+    parser: Parser
+    chunker: Chunker
+    embed: EmbedPassages
+    tenants: Tenants
+    chunks: ChunkStore
+    vectors: VectorIndex
+    lexical: LexicalIndex
+    clock: Clock
+    max_chunks_per_document: int
+
+    async def index(self, key: DocumentKey, version: int, upsert: Upsert, generation: Generation) -> IndexedDocument:
+        """Writes every row of this version; none is visible to a reader until a head names the version. Raises DocumentRejected,
+        DependencyUnavailable, Overloaded, DeadlineExceeded."""
+        with _tracer.start_as_current_span("fetch"):
+            data = await self._fetch(upsert.content.object_key)
+        with _tracer.start_as_current_span("parse") as span:
+            parsed = await self.parser.parse(data, upsert.draft.filename, upsert.draft.media_type)
+            span.set_attribute("headwater.document.format", parsed.format)
+            span.set_attribute("headwater.document.characters", len(parsed.text))
+        with _tracer.start_as_current_span("chunk") as span:
+            title = upsert.draft.title or parsed.title or ""
+            chunked = await asyncio.to_thread(self.chunker.chunk, parsed, title=title)
+            span.set_attribute("headwater.document.chunks", len(chunked.chunks))
+        if len(chunked.chunks) > self.max_chunks_per_document:
+            raise DocumentRejected(
+                f"The document has more than {self.max_chunks_per_document} chunks; split it into several documents.",
+                reason="TOO_MANY_CHUNKS",
+            )
+        document = await self._document(key, version, upsert, generation, parsed, chunked, title)
+        access = AccessPolicy(access_tokens(key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
+        texts = [contextual_text(piece.context, piece.text) for piece in chunked.chunks]
+        await self._write(document, texts, access, generation)
+        return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
+
+    async def _fetch(self, object_key: str) -> bytes:
+        try:
+            return await self.objects.get(object_key)
+        except NotFound:
+            raise DocumentRejected(
+                "The document's bytes are no longer in the object store; put it again.", reason="CONTENT_MISSING"
+            ) from None
+
+    async def _document(
+        self,
+        key: DocumentKey,
+        version: int,
+        upsert: Upsert,
+        generation: Generation,
+        parsed: ParsedDocument,
+        chunked: Chunking,
+        title: str,
+    ) -> ChunkedDocument:
+        tenant = await self.tenants.get(key.tenant_id)
+        metadata = described(upsert.draft.metadata, parsed.metadata, tenant.fields if tenant else {})
+        chunks = [
+            Chunk(
+                chunk_id=chunk_id(key.tenant_id, key.document_id, version, piece.ordinal, generation.name),
+                key=key,
+                chunks_version=version,
+                ordinal=piece.ordinal,
+                generation=generation.name,
+                text=piece.text,
+                start=piece.start,
+                end=piece.end,
+                section_ordinal=piece.section_index,
+                heading_path=piece.heading_path,
+                page=piece.page or 0,
+                kind=str(piece.kind),
+                token_count=piece.token_count,
+                content_sha256=hashlib.sha256(piece.text.encode()).hexdigest(),
+            )
+            for piece in chunked.chunks
+        ]
+        sections = [
+            Section(number, part.heading_path, part.start, part.end, parsed.text[part.start : part.end], part.page or 0)
+            for number, part in enumerate(chunked.sections)
+        ]
+        return ChunkedDocument(
+            key=key,
+            chunks_version=version,
+            generation=generation.name,
+            title=title,
+            doc_type=upsert.draft.doc_type,
+            uri=upsert.draft.uri,
+            language=parsed.language,
+            metadata=metadata,
+            updated_at=document_time(metadata) or self.clock.now(),
+            sections=sections,
+            chunks=chunks,
+        )
+
+    async def _write(
+        self, document: ChunkedDocument, texts: Sequence[str], access: AccessPolicy, generation: Generation
+    ) -> None:
+        with _tracer.start_as_current_span("embed") as span:
+            span.set_attribute("headwater.chunks", len(document.chunks))
+            vectors = await self.embed.embed(texts, generation)
+        filterable = row_metadata(
+            document.metadata,
+            document_id=document.key.document_id,
+            updated_at=document.updated_at,
+            title=document.title,
+            doc_type=document.doc_type,
+            uri=document.uri,
+            language=document.language,
+        )
+        with _tracer.start_as_current_span("analyse"):
+            lexical_rows = await asyncio.to_thread(_lexical_rows, document, access, filterable)
+        vector_rows = [
+            VectorRow(chunk.chunk_id, chunk.key, chunk.chunks_version, access, filterable, vector)
+            for chunk, vector in zip(document.chunks, vectors, strict=True)
+        ]
+        await _all(
+            _traced("write_chunks", self.chunks.put(document)),
+            _traced("write_vectors", self.vectors.write(generation.name, vector_rows)),
+            _traced("write_terms", self.lexical.write(generation.name, lexical_rows)),
+        )
+
+
+def _lexical_rows(document: ChunkedDocument, access: AccessPolicy, filterable: Metadata) -> list[LexicalRow]:
+    title_terms = analyse(document.title, document.language)
+    headings = {path: analyse(" ".join(path), document.language) for path in {c.heading_path for c in document.chunks}}
+    return [
+        LexicalRow(
+            chunk_id=chunk.chunk_id,
+            key=chunk.key,
+            chunks_version=chunk.chunks_version,
+            access=access,
+            metadata=filterable,
+            title_terms=title_terms,
+            heading_terms=headings[chunk.heading_path],
+            body_terms=analyse(chunk.text, document.language),
+        )
+        for chunk in document.chunks
+    ]
+
+
+async def _traced(name: str, work: Awaitable[None]) -> None:
+    with _tracer.start_as_current_span(name):
+        await work
+
+
+async def _all(*work: Awaitable[None]) -> None:
+    """Waits for every piece of work, then raises the first failure: no write goes on behind a retry's back."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result

@@ -1,0 +1,97 @@
+"""What ingestion needs from outside, besides the ports of the corpus and the chassis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from corpus.domain import Generation, Head
+from ingest.domain import DocumentChange
+from ingest.parsing.model import ParsedDocument
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """The embedder's model, as far as ingestion cares."""
+
+    model_id: str
+    revision: str
+    dimensions: int
+    max_tokens: int
+
+
+class Embedder(Protocol):
+    """Text to vectors."""
+
+    async def model_info(self) -> ModelInfo:
+        """The loaded model. Raises DependencyUnavailable."""
+        ...
+
+    async def embed_passages(self, texts: Sequence[str], expected_revision: str) -> NDArray[np.float32]:
+        """(n, d) float32, L2-normalised, in the order of the texts. Has no effect, so it may be repeated. Raises
+        DependencyUnavailable, Overloaded, DeadlineExceeded, FailedPrecondition MODEL_MISMATCH."""
+        ...
+
+
+class Parser(Protocol):
+    """Bytes to text and sections, in a sandbox."""
+
+    async def parse(self, data: bytes, filename: str, media_type: str) -> ParsedDocument:
+        """Has no effect, so it may be repeated. Raises DocumentRejected when the document itself is bad, within a
+        bounded time whatever the bytes are."""
+        ...
+
+
+class ChangeLog(Protocol):
+    """Where accepted changes wait for the workers."""
+
+    async def append(self, change: DocumentChange) -> None:
+        """Returns once the change is durable. May leave it twice after an unknown outcome. Raises DependencyUnavailable,
+        Overloaded."""
+        ...
+
+    async def lag(self) -> int:
+        """Changes of all tenants that no worker has finished."""
+        ...
+
+
+class HeadFeed(Protocol):
+    """Tells readers' replicas which heads are new."""
+
+    async def publish(self, head: Head) -> None:
+        """Idempotent. Raises DependencyUnavailable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FailedEvent:
+    """An event that can't be applied, with its coordinates in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+    value: bytes
+    reason: str
+    attempts: int
+    change: DocumentChange | None
+    trace_id: str
+
+
+class DeadLetters(Protocol):
+    """Keeps events that can't be applied, for people to look at and replay."""
+
+    async def record(self, event: FailedEvent) -> None:
+        """Durable on return. A repeated call leaves a second record with the same event id. Raises DependencyUnavailable."""
+        ...
+
+
+class GenerationSource(Protocol):
+    """The generation that is written to."""
+
+    def current(self) -> Generation:
+        """Raises DependencyUnavailable until the embedder's model is known."""
+        ...

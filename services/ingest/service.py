@@ -1,0 +1,155 @@
+"""Use cases of the API role that look: documents, changes, status, tenants."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from chassis.clock import Clock
+from chassis.errors import InvalidRequest, NotFound
+from chassis.identity import Caller, Scope
+from chassis.objectstore.port import ObjectStore
+from corpus.access import access_tokens
+from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
+from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
+from ingest.ports import ChangeLog
+
+MAX_PAGE = 1000
+MAX_EVENT_IDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A document as its reader sees it. ``head`` is None while no version was applied yet."""
+
+    document_id: str
+    head: Head | None
+    changes: Sequence[ChangeRecord]
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStatus:
+    """Where ingestion of a tenant stands."""
+
+    lag: int
+    counts: HeadCounts
+    change_counts: Mapping[ChangeState, int]
+    oldest_pending: Sequence[ChangeRecord]
+    newest_dead_letters: Sequence[ChangeRecord]
+    generation: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAtDocuments:
+    """Reads heads and the ledger; never content."""
+
+    tenants: Tenants
+    heads: Heads
+    ledger: ChangeLedger
+    generations: Generations
+    change_log: ChangeLog
+    clock: Clock
+
+    async def get(self, caller: Caller, document_id: str) -> DocumentView:
+        """Raises NotFound, also for a document the caller may not know of."""
+        key = DocumentKey(caller.tenant_id, document_id)
+        head = await self.heads.get(key)
+        if Scope.WRITE not in caller.scopes:
+            if head is None or not self._may_read(caller, head):
+                raise NotFound("There is no document with this id that you may read.", reason="UNKNOWN_DOCUMENT")
+            return DocumentView(document_id, head, ())
+        changes = await self.ledger.newest(key)
+        if head is None and not changes:
+            raise NotFound("There is no document with this id.", reason="UNKNOWN_DOCUMENT")
+        return DocumentView(document_id, head, changes)
+
+    async def list(
+        self, caller: Caller, *, after: str, prefix: str, page_size: int, include_deleted: bool
+    ) -> tuple[Sequence[Head], str]:
+        """One page of heads and the id to go on after ("" at the end). Without the write scope only readable ones."""
+        limit = min(page_size or 100, MAX_PAGE)
+        may_see_all = Scope.WRITE in caller.scopes
+        found: list[Head] = []
+        while len(found) < limit:
+            page = await self.heads.list(
+                caller.tenant_id,
+                after=after,
+                prefix=prefix,
+                limit=limit,
+                include_deleted=include_deleted and may_see_all,
+            )
+            for head in page:
+                after = head.key.document_id
+                if may_see_all or self._may_read(caller, head):
+                    found.append(head)
+                    if len(found) == limit:
+                        return found, after
+            if len(page) < limit:
+                return found, ""
+        return found, after
+
+    async def changes(self, caller: Caller, event_ids: Collection[str]) -> Sequence[ChangeRecord]:
+        """What became of these events; unknown ids are left out."""
+        caller.require(Scope.WRITE)
+        if len(event_ids) > MAX_EVENT_IDS:
+            raise InvalidRequest(f"At most {MAX_EVENT_IDS} event ids fit into one call.", reason="TOO_MANY_IDS")
+        return list((await self.ledger.get_many(caller.tenant_id, event_ids)).values())
+
+    async def status(self, caller: Caller, list_limit: int) -> IngestStatus:
+        """Lag, counts and what is open, for the caller's tenant."""
+        caller.require(Scope.WRITE)
+        tenant_id = caller.tenant_id
+        limit = min(list_limit, MAX_PAGE)
+        active = await self.generations.active()
+        return IngestStatus(
+            lag=await self.change_log.lag(),
+            counts=await self.heads.counts(tenant_id),
+            change_counts=await self.ledger.counts(tenant_id),
+            oldest_pending=await self.ledger.oldest_pending(tenant_id, max(limit, 1)),
+            newest_dead_letters=await self.ledger.newest_dead_letters(tenant_id, limit) if limit else (),
+            generation=active.name if active else "",
+        )
+
+    def _may_read(self, caller: Caller, head: Head) -> bool:
+        return (
+            head.state is HeadState.LIVE
+            and (head.expires_at is None or head.expires_at > self.clock.now())
+            and head.access.security_level <= caller.clearance
+            and not head.access.tokens.isdisjoint(access_tokens(caller.tenant_id, caller.principals))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ManageTenants:
+    """Use cases of administrators."""
+
+    tenants: Tenants
+    heads: Heads
+    ledger: ChangeLedger
+    chunks: ChunkStore
+    vectors: VectorIndex
+    lexical: LexicalIndex
+    objects: ObjectStore
+    clock: Clock
+
+    async def create(self, caller: Caller, tenant_id: str, fields: Mapping[str, FieldType]) -> Tenant:
+        """Creates the tenant or adds declared fields."""
+        caller.require(Scope.ADMIN)
+        return await self.tenants.create(tenant_id, fields, at=self.clock.now())
+
+    async def delete(self, caller: Caller, tenant_id: str) -> None:
+        """Removes the tenant: first its name, so that nothing new is accepted or searched, then what it holds."""
+        caller.require(Scope.ADMIN)
+        await self.tenants.delete(tenant_id)
+        await self.heads.drop_tenant(tenant_id)
+        await self.vectors.drop_tenant(tenant_id)
+        await self.lexical.drop_tenant(tenant_id)
+        await self.chunks.drop_tenant(tenant_id)
+        await self.ledger.drop_tenant(tenant_id)
+        async for key in self.objects.list(f"documents/{tenant_id}/"):
+            await self.objects.delete(key)
+
+    async def list(self, caller: Caller) -> Sequence[Tenant]:
+        """All tenants."""
+        caller.require(Scope.ADMIN)
+        return await self.tenants.list()

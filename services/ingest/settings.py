@@ -1,0 +1,45 @@
+"""Settings of the ingest service."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from chassis.settings import ServiceSettings
+
+
+class IngestSettings(ServiceSettings):
+    """What the ingest service can be told.
+
+    Attributes:
+        role: "api" accepts changes, "worker" applies them, "all" does both in one process.
+        embedder_target: Address of the embedder.
+        embedding_model: Whose tokenizer counts the chunks' tokens; must be the embedder's model.
+        max_document_bytes: Larger documents are refused.
+        max_chunks_per_document: Documents with more chunks become dead letters.
+        max_documents_in_flight: Changes a worker handles side by side.
+        parser_processes: Sandboxed parsers at work at once.
+        parse_timeout_seconds: Longest one document may be parsed.
+        parse_memory_bytes: Most memory one parser may use.
+        partitions: Partitions of the change topic when it is created.
+        grace_seconds: How long superseded chunks stay, for rollback.
+        sweep_every_seconds: Pause between two passes of the sweeper.
+        chunk_target_tokens: Wanted tokens per chunk.
+    """
+
+    service_name: ClassVar[str] = "ingest"
+
+    role: Literal["api", "worker", "all"] = "all"
+    embedder_target: str = "127.0.0.1:7703"
+    embedding_model: str = "all-MiniLM-L6-v2"
+    max_document_bytes: int = Field(default=64 * 2**20, gt=0)
+    max_chunks_per_document: int = Field(default=50_000, gt=0)
+    max_documents_in_flight: int = Field(default=32, gt=0)
+    parser_processes: int = Field(default=2, gt=0)
+    parse_timeout_seconds: float = Field(default=60.0, gt=0)
+    parse_memory_bytes: int = Field(default=2**30, gt=0)
+    partitions: int = Field(default=12, gt=0)
+    grace_seconds: float = Field(default=24 * 3600.0, ge=60)
+    sweep_every_seconds: float = Field(default=600.0, gt=0)
+    chunk_target_tokens: int = Field(default=200, gt=0)
