@@ -13,8 +13,8 @@
     ├── DocumentRejected        this document is bad, and will be as bad at the next attempt
     └── Defect                  an invariant of ours is broken
 
-Every error has a stable upper-case ``reason`` for programs and a ``message`` for people, which names the next step and never
-holds content of documents or queries, file paths, secrets or another exception's text.
+Every error has a stable upper-case ``reason`` for programs and a ``message`` for people, which names the next step
+and never holds content of documents or queries, file paths, secrets or another exception's text.
 """
 
 from __future__ import annotations

@@ -47,7 +47,9 @@ class Caller:
     def require(self, scope: Scope) -> None:
         """Raises PermissionDenied unless the caller has ``scope``."""
         if scope not in self.scopes:
-            raise PermissionDenied(f"This call needs the {scope} scope.", reason="MISSING_SCOPE", metadata={"scope": scope})
+            raise PermissionDenied(
+                f"This call needs the {scope} scope.", reason="MISSING_SCOPE", metadata={"scope": scope}
+            )
 
 
 _current: ContextVar[Caller | None] = ContextVar("headwater_caller", default=None)

@@ -50,10 +50,12 @@ class AccessPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The one record per document that says what is live. Writing it commits a change; checking it is a read's last step.
+    """The one record per document that says what is live. Writing it commits a change; checking it is a read's last
+    step.
 
-    ``version`` is the newest applied change; ``chunks_version`` the version whose chunks are served (smaller than ``version`` after an
-    access change or an update that left the content alone). A deleted head is a tombstone and keeps its version.
+    ``version`` is the newest applied change; ``chunks_version`` the version whose chunks are served (smaller than
+    ``version`` after an access change or an update that left the content alone). A deleted head is a tombstone and
+    keeps its version.
     """
 
     key: DocumentKey

@@ -1,14 +1,16 @@
 """Ports of the corpus.
 
 Nouns
-    **Generation**: name of an index set (model + chunker + analyser); every index call names one. **Prefilter**: what a leg must apply
-    before ranking: tenant, access, clearance, metadata filter. It is a superset of what may be served: the head decides.
+    **Generation**: name of an index set (model + chunker + analyser); every index call names one. **Prefilter**: what
+    a leg must apply before ranking: tenant, access, clearance, metadata filter. It is a superset of what may be
+    served: the head decides.
     **Row**: one chunk in one index.
 
 Rules for every method here
-    Nothing blocks the event loop. A store that can't be reached or fails raises DependencyUnavailable, and a write that raised has an
-    *unknown* outcome; all writes are idempotent, because ids and versions are the caller's. Nothing of one tenant is ever
-    visible to a call for another. A write that returned is durable, and visible to every reader (also in other
+    Nothing blocks the event loop. A store that can't be reached or fails raises DependencyUnavailable, and a write
+    that raised has an
+    *unknown* outcome; all writes are idempotent, because ids and versions are the caller's. Nothing of one tenant is
+    ever visible to a call for another. A write that returned is durable, and visible to every reader (also in other
     processes) whose call begins within the adapter's stated refresh time afterwards (embedded: 50 ms; heads: at once).
 """
 
@@ -64,8 +66,8 @@ class VectorIndex(Protocol):
 
     async def write(self, generation: str, rows: Sequence[VectorRow]) -> None:
         """Inserts or replaces rows by (tenant, chunk_id). All or nothing per call as far as the engine can; a
-        repeated call leaves the same rows. Raises InvalidRequest BAD_VECTOR for NaN, infinity or a wrong dimension, and then
-        writes none of the rows."""
+        repeated call leaves the same rows. Raises InvalidRequest BAD_VECTOR for NaN, infinity or a wrong dimension,
+        and then writes none of the rows."""
         ...
 
     async def set_access(
@@ -115,9 +117,9 @@ class LexicalIndex(Protocol):
     async def search(
         self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
     ) -> Sequence[Sequence[Candidate]]:
-        """For each query (terms from ``corpus.analysis``) the k best rows that contain at least one of its terms and satisfy the
-        prefilter, best first, ties by chunk_id. The prefilter adds nothing to a score. A query without terms, and a
-        tenant or generation without rows, give empty lists."""
+        """For each query (terms from ``corpus.analysis``) the k best rows that contain at least one of its terms and
+        satisfy the prefilter, best first, ties by chunk_id. The prefilter adds nothing to a score. A query without
+        terms, and a tenant or generation without rows, give empty lists."""
         ...
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
@@ -150,8 +152,8 @@ class Heads(Protocol):
     """The authority on what is live."""
 
     async def put(self, head: Head) -> PutOutcome:
-        """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head again is
-        APPLIED. A tombstone takes part in the comparison like any head and is kept until ``purge``."""
+        """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head
+        again is APPLIED. A tombstone takes part in the comparison like any head and is kept until ``purge``."""
         ...
 
     async def get(self, key: DocumentKey) -> Head | None:
@@ -206,7 +208,8 @@ class ChunkStore(Protocol):
     """Payloads of chunks and sections by id. Knows nothing of access: callers check heads first."""
 
     async def put(self, document: ChunkedDocument) -> None:
-        """Stores a version's sections and chunks, replacing what was stored for the same (key, chunks_version, generation)."""
+        """Stores a version's sections and chunks, replacing what was stored for the same (key, chunks_version,
+        generation)."""
         ...
 
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
@@ -228,8 +231,8 @@ class ChunkStore(Protocol):
         ...
 
     async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
-        """Every stored version of the documents whose ids follow ``after`` in byte order: whole documents, at least one and
-        about ``limit`` rows. Empty at the end."""
+        """Every stored version of the documents whose ids follow ``after`` in byte order: whole documents, at least
+        one and about ``limit`` rows. Empty at the end."""
         ...
 
     async def delete(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
@@ -242,7 +245,8 @@ class ChunkStore(Protocol):
 
 
 class EmbeddingCache(Protocol):
-    """Vectors by (model, SHA-256 of the text that was embedded). May forget anything at any time; failures read as misses."""
+    """Vectors by (model, SHA-256 of the text that was embedded). May forget anything at any time; failures read as
+    misses."""
 
     async def get_many(self, model: str, text_hashes: Sequence[bytes]) -> Mapping[bytes, NDArray[np.float32]]:
         """(d,) float32 vectors by hash, exactly as they were put; unknown ones are left out."""
@@ -255,14 +259,16 @@ class ChangeLedger(Protocol):
     """What became of every accepted event. One row per event id; a terminal state is final."""
 
     async def accept(self, record: ChangeRecord) -> ChangeRecord:
-        """Records a PENDING change before its event is appended. Idempotent by event id. When (key, version) is known with the same
-        fingerprint, returns that earlier record instead; raises Conflict VERSION_CONFLICT when its fingerprint differs."""
+        """Records a PENDING change before its event is appended. Idempotent by event id. When (key, version) is known
+        with the same fingerprint, returns that earlier record instead; raises Conflict VERSION_CONFLICT when its
+        fingerprint differs."""
         ...
 
     async def finish(
         self, event_id: str, state: ChangeState, *, at: datetime, reason: str = "", message: str = "", attempts: int = 0
     ) -> None:
-        """Sets a terminal state, unless one is set: the first one stays. Unknown ids are ignored (their row was aged out)."""
+        """Sets a terminal state, unless one is set: the first one stays. Unknown ids are ignored (their row was aged
+        out)."""
         ...
 
     async def note_failure(self, event_id: str, *, reason: str, message: str, attempts: int) -> None:
@@ -296,8 +302,8 @@ class Tenants(Protocol):
     """Registry of tenants and their declared metadata fields."""
 
     async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
-        """Creates the tenant or adds fields to it. Idempotent. Raises FailedPrecondition FIELD_TYPE_CONFLICT when a declared (or
-        built-in) field has another type, and then changes nothing."""
+        """Creates the tenant or adds fields to it. Idempotent. Raises FailedPrecondition FIELD_TYPE_CONFLICT when a
+        declared (or built-in) field has another type, and then changes nothing."""
         ...
 
     async def get(self, tenant_id: str) -> Tenant | None: ...

@@ -39,8 +39,8 @@ class AsyncClient:
         identity: Development identity; its defaults are the tenant "default" and all scopes.
         credentials: TLS credentials; None connects without TLS.
 
-    Every method raises a subclass of ``HeadwaterError``. Calls without effect are retried while the gateway is unavailable; changes
-    are not, unless you repeat them yourself with a version of your own.
+    Every method raises a subclass of ``HeadwaterError``. Calls without effect are retried while the gateway is
+    unavailable; changes are not, unless you repeat them yourself with a version of your own.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Closes the connection."""
-        await self._channel.close()
+        await self._channel.close(None)
 
     async def _call(self, method: Any, request: Any, timeout_seconds: float) -> Any:
         try:
@@ -167,7 +167,8 @@ class AsyncClient:
         """Stores a document and returns once the change is accepted durably; it is searchable a moment later.
 
         Description: ``readers`` ("public", "group:…", "user:…"; none means nobody), ``filename``, ``media_type``, ``title``, ``doc_type``,
-        ``uri``, ``metadata``, ``security_level``, ``expires_at``, ``version`` (your own, growing with each change of the document).
+        ``uri``, ``metadata``, ``security_level``, ``expires_at``, ``version`` (your own, growing with each change of
+        the document).
         """
         draft = messages.draft(document_id, **description)
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
@@ -267,8 +268,8 @@ class AsyncClient:
     async def create_tenant(
         self, tenant_id: str, fields: Mapping[str, str] | None = None, *, timeout_seconds: float = channel.WRITE_SECONDS
     ) -> Tenant:
-        """Creates a tenant or adds declared metadata fields to it (name to type: string, number, boolean, timestamp, version,
-        string_list, number_list)."""
+        """Creates a tenant or adds declared metadata fields to it (name to type: string, number, boolean, timestamp,
+        version, string_list, number_list)."""
         request = gateway_pb2.CreateTenantRequest(tenant_id=tenant_id, fields=messages.declarations(fields or {}))
         return messages.tenant((await self._call(self._stub.CreateTenant, request, timeout_seconds)).tenant)
 

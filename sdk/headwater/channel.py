@@ -22,7 +22,8 @@ _SAFE_METHODS: Final = (
     "GetChanges",
     "GetIngestStatus",
 )
-"""Calls without effect. Changes are not retried here: without a version of the caller's own a repetition would be a new change."""
+"""Calls without effect. Changes are not retried here: without a version of the caller's own a repetition would be a
+new change."""
 
 
 def options() -> list[tuple[str, str | int]]:

@@ -160,7 +160,8 @@ class Client:
         return self._run(self._client.wait_for_changes(event_ids, timeout_seconds=timeout_seconds))
 
     def wait_until_applied(self, *, timeout_seconds: float = 60.0) -> dict[str, Change]:
-        """Waits until everything this client has put, deleted or re-permissioned is in a terminal state, and returns those states."""
+        """Waits until everything this client has put, deleted or re-permissioned is in a terminal state, and returns
+        those states."""
         changes = self.wait_for_changes(self._open, timeout_seconds=timeout_seconds)
         self._open -= changes.keys()
         return changes

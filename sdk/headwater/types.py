@@ -21,7 +21,8 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """Where a passage stands: headings, page (0: none) and span ``text[start:end]`` in code points of the extracted text."""
+    """Where a passage stands: headings, page (0: none) and span ``text[start:end]`` in code points of the extracted
+    text."""
 
     heading_path: tuple[str, ...]
     page: int

@@ -36,8 +36,8 @@ _log = structlog.get_logger()
 class AcceptChanges:
     """Use cases of the API role that change documents.
 
-    The event's append is the point of acceptance. The ledger row is written after it, and by the worker if this process dies
-    in between, so a row without an event can't exist and an event without a row doesn't stay so.
+    The event's append is the point of acceptance. The ledger row is written after it, and by the worker if this
+    process dies in between, so a row without an event can't exist and an event without a row doesn't stay so.
     """
 
     tenants: Tenants
@@ -49,8 +49,8 @@ class AcceptChanges:
     max_document_bytes: int
 
     async def put(self, caller: Caller, draft: Draft, content: bytes | AsyncIterator[bytes]) -> Receipt:
-        """Stores the bytes and appends the upsert. Raises InvalidRequest (also DOCUMENT_TOO_LARGE), Conflict VERSION_CONFLICT,
-        NotFound UNKNOWN_TENANT, DependencyUnavailable."""
+        """Stores the bytes and appends the upsert. Raises InvalidRequest (also DOCUMENT_TOO_LARGE), Conflict
+        VERSION_CONFLICT, NotFound UNKNOWN_TENANT, DependencyUnavailable."""
         caller.require(Scope.WRITE)
         await self._require_tenant(caller.tenant_id)
         stored = await self._store(caller.tenant_id, content)
@@ -115,8 +115,8 @@ class AcceptChanges:
     def _require_size(self, size: int) -> None:
         if size > self.max_document_bytes:
             raise InvalidRequest(
-                f"The document is larger than the limit of {self.max_document_bytes} bytes; split it or raise the limit.",
-                reason="DOCUMENT_TOO_LARGE",
+                f"The document is larger than the limit of {self.max_document_bytes} bytes; split it or raise the
+                limit.", reason="DOCUMENT_TOO_LARGE",
                 metadata={"limit_bytes": str(self.max_document_bytes)},
             )
 
@@ -144,7 +144,8 @@ class AcceptChanges:
         )
         known = await self._known(key, version, newest)
         if known is not None:
-            # Raises VERSION_CONFLICT unless it is the same change; the event may not have reached the log, so it goes again.
+            # Raises VERSION_CONFLICT unless it is the same change; the event may not have reached the log, so it goes
+            # again.
             record = await self.ledger.accept(record)
             if record.state is not ChangeState.PENDING:
                 return Receipt(record.event_id, key.document_id, version, unchanged=True, trace_id=record.trace_id)

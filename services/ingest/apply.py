@@ -6,8 +6,9 @@
     4  upsert        same content and description → as set access; otherwise index the document, then write the head
     5  publish the head on the feed
 
-Writing the head is the commit point. Everything before it writes rows that no head names, everything after it only tidies, so a crash
-at any point leaves the document as it was or as it is meant to be, and the redelivered event completes the rest.
+Writing the head is the commit point. Everything before it writes rows that no head names, everything after it only
+tidies, so a crash at any point leaves the document as it was or as it is meant to be, and the redelivered event
+completes the rest.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ class ApplyChange:
         if head is not None and event.version == head.version:
             if head.event_id != event.event_id:
                 return Outcome(ChangeState.DUPLICATE)
-            # Applied before, but the worker died before it could say so: only the steps after the commit may be missing.
+            # Applied before, but the worker died before it could say so: only the steps after the commit may be
+            # missing.
             await self._after_commit(head, head.access)
             return Outcome(ChangeState.APPLIED)
         match event.change:
@@ -61,7 +63,8 @@ class ApplyChange:
                 return await self._commit(self._tombstone(event, head))
             case SetAccess(principals=principals, security_level=level):
                 if head is None or head.state is HeadState.DELETED:
-                    # Nothing to serve; the version still counts, so a late older upsert can't bring back its old readers.
+                    # Nothing to serve; the version still counts, so a late older upsert can't bring back its old
+                    # readers.
                     return await self._commit(self._tombstone(event, head))
                 return await self._change_access(event, replace(head, principals=principals), level)
             case Upsert() as upsert:

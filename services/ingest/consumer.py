@@ -1,9 +1,10 @@
-"""Worker edge: from records of the event log to `ApplyChange`, and from its outcome to the ledger and the committed offset.
+"""Worker edge: from records of the event log to `ApplyChange`, and from its outcome to the ledger and the committed
+offset.
 
-Documents are processed side by side; the changes of one document one after the other. An offset is committed when everything before
-it in its partition is done. What to do about a failure is the error's own disposition (`chassis.errors`): a bad document
-becomes a dead letter, a dependency that is down pauses the partition and the same event is tried again, anything else stops the
-worker without committing.
+Documents are processed side by side; the changes of one document one after the other. An offset is committed when
+everything before it in its partition is done. What to do about a failure is the error's own disposition
+(`chassis.errors`): a bad document becomes a dead letter, a dependency that is down pauses the partition and the same
+event is tried again, anything else stops the worker without committing.
 """
 
 from __future__ import annotations

@@ -14,14 +14,16 @@ from corpus.metadata import validate_metadata
 _log = structlog.get_logger()
 
 TIME_FIELDS = ("updated_at", "updated", "modified", "date", "published", "created")
-"""Metadata fields that say when a document was current, most telling first; front matter knows all of these spellings."""
+"""Metadata fields that say when a document was current, most telling first; front matter knows all of these
+spellings."""
 
 
 def described(given: Metadata, found: Mapping[str, object], fields: Mapping[str, FieldType]) -> Metadata:
     """The caller's metadata over what the document says of itself.
 
-    The caller's was validated when it was accepted. A field of the document's own that does not fit its declared type is left out
-    with a warning: the author of a text can't know the tenant's declarations, and the text is still worth finding.
+    The caller's was validated when it was accepted. A field of the document's own that does not fit its declared type
+    is left out with a warning: the author of a text can't know the tenant's declarations, and the text is still worth
+    finding.
     """
     merged: dict[str, MetadataValue] = {}
     for name, value in found.items():

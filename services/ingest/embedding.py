@@ -31,7 +31,8 @@ class _Wanted:
 
 @dataclass(slots=True)
 class EmbedPassages:
-    """Batches passages of all documents in work into few calls. A lone document goes at once: nobody waits for a batch to fill."""
+    """Batches passages of all documents in work into few calls. A lone document goes at once: nobody waits for a
+    batch to fill."""
 
     embedder: Embedder
     cache: EmbeddingCache

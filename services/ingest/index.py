@@ -1,4 +1,5 @@
-"""Making one version of a document searchable: fetch, parse, chunk, embed, write both indexes. No head is touched here."""
+"""Making one version of a document searchable: fetch, parse, chunk, embed, write both indexes. No head is touched
+here."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class IndexedDocument:
 
 @dataclass(frozen=True, slots=True)
 class IndexDocument:
-    """Use case: one version of one document into the chunk store and both indexes. Idempotent: ids are deterministic."""
+    """Use case: one version of one document into the chunk store and both indexes. Idempotent: ids are
+    deterministic."""
 
     objects: ObjectStore
     parser: Parser
@@ -62,8 +64,8 @@ class IndexDocument:
     max_chunks_per_document: int
 
     async def index(self, key: DocumentKey, version: int, upsert: Upsert, generation: Generation) -> IndexedDocument:
-        """Writes every row of this version; none is visible to a reader until a head names the version. Raises DocumentRejected,
-        DependencyUnavailable, Overloaded, DeadlineExceeded."""
+        """Writes every row of this version; none is visible to a reader until a head names the version. Raises
+        DocumentRejected, DependencyUnavailable, Overloaded, DeadlineExceeded."""
         with _tracer.start_as_current_span("fetch"):
             data = await self._fetch(upsert.content.object_key)
         with _tracer.start_as_current_span("parse") as span:

@@ -50,8 +50,8 @@ class ChangeLog(Protocol):
     """Where accepted changes wait for the workers."""
 
     async def append(self, change: DocumentChange) -> None:
-        """Returns once the change is durable. May leave it twice after an unknown outcome. Raises DependencyUnavailable,
-        Overloaded."""
+        """Returns once the change is durable. May leave it twice after an unknown outcome. Raises
+        DependencyUnavailable, Overloaded."""
         ...
 
     async def lag(self) -> int:
@@ -85,7 +85,8 @@ class DeadLetters(Protocol):
     """Keeps events that can't be applied, for people to look at and replay."""
 
     async def record(self, event: FailedEvent) -> None:
-        """Durable on return. A repeated call leaves a second record with the same event id. Raises DependencyUnavailable."""
+        """Durable on return. A repeated call leaves a second record with the same event id. Raises
+        DependencyUnavailable."""
         ...
 
 

@@ -1,7 +1,7 @@
 """Removes superseded chunks after the grace period, so that stores hold what heads name and little else.
 
-A chunk no head names is never served; sweeping only gives room back. It runs at a bounded rate beside the worker and never
-touches a version younger than the grace period, so a rollback and a version still being written are safe.
+A chunk no head names is never served; sweeping only gives room back. It runs at a bounded rate beside the worker and
+never touches a version younger than the grace period, so a rollback and a version still being written are safe.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Port of the event log: durable, partitioned, ordered per key.
 
 Nouns
-    **Topic**: a named log. **Partition**: an ordered part of a topic; a key always lands in the same partition of a topic as
-    long as the topic's partition count stays. **Offset**: position of a record in its partition; offsets are not versions and
-    start anew when a topic is recreated. **Group**: consumers that share the work of a topic; the log keeps one committed
-    offset per (group, topic, partition): the offset of the next record to hand out after a restart. **Lag**: records appended
-    and not yet committed by a group.
+    **Topic**: a named log. **Partition**: an ordered part of a topic; a key always lands in the same partition of a
+    topic as long as the topic's partition count stays. **Offset**: position of a record in its partition; offsets are
+    not versions and start anew when a topic is recreated. **Group**: consumers that share the work of a topic; the
+    log keeps one committed offset per (group, topic, partition): the offset of the next record to hand out after a
+    restart. **Lag**: records appended and not yet committed by a group.
 
 Delivery is at least once: a record is handed out again after a crash, a rebalance or a missing commit, never skipped.
 """
@@ -29,7 +29,8 @@ class Partition:
 class Record:
     """One record as it was appended.
 
-    ``value`` None is a tombstone (deletes the key on a compacted topic). ``timestamp_ms`` is the append time, Unix epoch.
+    ``value`` None is a tombstone (deletes the key on a compacted topic). ``timestamp_ms`` is the append time, Unix
+    epoch.
     """
 
     partition: Partition
@@ -51,12 +52,14 @@ class Position:
 class Producer(Protocol):
     """Appends records."""
 
-    async def append(self, topic: str, key: bytes, value: bytes | None, headers: Mapping[str, bytes] | None = None) -> Position:
+    async def append(
+        self, topic: str, key: bytes, value: bytes | None, headers: Mapping[str, bytes] | None = None
+    ) -> Position:
         """Appends one record and returns once it is durable (it survives the crash of this process and of the log's).
 
-        Records of one producer with one key keep their order. Not idempotent: a call that was repeated after an unknown outcome
-        may leave two records. Raises DependencyUnavailable, Overloaded, DeadlineExceeded; after any of them the
-        outcome is unknown.
+        Records of one producer with one key keep their order. Not idempotent: a call that was repeated after an
+        unknown outcome may leave two records. Raises DependencyUnavailable, Overloaded, DeadlineExceeded; after any
+        of them the outcome is unknown.
         """
         ...
 
@@ -69,19 +72,20 @@ RevokedCallback = Callable[[Collection[Partition]], Awaitable[None]]
 
 
 class Consumer(Protocol):
-    """One member of a group, reading one topic. Not safe for concurrent use, except that ``lag`` may be called at any time."""
+    """One member of a group, reading one topic. Not safe for concurrent use, except that ``lag`` may be called at any
+    time."""
 
     async def start(self, on_revoked: RevokedCallback | None = None) -> None:
-        """Joins the group. ``on_revoked`` is awaited before partitions pass to another member: afterwards a commit for them
-        is refused silently, because the new owner decides."""
+        """Joins the group. ``on_revoked`` is awaited before partitions pass to another member: afterwards a commit
+        for them is refused silently, because the new owner decides."""
         ...
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         """Next records of the assigned partitions that are not paused, in offset order per partition.
 
-        Waits up to ``timeout_seconds`` for the first one; returns an empty sequence when there is none. Must be called at least
-        every 20 s, also while everything is paused, or the group may hand the partitions to another member. Raises
-        DependencyUnavailable.
+        Waits up to ``timeout_seconds`` for the first one; returns an empty sequence when there is none. Must be
+        called at least every 20 s, also while everything is paused, or the group may hand the partitions to another
+        member. Raises DependencyUnavailable.
         """
         ...
 
@@ -95,7 +99,8 @@ class Consumer(Protocol):
         ...
 
     def pause(self, partitions: Collection[Partition]) -> None:
-        """Hands out nothing of ``partitions`` until ``resume``; survives rebalances as long as they stay assigned. Idempotent."""
+        """Hands out nothing of ``partitions`` until ``resume``; survives rebalances as long as they stay assigned.
+        Idempotent."""
         ...
 
     def resume(self, partitions: Collection[Partition]) -> None:

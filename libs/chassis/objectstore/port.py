@@ -9,8 +9,8 @@ from typing import Protocol
 class ObjectStore(Protocol):
     """Bytes under keys ("a/b/c", printable ASCII, no "..", not beginning with "/").
 
-    Objects here are immutable by convention: their keys contain a hash of the bytes, so writing one twice is harmless and needs
-    no lock. Every method raises DependencyUnavailable when the store can't be reached.
+    Objects here are immutable by convention: their keys contain a hash of the bytes, so writing one twice is harmless
+    and needs no lock. Every method raises DependencyUnavailable when the store can't be reached.
     """
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> int:
