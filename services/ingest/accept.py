@@ -115,8 +115,8 @@ class AcceptChanges:
     def _require_size(self, size: int) -> None:
         if size > self.max_document_bytes:
             raise InvalidRequest(
-                f"The document is larger than the limit of {self.max_document_bytes} bytes; split it or raise the
-                limit.", reason="DOCUMENT_TOO_LARGE",
+                f"The document is larger than the limit of {self.max_document_bytes} bytes; split it.",
+                reason="DOCUMENT_TOO_LARGE",
                 metadata={"limit_bytes": str(self.max_document_bytes)},
             )
 
