@@ -1,0 +1,56 @@
+"""Settings of the retriever."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chassis.settings import ServiceSettings
+from pydantic import Field
+
+
+class RetrieverSettings(ServiceSettings):
+    """What the retriever can be told, besides what every service can.
+
+    Attributes:
+        embedder_target: Where questions are embedded, ``host:port``.
+        reranker_target: Where passages are reranked, ``host:port``; empty for no reranker.
+        leg_candidates: How many candidates a leg returns at least. 100, so that recall at 100 can be measured through the service.
+        deepest_candidates: How many it returns at most, when many of the first were dropped.
+        embed_seconds, vector_seconds, lexical_seconds, heads_seconds, chunks_seconds, rerank_seconds: Deadline of each stage.
+        vector_weight: Share of the vector leg in the fused score.
+        vector_weight_by_type: The same by document type.
+        freshness_weight, default_half_life_days, half_life_days_by_type, structure_weight: See ``stages.adjust``.
+        rerank_depth: How many candidates are reranked.
+        rerank_weight: Share of the reranker in the final score.
+        max_per_document: Hits of one document at most, where the query does not say.
+        query_cache_bytes: Memory for vectors of recent questions; 0 turns the cache off.
+        query_cache_seconds: How long such a vector is kept.
+    """
+
+    service_name: ClassVar[str] = "retriever"
+
+    embedder_target: str = "127.0.0.1:50051"
+    reranker_target: str = ""
+
+    leg_candidates: int = Field(default=100, ge=50, le=1_000)
+    deepest_candidates: int = Field(default=1_000, ge=200, le=10_000)
+    embed_seconds: float = Field(default=1.0, gt=0)
+    vector_seconds: float = Field(default=1.0, gt=0)
+    lexical_seconds: float = Field(default=1.0, gt=0)
+    heads_seconds: float = Field(default=1.0, gt=0)
+    chunks_seconds: float = Field(default=1.0, gt=0)
+    rerank_seconds: float = Field(default=1.5, gt=0)
+
+    vector_weight: float = Field(default=0.5, ge=0, le=1)
+    vector_weight_by_type: dict[str, float] = Field(default_factory=dict)
+    freshness_weight: float = Field(default=0.0, ge=0, le=1)
+    default_half_life_days: float = Field(default=365.0, gt=0)
+    half_life_days_by_type: dict[str, float] = Field(default_factory=dict)
+    structure_weight: float = Field(default=0.0, ge=0, le=1)
+
+    rerank_depth: int = Field(default=30, ge=20, le=50)
+    rerank_weight: float = Field(default=0.3, ge=0, le=1)
+    max_per_document: int = Field(default=20, ge=1)
+
+    query_cache_bytes: int = Field(default=16 * 1024 * 1024, ge=0)
+    query_cache_seconds: float = Field(default=600.0, gt=0)

@@ -1,0 +1,45 @@
+"""The head check: may this caller be shown this candidate now?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from corpus.domain import Head, HeadState
+
+
+class Rejection(StrEnum):
+    """Why a candidate is not served. For metrics only: callers are never told which it was."""
+
+    UNKNOWN = "unknown"
+    """No head: an orphan of a write that was never committed."""
+    DELETED = "deleted"
+    SUPERSEDED = "superseded"
+    """The head names another version's chunks, or another generation's."""
+    EXPIRED = "expired"
+    DENIED = "denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Who asks, in the form heads are compared with."""
+
+    tenant_id: str
+    access_tokens: frozenset[str]
+    clearance: int
+
+
+def rejection(head: Head | None, chunks_version: int, generation: str, reader: Reader, now: datetime) -> Rejection | None:
+    """Why chunks of this version and generation must not be shown to the reader; None when they may."""
+    if head is None or head.key.tenant_id != reader.tenant_id:
+        return Rejection.UNKNOWN
+    if head.state is not HeadState.LIVE:
+        return Rejection.DELETED
+    if head.chunks_version != chunks_version or head.generation != generation:
+        return Rejection.SUPERSEDED
+    if head.expires_at is not None and head.expires_at <= now:
+        return Rejection.EXPIRED
+    if head.access.security_level > reader.clearance or head.access.tokens.isdisjoint(reader.access_tokens):
+        return Rejection.DENIED
+    return None
