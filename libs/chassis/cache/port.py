@@ -6,8 +6,8 @@ from typing import Protocol
 
 
 class Cache(Protocol):
-    """Bytes under keys, for a while. A cache may forget anything at any time and nothing may depend on it: its failures are
-    counted in a metric and read as misses, they never raise."""
+    """Bytes under keys, for a while. A cache may forget anything at any time and nothing may depend on it: its failures
+    are counted in a metric and read as misses, they never raise."""
 
     async def get(self, key: str) -> bytes | None:
         """The value, or None when it is unknown, forgotten or expired, or the cache can't be reached."""
