@@ -3,7 +3,8 @@
 from headwater import Client
 
 with Client("127.0.0.1:7700") as client:
-    client.put_document("handbook", b"# Leave\\n\\nEveryone has 30 days of leave.", filename="handbook.md", readers=["public"])
+    text = b"Everyone has 30 days of paid leave a year."
+    client.put_document("handbook", text, filename="handbook.md", readers=["public"])
     client.wait_until_applied()
     print(client.ask("How many days of leave do I have?").text)
 """

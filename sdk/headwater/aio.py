@@ -83,8 +83,8 @@ class AsyncClient:
     ) -> SearchResult:
         """Passages for ``text``, best first.
 
-        Options: ``filter`` (a mapping such as ``{"language": "python"}``), ``rerank`` ("auto", "on", "off"), ``legs``, ``expand`` (adds
-        the passages' sections), ``explain``, ``min_score``, ``max_per_document``.
+        Options: ``filter`` (a mapping such as ``{"language": "python"}``), ``rerank`` ("auto", "on", "off"), ``legs``,
+        ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``.
         """
         request = gateway_pb2.SearchRequest(query=messages.search_query(text, k=k, **options))
         reply = await self._call(self._stub.Search, request, timeout_seconds)
@@ -166,12 +166,12 @@ class AsyncClient:
     ) -> Receipt:
         """Stores a document and returns once the change is accepted durably; it is searchable a moment later.
 
-        Description: ``readers`` ("public", "group:…", "user:…"; none means nobody), ``filename``, ``media_type``, ``title``, ``doc_type``,
-        ``uri``, ``metadata``, ``security_level``, ``expires_at``, ``version`` (your own, growing with each change of
-        the document).
+        Description: ``readers`` ("public", "group:…", "user:…"; none means nobody), ``filename``, ``media_type``,
+        ``title``, ``doc_type``, ``uri``, ``metadata``, ``security_level``, ``expires_at``, ``version`` (your own,
+        growing with each change of the document).
         """
         draft = messages.draft(document_id, **description)
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        size = len(content) if isinstance(content, bytes) else await asyncio.to_thread(_size, content)
         if size <= channel.INLINE_BYTES:
             data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
             request = gateway_pb2.PutDocumentRequest(draft=draft, content=data)
@@ -288,6 +288,10 @@ def _question(text: str, filter: Mapping[str, Any] | None, rerank: RerankChoice)
     if filter or rerank != "auto":
         retrieval = messages.search_query("", k=0, filter=filter, rerank=rerank)
     return gateway_pb2.Question(text=text, retrieval=retrieval)
+
+
+def _size(file: Path) -> int:
+    return file.stat().st_size
 
 
 async def _upload(draft: Any, content: bytes | Path) -> AsyncIterator[gateway_pb2.UploadDocumentRequest]:

@@ -28,7 +28,7 @@ from corpus.domain import (
 from corpus.ids import chunk_id
 from corpus.metadata import row_metadata
 from corpus.ports import ChunkStore, LexicalIndex, Tenants, VectorIndex
-from ingest.chunking import Chunker, Chunking, contextual_text
+from ingest.chunking import ChunkedText, Chunker, contextual_text
 from ingest.describe import described, document_time
 from ingest.domain import Upsert
 from ingest.embedding import EmbedPassages
@@ -74,7 +74,7 @@ class IndexDocument:
             span.set_attribute("headwater.document.characters", len(parsed.text))
         with _tracer.start_as_current_span("chunk") as span:
             title = upsert.draft.title or parsed.title or ""
-            chunked = await asyncio.to_thread(self.chunker.chunk, parsed, title=title)
+            chunked = await self.chunker.chunk(parsed, title)
             span.set_attribute("headwater.document.chunks", len(chunked.chunks))
         if len(chunked.chunks) > self.max_chunks_per_document:
             raise DocumentRejected(
@@ -83,7 +83,7 @@ class IndexDocument:
             )
         document = await self._document(key, version, upsert, generation, parsed, chunked, title)
         access = AccessPolicy(access_tokens(key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
-        texts = [contextual_text(piece.context, piece.text) for piece in chunked.chunks]
+        texts = [contextual_text(title, piece.heading_path, piece.text) for piece in chunked.chunks]
         await self._write(document, texts, access, generation)
         return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
 
@@ -102,7 +102,7 @@ class IndexDocument:
         upsert: Upsert,
         generation: Generation,
         parsed: ParsedDocument,
-        chunked: Chunking,
+        chunked: ChunkedText,
         title: str,
     ) -> ChunkedDocument:
         tenant = await self.tenants.get(key.tenant_id)

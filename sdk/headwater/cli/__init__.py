@@ -1,0 +1,1 @@
+"""The command line ``headwater``; an extra of the SDK: ``pip install headwater[cli]``."""
