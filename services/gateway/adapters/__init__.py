@@ -1,0 +1,1 @@
+"""Adapters: what stands behind the gateway's ports."""

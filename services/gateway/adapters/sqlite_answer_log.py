@@ -1,0 +1,107 @@
+"""The answer log in ``answers.sqlite``."""
+
+from __future__ import annotations
+
+import sqlite3
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from pydantic import TypeAdapter
+
+from chassis.sqlite.readers import ReaderPool
+from chassis.sqlite.writer import GroupCommitWriter
+from gateway.domain import Answer, LoggedAnswer, Rating
+
+_MIGRATIONS: Final = (
+    """
+    CREATE TABLE answers (
+        answer_id TEXT PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        question TEXT NOT NULL,
+        answer TEXT NOT NULL,
+        answered_at REAL NOT NULL,
+        rating TEXT,
+        comment TEXT,
+        rated_at REAL
+    ) STRICT;
+    CREATE INDEX answers_by_time ON answers (answered_at);
+    """,
+)
+_ANSWER: Final = TypeAdapter(Answer)
+_PURGE_ROWS: Final = 1000
+"""Rows removed per transaction, so that answers being logged never wait long."""
+
+
+class SqliteAnswerLog:
+    """Answers as rows, with the answer itself as JSON. Close it with ``close``.
+
+    A commit survives the death of the process; the last ones may be lost with the machine's power, which an answer
+    log may.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._writer = GroupCommitWriter(path, _MIGRATIONS, synchronous="NORMAL")
+        self._readers = ReaderPool(path, _MIGRATIONS, threads=1)
+
+    async def record(self, entry: LoggedAnswer) -> None:
+        row = (
+            entry.answer.answer_id,
+            entry.tenant_id,
+            entry.subject,
+            entry.question,
+            _ANSWER.dump_json(entry.answer).decode(),
+            entry.answered_at.timestamp(),
+        )
+
+        def insert(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT INTO answers (answer_id, tenant_id, subject, question, answer, answered_at)"
+                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                row,
+            )
+
+        await self._writer.run(insert)
+
+    async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
+        def read(connection: sqlite3.Connection) -> tuple[str, str, float] | None:
+            row: tuple[str, str, float] | None = connection.execute(
+                "SELECT question, answer, answered_at FROM answers WHERE answer_id = ? AND tenant_id = ? AND subject = ?",
+                (answer_id, tenant_id, subject),
+            ).fetchone()
+            return row
+
+        row = await self._readers.run(read)
+        if row is None:
+            return None
+        question, answer, answered_at = row
+        return LoggedAnswer(
+            tenant_id, subject, question, _ANSWER.validate_json(answer), datetime.fromtimestamp(answered_at, UTC)
+        )
+
+    async def add_feedback(self, answer_id: str, rating: Rating, comment: str, at: datetime) -> None:
+        def update(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "UPDATE answers SET rating = ?, comment = ?, rated_at = ? WHERE answer_id = ?",
+                (rating.value, comment, at.timestamp(), answer_id),
+            )
+
+        await self._writer.run(update)
+
+    async def forget_before(self, moment: datetime) -> int:
+        def delete(connection: sqlite3.Connection) -> int:
+            return connection.execute(
+                "DELETE FROM answers WHERE answer_id IN (SELECT answer_id FROM answers WHERE answered_at < ? LIMIT ?)",
+                (moment.timestamp(), _PURGE_ROWS),
+            ).rowcount
+
+        removed = 0
+        while (batch := await self._writer.run(delete)) > 0:
+            removed += batch
+        return removed
+
+    async def close(self) -> None:
+        """Finishes what was recorded and closes the file. Idempotent."""
+        await self._writer.close()
+        await self._readers.close()

@@ -1,0 +1,1 @@
+"""Who calls: JSON Web Tokens, and the named development identity."""

@@ -1,0 +1,1 @@
+"""Generators: what turns context blocks into an answer."""

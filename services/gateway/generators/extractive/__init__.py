@@ -1,0 +1,1 @@
+"""The extractive generator: answers with sentences of the passages, to the letter."""

@@ -1,0 +1,162 @@
+"""Scores every unit of the context for answering the question."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gateway.domain import Passage
+from gateway.generators.extractive.cues import AnswerKind, kind_of, offers
+from gateway.generators.extractive.units import Unit, UnitKind, readable_text, split_units
+from gateway.ports import ContextBlock, TermAnalyser
+
+MAX_UNITS: Final = 96
+"""Units that are embedded at most; beyond, those of the weakest passages are left out. Bounds the latency of one
+question."""
+
+_WEIGHTS: Final = {"similarity": 0.52, "coverage": 0.24, "passage": 0.14, "form": 0.10}
+_WEIGHTS_WITHOUT_VECTORS: Final = {"similarity": 0.0, "coverage": 0.58, "passage": 0.30, "form": 0.12}
+_HEADING_SHARE: Final = 0.6
+"""A term that stands in the title or heading only counts for this much: it says what the sentence is about, not what
+it says."""
+_CODE_DISCOUNT: Final = 0.9
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateUnit:
+    """A unit with where it comes from. ``text`` is the document's text to the letter, ``shown`` how it reads in an
+    answer."""
+
+    block: ContextBlock
+    unit: Unit
+    order: int
+    text: str
+    shown: str
+
+    @property
+    def passage(self) -> Passage:
+        return self.block.passage
+
+    @property
+    def embedded_text(self) -> str:
+        """What its vector is made of: alone, "It lives for 90 days" could be about anything."""
+        return f"{topic_of(self.passage)}: {self.shown}" if topic_of(self.passage) else self.shown
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredUnit:
+    """A candidate with its score and the parts of it, each 0 to 1."""
+
+    candidate: CandidateUnit
+    score: float
+    similarity: float
+    coverage: float
+    form: float
+    terms: frozenset[str]
+    context_terms: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class QuestionTerms:
+    """Terms of the question with their weights, greater for rarer ones; the weights sum to 1."""
+
+    weights: dict[str, float]
+
+    def covered(self, terms: frozenset[str], by_context: frozenset[str] = frozenset()) -> float:
+        """Share of the question's weight that the terms hold; those of the context count partly."""
+        return sum(
+            weight if term in terms else _HEADING_SHARE * weight if term in by_context else 0.0
+            for term, weight in self.weights.items()
+        )
+
+    def missing(self, terms: frozenset[str]) -> float:
+        """Share of the question's weight that the terms don't hold."""
+        return sum(weight for term, weight in self.weights.items() if term not in terms)
+
+
+def topic_of(passage: Passage) -> str:
+    """The innermost heading, or the title where there is none."""
+    return passage.place.heading_path[-1] if passage.place.heading_path else passage.title
+
+
+def candidates_of(blocks: Sequence[ContextBlock]) -> list[CandidateUnit]:
+    """Units of all blocks, best block first, the same text once, at most ``MAX_UNITS``."""
+    seen: set[str] = set()
+    found: list[CandidateUnit] = []
+    for block in blocks:
+        for order, unit in enumerate(split_units(block.text)):
+            text = block.text[unit.start : unit.end]
+            shown = readable_text(text, unit.kind)
+            if shown.casefold() in seen or len(found) >= MAX_UNITS:
+                continue
+            seen.add(shown.casefold())
+            found.append(CandidateUnit(block, unit, order, text, shown))
+    return found
+
+
+def score_units(
+    question: str,
+    candidates: Sequence[CandidateUnit],
+    analyse: TermAnalyser,
+    vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None,
+) -> tuple[list[ScoredUnit], QuestionTerms]:
+    """Scores of the candidates in their order. CPU-bound; ``vectors`` are the question's (d,) and the candidates' (n,
+    d), or None."""
+    terms = [frozenset(analyse(candidate.text)) for candidate in candidates]
+    contexts = [frozenset(analyse(_context_text(candidate.passage))) for candidate in candidates]
+    asked = _question_terms(analyse(question), terms, contexts)
+    similarities = np.clip(vectors[1] @ vectors[0], 0.0, 1.0) if vectors is not None else np.zeros(len(candidates))
+    weights = _WEIGHTS if vectors is not None else _WEIGHTS_WITHOUT_VECTORS
+    best = max((candidate.passage.score for candidate in candidates), default=0.0) or 1.0
+    kind = kind_of(question)
+    return [
+        _score(
+            candidate, float(similarity), own, context, asked, candidate.passage.score / best, kind, question, weights
+        )
+        for candidate, similarity, own, context in zip(candidates, similarities, terms, contexts, strict=True)
+    ], asked
+
+
+def _score(
+    candidate: CandidateUnit,
+    similarity: float,
+    terms: frozenset[str],
+    context: frozenset[str],
+    asked: QuestionTerms,
+    best_passage: float,
+    kind: AnswerKind,
+    question: str,
+    weights: dict[str, float],
+) -> ScoredUnit:
+    coverage = asked.covered(terms, context)
+    form = offers(kind, candidate.shown, candidate.unit.kind, question)
+    score = (
+        weights["similarity"] * similarity
+        + weights["coverage"] * coverage
+        + weights["passage"] * candidate.passage.score / best_passage
+        + weights["form"] * form
+    )
+    if candidate.unit.kind is UnitKind.CODE and kind is not AnswerKind.STEPS:
+        score *= _CODE_DISCOUNT
+    return ScoredUnit(candidate, score, similarity, coverage, form, terms, context)
+
+
+def _context_text(passage: Passage) -> str:
+    return " ".join((passage.title, *passage.place.heading_path))
+
+
+def _question_terms(
+    asked: Sequence[str], terms: Sequence[frozenset[str]], contexts: Sequence[frozenset[str]]
+) -> QuestionTerms:
+    """Weights like the probabilistic idf over the candidates: a term that many of them hold tells them apart the
+    least."""
+    holders = Counter(term for own, context in zip(terms, contexts, strict=True) for term in own | context)
+    raw = {term: math.log(1 + (len(terms) + 1) / (0.5 + holders[term])) for term in asked}
+    total = sum(raw.values()) or 1.0
+    return QuestionTerms({term: weight / total for term, weight in raw.items()})

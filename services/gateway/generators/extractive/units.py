@@ -1,0 +1,216 @@
+"""Cuts a passage into the units an answer is made of: sentences, list items, table rows, pieces of code.
+
+Offsets are kept: ``text[unit.start:unit.end]`` is the unit, to the letter, whatever is shown of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+MIN_UNIT_CHARACTERS: Final = 3
+MAX_UNIT_CHARACTERS: Final = 1200
+"""A unit longer than this is cut at a line: nobody wants a page as "the sentence that answers"."""
+
+_ABBREVIATIONS: Final = (
+    " e.g i.e vs cf approx nr fig eq vol pp ed al mr mrs ms dr prof st jr sr ltd corp dept jan feb mar apr jun jul aug "
+    "sep sept oct nov dec u.s u.k ca bzw z.b d.h "
+)
+"""Words, between blanks, behind which a full stop hardly ever ends a sentence."""
+_HEADING: Final = re.compile(r"\s{0,3}#{1,6}\s")
+_UNDERLINE: Final = re.compile(r"\s{0,3}([=\-~^\"'`#*+.:_])\1{2,}\s*$")
+_FENCE: Final = re.compile(r"\s{0,3}(`{3,}|~{3,})")
+_ITEM: Final = re.compile(r"(?P<indent>\s*)(?P<bullet>[-*+•–]|#\.|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?=\S)")
+_TABLE_ROW: Final = re.compile(r"\s*\|.*\|\s*$")
+_TABLE_RULE: Final = re.compile(r"[\s|:+=-]+$")
+_SENTENCE_END: Final = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[」』”]*")
+_DIRECTIVE: Final = re.compile(r"\s*(\.\. \w|:\w[\w -]*:(\s|$)|<!--|---\s*$)")
+
+
+class UnitKind(StrEnum):
+    """What a unit is."""
+
+    SENTENCE = "sentence"
+    ITEM = "item"
+    ROW = "row"
+    CODE = "code"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """``text[start:end]`` of a passage. ``block`` counts the paragraphs, lists and tables of the passage."""
+
+    kind: UnitKind
+    start: int
+    end: int
+    block: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    start: int
+    end: int
+    text: str
+
+    @property
+    def blank(self) -> bool:
+        return not self.text.strip()
+
+
+def split_units(text: str) -> tuple[Unit, ...]:
+    """The units of a passage in order. Headings, rules, fences and directives are none."""
+    units: list[Unit] = []
+    lines = _lines(text)
+    index, block = 0, 0
+    while index < len(lines):
+        end, found = _take_block(text, lines, index, block)
+        if found:
+            units.extend(piece for unit in found for piece in _bounded(text, unit))
+            block += 1
+        index = max(end, index + 1)
+    return tuple(unit for unit in units if unit.end - unit.start >= MIN_UNIT_CHARACTERS)
+
+
+def readable_text(text: str, kind: UnitKind) -> str:
+    """How a unit reads inside an answer: one line, without list marks and table bars."""
+    if kind is UnitKind.CODE:
+        return text
+    if kind is UnitKind.ITEM and (item := _ITEM.match(text)):
+        text = text[item.end() :]
+    if kind is UnitKind.ROW and "|" in text:
+        text = " | ".join(cell.strip() for cell in text.strip().strip("|").split("|"))
+    return " ".join(text.split())
+
+
+def _lines(text: str) -> list[_Line]:
+    lines, start = [], 0
+    for raw in text.splitlines(keepends=True):
+        lines.append(_Line(start, start + len(raw.rstrip("\r\n")), raw.rstrip("\r\n")))
+        start += len(raw)
+    return lines
+
+
+def _take_block(text: str, lines: list[_Line], index: int, block: int) -> tuple[int, list[Unit]]:
+    """Units of the block that begins at ``index``, and the index of the line after it."""
+    line = lines[index]
+    if line.blank or _HEADING.match(line.text) or _DIRECTIVE.match(line.text) or _UNDERLINE.match(line.text):
+        return index + 1, []
+    if _is_title(lines, index):
+        return index + 2, []
+    if fence := _FENCE.match(line.text):
+        return _take_fence(lines, index, fence[1], block)
+    if _is_row(line.text):
+        return _take_rows(lines, index, block)
+    if _ITEM.match(line.text):
+        return _take_items(text, lines, index, block)
+    end = index + 1
+    while end < len(lines) and not _starts_block(lines, end):
+        end += 1
+    if _is_code(lines[index:end]):
+        return end, [Unit(UnitKind.CODE, line.start, lines[end - 1].end, block)]
+    return end, list(_sentences(text, line.start, lines[end - 1].end, block))
+
+
+def _starts_block(lines: list[_Line], index: int) -> bool:
+    line = lines[index]
+    return (
+        line.blank
+        or _is_row(line.text)
+        or any(pattern.match(line.text) for pattern in (_HEADING, _FENCE, _ITEM))
+        or _is_title(lines, index)
+    )
+
+
+def _is_title(lines: list[_Line], index: int) -> bool:
+    below = lines[index + 1] if index + 1 < len(lines) else None
+    return below is not None and _UNDERLINE.match(below.text) is not None and len(below.text.strip()) >= 3
+
+
+def _is_row(text: str) -> bool:
+    return _TABLE_ROW.match(text) is not None or text.count("\t") >= 2
+
+
+def _is_code(lines: list[_Line]) -> bool:
+    return all(line.text.startswith(("    ", "\t")) for line in lines)
+
+
+def _take_fence(lines: list[_Line], index: int, fence: str, block: int) -> tuple[int, list[Unit]]:
+    end = index + 1
+    while end < len(lines) and not lines[end].text.strip().startswith(fence):
+        end += 1
+    body = [line for line in lines[index + 1 : end] if not line.blank]
+    return end + 1, [Unit(UnitKind.CODE, body[0].start, body[-1].end, block)] if body else []
+
+
+def _take_rows(lines: list[_Line], index: int, block: int) -> tuple[int, list[Unit]]:
+    end = index
+    while end < len(lines) and _is_row(lines[end].text):
+        end += 1
+    rows = [line for line in lines[index:end] if not _TABLE_RULE.match(line.text)]
+    if end - index > 1 and _TABLE_RULE.match(lines[index + 1].text):
+        # The row over the rule names the columns: it answers nothing by itself.
+        rows = rows[1:]
+    return end, [Unit(UnitKind.ROW, line.start, line.end, block) for line in rows]
+
+
+def _take_items(text: str, lines: list[_Line], index: int, block: int) -> tuple[int, list[Unit]]:
+    units, end = [], index
+    while end < len(lines) and _ITEM.match(lines[end].text):
+        first = end
+        end += 1
+        while end < len(lines) and not _starts_block(lines, end):
+            end += 1
+        start = lines[first].start + len(lines[first].text) - len(lines[first].text.lstrip())
+        units.append(Unit(UnitKind.ITEM, start, lines[end - 1].end, block))
+        while end + 1 < len(lines) and lines[end].blank and _ITEM.match(lines[end + 1].text):
+            end += 1
+    return end, units
+
+
+def _sentences(text: str, start: int, end: int, block: int) -> Iterator[Unit]:
+    """Sentences of ``text[start:end]``: an end mark followed by white space, unless it ends an abbreviation or an
+    initial."""
+    begin = start
+    for match in _SENTENCE_END.finditer(text, start, end):
+        if _ends_abbreviation(text, begin, match.start(), match.end(), end):
+            continue
+        yield from _trimmed(text, begin, match.end(), block)
+        begin = match.end()
+    yield from _trimmed(text, begin, end, block)
+
+
+def _ends_abbreviation(text: str, begin: int, mark: int, after: int, end: int) -> bool:
+    if text[mark] != ".":
+        return False
+    following = text[after:end].lstrip()
+    if following and (following[0].islower() or following[0] in ",;"):
+        return True
+    words = text[begin:mark].split()
+    word = words[-1].strip("(\"'").lower() if words else ""
+    if len(words) == 1 and word.isdigit():
+        return True
+    return bool(word) and f" {word} " in _ABBREVIATIONS
+
+
+def _trimmed(text: str, start: int, end: int, block: int) -> Iterator[Unit]:
+    while start < end and text[start].isspace():
+        start += 1
+    while end > start and text[end - 1].isspace():
+        end -= 1
+    if end > start:
+        yield Unit(UnitKind.SENTENCE, start, end, block)
+
+
+def _bounded(text: str, unit: Unit) -> Iterator[Unit]:
+    start = unit.start
+    while unit.end - start > MAX_UNIT_CHARACTERS:
+        cut = text.rfind("\n", start + 1, start + MAX_UNIT_CHARACTERS)
+        if cut < 0:
+            cut = text.rfind(" ", start + 1, start + MAX_UNIT_CHARACTERS)
+        cut = cut if cut > start else start + MAX_UNIT_CHARACTERS
+        yield Unit(unit.kind, start, cut, unit.block)
+        start = cut + 1 if text[cut].isspace() else cut
+    yield Unit(unit.kind, start, unit.end, unit.block)

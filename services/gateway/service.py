@@ -1,0 +1,288 @@
+"""Use cases: answer a question, answer many, replay a logged answer, take feedback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chassis.clock import Clock
+from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, NotFound
+from chassis.identity import Caller, Scope
+from chassis.telemetry import current_trace_id
+from gateway import observe
+from gateway.domain import (
+    ABSTENTION_TEXT,
+    Answer,
+    AnswerEvent,
+    AnswerReady,
+    CitationSettled,
+    Draft,
+    LoggedAnswer,
+    Outcome,
+    Question,
+    Rating,
+    Replay,
+    Retrieved,
+    StageFinished,
+    TextPiece,
+    Timing,
+    UsageKnown,
+)
+from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter
+from gateway.stages.context import ContextLimits, select_context
+from gateway.stages.recheck import check_citations, recheck_draft
+from gateway.stages.validate import check_batch_size, check_comment, check_question
+
+UNLOGGED: Final = "answer_log"
+"""Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
+
+_PIECE_CHARACTERS: Final = 48
+"""Size of the pieces in which a finished text is told: enough to show progress, few enough to cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerPolicy:
+    """How questions are answered.
+
+    Attributes:
+        context: Bounds of what a generator reads.
+        min_similarity: Best cosine similarity under which retrieval counts as weak, unless the best score says
+        otherwise.
+        min_score: Best final score under which retrieval counts as weak.
+        batch_concurrency: Questions of a batch that are generated side by side.
+    """
+
+    context: ContextLimits
+    min_similarity: float = 0.12
+    min_score: float = 0.05
+    batch_concurrency: int = 4
+
+
+class _Course:
+    """What has happened to one question so far."""
+
+    def __init__(self, question: Question, caller: Caller) -> None:
+        self.question = question
+        self.caller = caller
+        self.timings: list[Timing] = []
+        self.started = time.perf_counter()
+        self.draft: Draft | None = None
+        self.retrieved = Retrieved(())
+        self.told = False
+
+    def tell(self, event: AnswerEvent) -> AnswerEvent:
+        """Notes that the reader sees ``event``."""
+        if isinstance(event, TextPiece) and not self.told:
+            self.told = True
+            observe.first_token(time.perf_counter() - self.started)
+        return event
+
+    def finished(self, stage: str, started: float) -> StageFinished:
+        timing = Timing(stage, (time.perf_counter() - started) * 1000)
+        self.timings.append(timing)
+        observe.stage_finished(timing)
+        return StageFinished(timing)
+
+
+class AnswerQuestions:
+    """Answers from passages the caller may read: retrieve → choose context → generate → check citations → log."""
+
+    def __init__(
+        self,
+        retrieval: Retrieval,
+        generator: Generator,
+        log: AnswerLog,
+        tokens: TokenCounter,
+        clock: Clock,
+        policy: AnswerPolicy,
+        *,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._retrieval = retrieval
+        self._generator = generator
+        self._log = log
+        self._tokens = tokens
+        self._clock = clock
+        self._policy = policy
+        self._new_id = new_id
+
+    async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
+        """Events as they happen; the last one is AnswerReady, and its answer is logged by then.
+
+        Iterate it inside ``aclosing``, so that work stops when the reader leaves. Raises InvalidRequest, and what
+        retrieval raises.
+        """
+        check_question(question)
+        caller.require(Scope.READ)
+        course = _Course(question, caller)
+        started = time.perf_counter()
+        with observe.stage_span("retrieve") as span:
+            course.retrieved = await self._retrieval.search(question, caller)
+            observe.note_retrieval(span, course.retrieved)
+        yield course.finished("retrieve", started)
+        async with aclosing(self._answer(course)) as events:
+            async for event in events:
+                yield event
+
+    async def ask_batch(self, questions: Sequence[Question], caller: Caller) -> Sequence[Answer]:
+        """Answers in the order of the questions, each as ``ask`` would end; retrieval is one call for all of them."""
+        check_batch_size(questions)
+        for question in questions:
+            check_question(question)
+        caller.require(Scope.READ)
+        started = time.perf_counter()
+        found = await self._retrieval.search_batch(questions, caller)
+        permits = asyncio.Semaphore(self._policy.batch_concurrency)
+
+        async def answer(question: Question, retrieved: Retrieved) -> Answer:
+            async with permits:
+                course = _Course(question, caller)
+                course.retrieved = retrieved
+                course.finished("retrieve", started)
+                return await self._finish(course)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(answer(*pair)) for pair in zip(questions, found, strict=True)]
+        return [task.result() for task in tasks]
+
+    async def _finish(self, course: _Course) -> Answer:
+        async with aclosing(self._answer(course)) as events:
+            async for event in events:
+                if isinstance(event, AnswerReady):
+                    return event.answer
+        raise Defect("An answer ended without its last event.")
+
+    async def _answer(self, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
+        async with aclosing(self._generate(course)) as events:
+            async for event in events:
+                yield course.tell(event)
+        started = time.perf_counter()
+        with observe.stage_span("check_citations"):
+            draft = await self._recheck(course)
+        yield course.finished("check_citations", started)
+        for event in _untold(draft, course.told):
+            yield course.tell(event)
+        yield UsageKnown(draft.usage)
+        yield AnswerReady(await self._settle(course, draft))
+
+    async def _generate(self, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
+        """Context and generation; leaves the draft in ``course``."""
+        limits = self._policy.context
+        if course.question.context_tokens:
+            limits = replace(limits, tokens=course.question.context_tokens)
+        started = time.perf_counter()
+        weak = self._is_weak(course.retrieved)
+        blocks = () if weak else select_context(course.retrieved.passages, limits, self._tokens)
+        yield course.finished("context", started)
+        if not blocks:
+            course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0)
+            return
+        started = time.perf_counter()
+        request = GenerationRequest(course.question.text, blocks, course.caller, self._clock.now())
+        span = observe.start_stage("generate")
+        try:
+            async with aclosing(self._generator.generate(request)) as pieces:
+                async for piece in observe.within(span, pieces):
+                    if isinstance(piece, Draft):
+                        course.draft = piece
+                    else:
+                        yield piece
+        finally:
+            observe.note_generator(span, self._generator.name, course.draft)
+            span.end()
+        yield course.finished("generate", started)
+
+    def _is_weak(self, retrieved: Retrieved) -> bool:
+        if not retrieved.passages:
+            return True
+        similarity = max(passage.similarity for passage in retrieved.passages)
+        score = max(passage.score for passage in retrieved.passages)
+        # Without the vector leg there is no similarity, and a score alone is no sign of weakness.
+        return score < self._policy.min_score or 0.0 < similarity < self._policy.min_similarity
+
+    async def _recheck(self, course: _Course) -> Draft:
+        draft = course.draft
+        if draft is None:
+            raise Defect("A generator ended without a draft.")
+        return await recheck_draft(draft, self._retrieval, course.caller)
+
+    async def _settle(self, course: _Course, draft: Draft) -> Answer:
+        """The answer, logged unless the log is down: an answer without a log is worth more than none."""
+        retrieved = course.retrieved
+        answer = Answer(
+            answer_id=self._new_id(),
+            outcome=draft.outcome,
+            text=draft.text,
+            citations=draft.citations,
+            confidence=draft.confidence,
+            degraded=tuple(dict.fromkeys((*retrieved.degraded, *draft.degraded))),
+            timings=(*retrieved.timings, *course.timings),
+            usage=draft.usage,
+            trace_id=current_trace_id(),
+            generator=self._generator.name,
+            generation=retrieved.generation,
+        )
+        caller = course.caller
+        entry = LoggedAnswer(caller.tenant_id, caller.subject, course.question.text, answer, self._clock.now())
+        try:
+            await self._log.record(entry)
+        except (DependencyUnavailable, DeadlineExceeded):
+            answer = replace(answer, degraded=(*answer.degraded, UNLOGGED))
+        observe.answered(course.question, answer, retrieved)
+        return answer
+
+
+class ReplayAnswers:
+    """Logged answers, and what readers think of them."""
+
+    def __init__(self, log: AnswerLog, retrieval: Retrieval, clock: Clock) -> None:
+        self._log = log
+        self._retrieval = retrieval
+        self._clock = clock
+
+    async def replay(self, answer_id: str, caller: Caller) -> Replay:
+        """The answer as this caller may see it now: sentences whose source is no longer readable are cut.
+
+        Raises NotFound, also for an answer that was given to somebody else; fails closed when readability can't be
+        known.
+        """
+        caller.require(Scope.READ)
+        entry = await self._own(answer_id, caller)
+        answer = entry.answer
+        checked = await check_citations(answer.text, answer.citations, self._retrieval, caller)
+        text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
+        return Replay(
+            question=entry.question,
+            answer=replace(answer, text=text, citations=checked.citations),
+            answered_at=entry.answered_at,
+            redacted=checked.changed,
+        )
+
+    async def give_feedback(self, answer_id: str, rating: Rating, comment: str, caller: Caller) -> None:
+        """Notes what the caller thought of his answer; a later call replaces an earlier one. Raises NotFound,
+        InvalidRequest."""
+        caller.require(Scope.READ)
+        check_comment(comment)
+        await self._own(answer_id, caller)
+        await self._log.add_feedback(answer_id, rating, comment, self._clock.now())
+
+    async def _own(self, answer_id: str, caller: Caller) -> LoggedAnswer:
+        entry = await self._log.find(answer_id, caller.tenant_id, caller.subject)
+        if entry is None:
+            raise NotFound("There is no such answer of yours.", reason="UNKNOWN_ANSWER")
+        return entry
+
+
+def _untold(draft: Draft, told: bool) -> Sequence[AnswerEvent]:
+    """What the reader has not been told yet of a finished draft."""
+    if told and draft.outcome is not Outcome.FALLBACK:
+        # A streaming generator told its pieces itself; where the last check changed them, the last event says so.
+        return ()
+    text = f"\n\n{draft.text}" if told else draft.text
+    pieces = [text[start : start + _PIECE_CHARACTERS] for start in range(0, len(text), _PIECE_CHARACTERS)]
+    return (*map(CitationSettled, draft.citations), *map(TextPiece, pieces))

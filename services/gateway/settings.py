@@ -1,0 +1,131 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar, Literal
+from urllib.parse import urlsplit
+
+from limits import parse_many
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from chassis.addresses import Address, is_loopback
+from chassis.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """What the gateway can be told, besides what every service can.
+
+    Attributes:
+        http_listen: Address of the HTTP edge, ``host:port``; empty for none.
+        retriever_target, embedder_target, ingest_target: The services, ``host:port``.
+        answers_file: The answer log; ``data_dir/answers.sqlite`` when not set.
+        answer_retention_days: How long answers are kept.
+        jwt_issuer: The ``iss`` that tokens must carry; empty accepts no token at all.
+        jwt_audience: The ``aud`` that tokens must carry.
+        jwt_jwks: Where the issuer's public keys are: a file, or an https URL (http on loopback).
+        jwt_leeway_seconds: What clocks may differ by.
+        jwt_refresh_seconds: How often keys behind a URL are fetched again.
+        jwt_tenant_claim, jwt_subject_claim, jwt_groups_claim, jwt_clearance_claim, jwt_scopes_claim: Names of the
+        claims; dots step into
+            nested objects. Scopes are a list or words separated by blanks; those that are not ours are ignored.
+        rate_ask, rate_search, rate_write, rate_read: Requests per caller, as ``<count>/<n> <unit>``; a batch counts
+        as its entries.
+        ask_k, ask_max_per_document: Passages retrieved for a question.
+        context_tokens, context_blocks: Bounds of what a generator reads.
+        min_similarity, min_score: Retrieval weaker than this is an abstention; see ``service.AnswerPolicy``.
+        search_seconds, ask_seconds, write_seconds: Limits of calls whose callers set none.
+        embed_seconds: Limit of the sentence vectors of one question; without them, words decide.
+        generator: Who writes the answers.
+        openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
+        max_body_bytes: Largest HTTP body that is not a document.
+        max_upload_bytes: Largest document over HTTP; the ingest service has a limit of its own.
+        body_idle_seconds: Longest pause inside a request body.
+    """
+
+    service_name: ClassVar[str] = "gateway"
+
+    http_listen: str = "127.0.0.1:0"
+    retriever_target: str = "127.0.0.1:50052"
+    embedder_target: str = "127.0.0.1:50051"
+    ingest_target: str = "127.0.0.1:50054"
+
+    answers_file: Path | None = None
+    answer_retention_days: float = Field(default=30.0, gt=0)
+
+    jwt_issuer: str = ""
+    jwt_audience: str = ""
+    jwt_jwks: str = ""
+    jwt_leeway_seconds: float = Field(default=10.0, ge=0, le=120)
+    jwt_refresh_seconds: float = Field(default=900.0, ge=10)
+    jwt_tenant_claim: str = "tenant"
+    jwt_subject_claim: str = "sub"
+    jwt_groups_claim: str = "groups"
+    jwt_clearance_claim: str = "clearance"
+    jwt_scopes_claim: str = "scope"
+
+    rate_ask: str = "200/10 seconds"
+    rate_search: str = "5000/10 seconds"
+    rate_write: str = "20000/10 seconds"
+    rate_read: str = "5000/10 seconds"
+
+    ask_k: int = Field(default=12, ge=1, le=200)
+    ask_max_per_document: int = Field(default=5, ge=0, le=200)
+    context_tokens: int = Field(default=3000, ge=100, le=128_000)
+    context_blocks: int = Field(default=12, ge=1, le=50)
+    min_similarity: float = Field(default=0.12, ge=0, le=1)
+    min_score: float = Field(default=0.0, ge=0, le=1)
+    search_seconds: float = Field(default=5.0, gt=0)
+    ask_seconds: float = Field(default=60.0, gt=0)
+    write_seconds: float = Field(default=60.0, gt=0)
+    embed_seconds: float = Field(default=3.0, gt=0)
+
+    generator: Literal["extractive", "openai"] = "extractive"
+    openai_base_url: str = ""
+    openai_model: str = ""
+    openai_api_key: SecretStr = SecretStr("")
+    openai_connect_seconds: float = Field(default=5.0, gt=0)
+    openai_token_seconds: float = Field(default=20.0, gt=0)
+    openai_max_tokens: int = Field(default=700, ge=16)
+    openai_temperature: float = Field(default=0.0, ge=0, le=2)
+    openai_attempts: int = Field(default=3, ge=1, le=10)
+
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
+    body_idle_seconds: float = Field(default=30.0, gt=0)
+
+    @property
+    def answers_path(self) -> Path:
+        """Where the answer log is."""
+        return self.answers_file or self.data_dir / "answers.sqlite"
+
+    @field_validator("rate_ask", "rate_search", "rate_write", "rate_read")
+    @classmethod
+    def _is_a_rate(cls, value: str) -> str:
+        try:
+            parse_many(value)
+        except ValueError:
+            raise ValueError('a rate must look like "200/10 seconds" or "20/minute"') from None
+        return value
+
+    @field_validator("jwt_jwks", "openai_base_url")
+    @classmethod
+    def _is_safe_to_fetch(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https"):
+            return value
+        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+            raise ValueError("use https; plain http is accepted on loopback only")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> GatewaySettings:
+        if self.jwt_issuer and not (self.jwt_audience and self.jwt_jwks):
+            raise ValueError("jwt_issuer needs jwt_audience and jwt_jwks as well: tokens are checked against all three")
+        if self.generator == "openai" and not (self.openai_base_url and self.openai_model):
+            raise ValueError('generator "openai" needs openai_base_url and openai_model')
+        if self.http_listen and self.development and not is_loopback(Address.parse(self.http_listen).host):
+            raise ValueError(
+                "http_listen: development mode binds to loopback only; use 127.0.0.1 or turn development off"
+            )
+        return self
