@@ -26,7 +26,8 @@ class Address:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host`` can be reached from this machine only. Names other than "localhost" count as reachable from elsewhere."""
+    """Whether ``host`` can be reached from this machine only. Names other than "localhost" count as reachable from
+    elsewhere."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

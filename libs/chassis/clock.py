@@ -63,16 +63,16 @@ class ManualClock:
 class HybridLogicalClock:
     """Issues strictly increasing timestamps that stay close to wall time, even when the wall clock is set back.
 
-    A hybrid logical clock (Kulkarni, Demirbas, Madappa, Avva, Leone: "Logical Physical Clocks", OPODIS 2014) folded into a
-    single integer of microseconds: the logical part is what the value runs ahead of physical time, one microsecond per event.
-    Values fit 63 bits until the year 294,246. Not thread-safe: one per event loop.
+    A hybrid logical clock (Kulkarni, Demirbas, Madappa, Avva, Leone: "Logical Physical Clocks", OPODIS 2014) folded
+    into a single integer of microseconds: the logical part is what the value runs ahead of physical time, one
+    microsecond per event. Values fit 63 bits until the year 294,246. Not thread-safe: one per event loop.
 
     Args:
         clock: Source of physical time.
-        floor: The highest timestamp that may have been issued before, read from storage by the caller: nothing at or below it
-            is issued again.
-        max_drift_seconds: How far ahead of physical time ``observe`` lets a remote timestamp push this clock. One writer with
-            a broken clock would otherwise drag every later version into the future.
+        floor: The highest timestamp that may have been issued before, read from storage by the caller: nothing at or
+            below it is issued again.
+        max_drift_seconds: How far ahead of physical time ``observe`` lets a remote timestamp push this clock. One
+            writer with a broken clock would otherwise drag every later version into the future.
     """
 
     def __init__(self, clock: Clock | None = None, *, floor: int = 0, max_drift_seconds: float = 60.0) -> None:

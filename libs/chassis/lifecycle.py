@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 EXIT_FAILED: Final = 1
 _NOTICE_SHARE: Final = 0.05
 _NOTICE_SECONDS: Final = 1.0
-"""Between NOT_SERVING and refusing: the time in which balancers and watchers turn away. At most this, at most 5 % of the budget."""
+"""Between NOT_SERVING and refusing: the time in which balancers and watchers turn away. At most this, at most 5 % of
+the budget."""
 _UNWIND_SHARE: Final = 0.25
 """Share of what is left that RPCs in flight may not use: closing stores and flushing traces needs time too."""
 _LAG_PROBE_SECONDS: Final = 1.0
@@ -41,7 +42,8 @@ class Lifecycle:
 
     Attributes:
         stack: Resources enter here; they are closed in reverse order within the drain budget.
-        stopping: Set when the service begins to stop: loops end at their next safe point instead of being cancelled there.
+        stopping: Set when the service begins to stop: loops end at their next safe point instead of being cancelled
+            there.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -68,8 +70,9 @@ class Lifecycle:
     async def serve_until_signal(self) -> None:
         """Marks the service ready, waits until it should stop, and drains its servers.
 
-        Drain: health says NOT_SERVING and ``/readyz`` 503 → a short while for callers to turn away → servers refuse new RPCs and let those in
-        flight finish → return, so that the stack unwinds. All of it from the one budget ``drain_seconds``.
+        Drain: health says NOT_SERVING and ``/readyz`` 503 → a short while for callers to turn away → servers refuse new
+        RPCs and let those in flight finish → return, so that the stack unwinds. All of it from the one budget
+        ``drain_seconds``.
         """
         self._serving = True
         self.ready = not self.stopping.is_set()
@@ -94,7 +97,8 @@ class Lifecycle:
             self._main.cancel()
 
     def fail(self, error: BaseException) -> None:
-        """Stops the service because ``error`` makes it useless; the process then exits with a code ≠ 0. The first error counts."""
+        """Stops the service because ``error`` makes it useless; the process then exits with a code ≠ 0. The first error
+        counts."""
         if self._failure is None:
             self._failure = error
             _log.error("the service fails and stops", exc_info=error)
@@ -103,7 +107,8 @@ class Lifecycle:
     def create_task(self, coro: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         """Runs a background task for as long as the service lives; an exception in it calls ``fail``.
 
-        It is cancelled, and waited for, when the stack unwinds to this point: before the resources it was given are closed.
+        It is cancelled, and waited for, when the stack unwinds to this point: before the resources it was given are
+        closed.
         """
         task = asyncio.create_task(coro, name=name)
         task.add_done_callback(self._on_task_done)
@@ -115,7 +120,8 @@ class Lifecycle:
         self._servers.append(server)
 
     def publish_endpoint(self, name: str, address: Address) -> None:
-        """Adds an endpoint to ``data_dir/run/<service>.json`` ({"pid", "grpc", "metrics", …}), which is written once gRPC is up."""
+        """Adds an endpoint to ``data_dir/run/<service>.json`` ({"pid", "grpc", "metrics", …}), which is written once
+        gRPC is up."""
         self._endpoints[name] = str(address)
         if "grpc" in self._endpoints:
             _write_run_file(self._settings, self._endpoints)
@@ -134,8 +140,9 @@ class Lifecycle:
 def run(service_main: Callable[[Lifecycle], Awaitable[None]], settings: ServiceSettings) -> int:
     """Runs a service until it is told to stop, and returns the exit code of its process.
 
-    Sets up telemetry and the metrics endpoint, handles SIGTERM and SIGINT (the second one exits at once), and closes everything within
-    ``drain_seconds``. 0: it was asked to stop and did; 1: something failed; 78: keys or settings can't be used.
+    Sets up telemetry and the metrics endpoint, handles SIGTERM and SIGINT (the second one exits at once), and closes
+    everything within ``drain_seconds``. 0: it was asked to stop and did; 1: something failed; 78: keys or settings
+    can't be used.
     """
     telemetry = setup(settings)
     try:

@@ -125,8 +125,8 @@ class ServiceSettings(BaseSettings):
 def load_settings(cls: type[S], argv: Sequence[str] | None = None) -> S:
     """Reads the settings of a service, for its ``__main__.py``.
 
-    ``--print-config`` prints them as JSON with secrets redacted and exits 0. Settings that can't be used are explained on standard
-    error, without their values, and exit 78 (EX_CONFIG).
+    ``--print-config`` prints them as JSON with secrets redacted and exits 0. Settings that can't be used are explained
+    on standard error, without their values, and exit 78 (EX_CONFIG).
     """
     parser = argparse.ArgumentParser(prog=cls.service_name, description=f"Runs the {cls.service_name} service.")
     parser.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
@@ -171,7 +171,8 @@ def _service_prefix(cls: type[ServiceSettings]) -> str:
 
 def _refuse_unknown_variables(cls: type[ServiceSettings], environment: Mapping[str, str]) -> None:
     prefix = _service_prefix(cls)
-    # HEADWATER_<SERVICE>_TARGET is where others find this service: the field "<service>_target" of theirs, not one of ours.
+    # HEADWATER_<SERVICE>_TARGET is where others find this service: the field "<service>_target" of theirs, not one of
+    # ours.
     unknown = [
         name
         for name in environment
@@ -206,7 +207,7 @@ def _from_file(cls: type[ServiceSettings], path: str) -> dict[str, Any]:
     problems += [f"[{cls.service_name}] {key}: no such setting" for key in own if key not in cls.model_fields]
     if problems:
         raise ConfigurationError("\n".join(f"{_CONFIG_VARIABLE}: {problem}" for problem in problems))
-    return {key: value for key, value in common.items() if key in cls.model_fields} | own
+    return {**{key: value for key, value in common.items() if key in cls.model_fields}, **own}
 
 
 def _position(error: Exception) -> str:

@@ -1,8 +1,8 @@
 """Internal identity tokens: how one service proves to another who calls, and on whose behalf.
 
-A token is a JWT (RFC 7519) signed with Ed25519 (RFC 8037, ``alg`` EdDSA), valid for about a minute. Each issuing service has its
-own private key; ``jwks.json`` holds every public key with the issuer that may use it, so a key that leaks can't speak for another
-service.
+A token is a JWT (RFC 7519) signed with Ed25519 (RFC 8037, ``alg`` EdDSA), valid for about a minute. Each issuing
+service has its own private key; ``jwks.json`` holds every public key with the issuer that may use it, so a key that
+leaks can't speak for another service.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def jwks_file(directory: Path) -> Path:
 
 
 def create_keys(dir: Path, issuers: Sequence[str]) -> None:
-    """Makes a key pair for each issuer that has none and writes ``jwks.json``. Idempotent, and safe to run from two processes.
+    """Makes a key pair for each issuer that has none and writes ``jwks.json``. Idempotent, and safe to run from two
+    processes.
 
     Private keys are created with mode 0600 in a directory of mode 0700.
     """
@@ -137,8 +138,8 @@ class _Verified:
 class InternalTokenVerifier:
     """Verifies internal tokens against the public keys of the accepted issuers.
 
-    Each key id is bound to one issuer: a token whose ``iss`` is not the owner of its key is refused. Verified tokens are remembered
-    until they expire.
+    Each key id is bound to one issuer: a token whose ``iss`` is not the owner of its key is refused. Verified tokens
+    are remembered until they expire.
 
     Raises:
         KeyFileError: The key set is missing or can't be read.
@@ -155,7 +156,8 @@ class InternalTokenVerifier:
     async def authenticate(self, metadata: Mapping[str, str | bytes]) -> Caller:
         """The caller that the request metadata proves. Raises Unauthenticated.
 
-        The token becomes the one that ``forwarded_token`` gives in the rest of this task, so calls to further services carry it.
+        The token becomes the one that ``forwarded_token`` gives in the rest of this task, so calls to further services
+        carry it.
         """
         token = metadata.get(METADATA_KEY)
         if not isinstance(token, str):
@@ -165,7 +167,8 @@ class InternalTokenVerifier:
         return caller
 
     def verify(self, token: str) -> Caller:
-        """The caller ``token`` speaks for. Raises Unauthenticated, always with the same text: a forger learns nothing from it."""
+        """The caller ``token`` speaks for. Raises Unauthenticated, always with the same text: a forger learns nothing
+        from it."""
         cached = self._verified.get(token)
         if cached is not None:
             if cached.expires > time.time():

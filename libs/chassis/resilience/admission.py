@@ -20,8 +20,8 @@ _RETRY_SECONDS: Final = (0.05, 5.0)
 class AdmissionController:
     """Permits for work under way at once. What finds none waits in a short bounded queue, or is refused at once.
 
-    grpc.aio's own ``maximum_concurrent_rpcs`` admits far more than its limit, so this is checked first in every RPC. Not
-    thread-safe: one per event loop.
+    grpc.aio's own ``maximum_concurrent_rpcs`` admits far more than its limit, so this is checked first in every RPC.
+    Not thread-safe: one per event loop.
 
     Args:
         max_in_flight: Permits.

@@ -31,7 +31,8 @@ class BreakerPolicy:
         window_seconds: Only outcomes this recent count towards the ratio.
         failure_ratio: Opens when this share of the window's calls failed…
         minimum_calls: …and there were at least this many: two failures of three at night are no outage.
-        consecutive_failures: Opens after this many in a row, whatever the ratio: a dead dependency is noticed at low traffic.
+        consecutive_failures: Opens after this many in a row, whatever the ratio: a dead dependency is noticed at low
+            traffic.
         open_seconds: How long it refuses before it probes.
         probes: Successes in a row that close it again, and the most that run at once while half open.
     """

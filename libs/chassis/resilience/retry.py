@@ -6,9 +6,10 @@ from __future__ import annotations
 class RetryBudget:
     """Token bucket that is filled by calls and emptied by retries.
 
-    The scheme of gRPC's retry throttling (proposal A6, "Client Retries") and of Finagle's RetryBudget: every first attempt adds
-    ``ratio`` tokens up to ``capacity``, a retry takes a whole one. While a dependency is well, single failures are retried; when it is
-    down the bucket runs dry and retries stop, so they add at most ``ratio`` to the load in the long run. Not thread-safe.
+    The scheme of gRPC's retry throttling (proposal A6, "Client Retries") and of Finagle's RetryBudget: every first
+    attempt adds ``ratio`` tokens up to ``capacity``, a retry takes a whole one. While a dependency is well, single
+    failures are retried; when it is down the bucket runs dry and retries stop, so they add at most ``ratio`` to the
+    load in the long run. Not thread-safe.
 
     Args:
         ratio: Retries permitted per call in the long run.

@@ -1,4 +1,5 @@
-"""Calls to other services: channels, and calls that carry identity, deadline and trace, and fail in terms of the error tree."""
+"""Calls to other services: channels, and calls that carry identity, deadline and trace, and fail in terms of the error
+tree."""
 
 from __future__ import annotations
 
@@ -28,11 +29,13 @@ _tracer = tracer("chassis.rpc.client")
 
 
 def open_channel(target: str, *, settings: ServiceSettings) -> grpc.aio.Channel:
-    """A channel to a service. Open one per target and process, and close it with the service; it connects at its first call.
+    """A channel to a service. Open one per target and process, and close it with the service; it connects at its first
+    call.
 
-    Balances round-robin over the addresses of ``target``, retries lost connections within a retry budget, limits messages to 16 MiB,
-    and adds identity and trace context to each call. Services' own calls are signed with ``<service>.private.pem`` of
-    ``settings.keys_dir``; without that file only tokens of RPCs being served can be passed on.
+    Balances round-robin over the addresses of ``target``, retries lost connections within a retry budget, limits
+    messages to 16 MiB, and adds identity and trace context to each call. Services' own calls are signed with
+    ``<service>.private.pem`` of ``settings.keys_dir``; without that file only tokens of RPCs being served can be passed
+    on.
 
     Args:
         target: ``host:port``, or any gRPC name such as ``dns:///embedder:50051``.
@@ -57,7 +60,8 @@ async def call(
         method: Method of a stub whose channel comes from ``open_channel``.
         request: The request message.
         timeout_seconds: Limit of this call; less when the RPC being served has less time left.
-        as_caller: Signs the call for this caller with the service's own key. Default: the identity of the RPC being served.
+        as_caller: Signs the call for this caller with the service's own key. Default: the identity of the RPC being
+            served.
         metadata: Further request metadata.
 
     Raises:
@@ -84,7 +88,8 @@ async def stream(
 ) -> AsyncGenerator[Response, None]:
     """Calls a method that answers with a stream. Arguments and errors as in ``call``; the time covers the whole stream.
 
-    Use it as ``async with aclosing(stream(...)) as responses``: a loop that is left early then cancels the call at once.
+    Use it as ``async with aclosing(stream(...)) as responses``: a loop that is left early then cancels the call at
+    once.
     """
     timeout = timeout_for_hop(timeout_seconds)
     # No span is current across the yields: they run in the context of whoever iterates.
@@ -150,8 +155,9 @@ class _Attempt:
 
 
 def _identity(minter: TokenMinter | None, as_caller: Caller | None) -> str | None:
-    """The internal token for a call: minted for ``as_caller``, else the one being served, else minted for the caller being served (at the
-    edge, which verified something else than an internal token). None when there is nobody: the other side refuses the call."""
+    """The internal token for a call: minted for ``as_caller``, else the one being served, else minted for the caller
+    being served (at the edge, which verified something else than an internal token). None when there is nobody: the
+    other side refuses the call."""
     if as_caller is None:
         forwarded = forwarded_token()
         if forwarded is not None:
@@ -191,10 +197,11 @@ class _Method:
         return self._callable(*args, **kwargs)
 
 
-class _Channel(grpc.aio.Channel):  # type: ignore[misc]  # grpc.aio is untyped
+class _Channel(grpc.aio.Channel):
     """A grpc.aio channel whose methods know their name and the service's key.
 
-    Not client interceptors: grpc.aio makes a task and a wrapper per interceptor and call, which costs more than all they would do here.
+    Not client interceptors: grpc.aio makes a task and a wrapper per interceptor and call, which costs more than all
+    they would do here.
     """
 
     def __init__(self, channel: grpc.aio.Channel, target: str, minter: TokenMinter | None) -> None:

@@ -12,7 +12,8 @@ from typing import Final
 from chassis.errors import DeadlineExceeded
 
 HOP_MARGIN_SECONDS: Final = 0.005
-"""Kept back from what is passed on, so that a service still has time to answer its own caller when the next one runs out."""
+"""Kept back from what is passed on, so that a service still has time to answer its own caller when the next one runs
+out."""
 
 _deadline: ContextVar[float | None] = ContextVar("headwater_deadline", default=None)
 
@@ -40,7 +41,8 @@ def timeout_for_hop(timeout_seconds: float) -> float:
 
 @contextmanager
 def deadline_in(seconds: float | None) -> Iterator[None]:
-    """Sets the deadline for the enclosed work without enforcing it here: for edges whose transport cancels at the deadline."""
+    """Sets the deadline for the enclosed work without enforcing it here: for edges whose transport cancels at the
+    deadline."""
     outer = _deadline.get()
     inner = outer if seconds is None else time.monotonic() + seconds
     if inner is not None and outer is not None:

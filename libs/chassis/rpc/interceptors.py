@@ -1,7 +1,7 @@
 """What happens around every RPC that is served, as one interceptor.
 
-Outermost first: span · admission · error mapping · authentication · deadline · the method. They are one interceptor and not six because grpc.aio
-builds a handler per interceptor and RPC; here each method's handler is built once.
+Outermost first: span · admission · error mapping · authentication · deadline · the method. They are one interceptor and
+not six because grpc.aio builds a handler per interceptor and RPC; here each method's handler is built once.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Method:
         return cls(f"{service}/{method}", attributes)
 
 
-class ServerPipeline(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.aio is untyped
+class ServerPipeline(grpc.aio.ServerInterceptor):
     """The one interceptor of a server. Health and reflection pass it untouched."""
 
     def __init__(self, admission: AdmissionController, authenticator: Authenticator) -> None:
@@ -88,8 +88,8 @@ class ServerPipeline(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpc.
     def _wrap(self, handler: Any, method: _Method) -> Any:
         """The same handler with the pipeline around its method.
 
-        Methods that answer with a stream become coroutines that write: a generator would carry context variables across its
-        yields, and leave its closing to the garbage collector.
+        Methods that answer with a stream become coroutines that write: a generator would carry context variables across
+        its yields, and leave its closing to the garbage collector.
         """
         if handler.response_streaming:
             generate = handler.stream_stream if handler.request_streaming else handler.unary_stream

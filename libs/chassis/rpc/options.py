@@ -28,8 +28,8 @@ SERVER_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.so_reuseport", 0),
 )
 
-# Only what never reached a service is retried: services mark their own UNAVAILABLE as final. Tokens refill by 0.1 per success, and
-# retries stop at half of them (gRPC proposal A6), so an outage is not met with three times the load.
+# Only what never reached a service is retried: services mark their own UNAVAILABLE as final. Tokens refill by 0.1 per
+# success, and retries stop at half of them (gRPC proposal A6), so an outage is not met with three times the load.
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],

@@ -27,8 +27,8 @@ _STOP_SECONDS: Final = 5.0
 class GrpcServer:
     """A server to which servicers are added through ``.grpc``; an async context manager.
 
-    Each RPC passes, outermost first: span, admission control (``max_in_flight``; health is exempt), error mapping, authentication,
-    deadline. Reflection is served in development only, where nothing but loopback is bound.
+    Each RPC passes, outermost first: span, admission control (``max_in_flight``; health is exempt), error mapping,
+    authentication, deadline. Reflection is served in development only, where nothing but loopback is bound.
 
     Args:
         settings: ``listen``, ``max_in_flight`` and ``development`` are used.
@@ -95,7 +95,8 @@ class GrpcServer:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace_seconds: float) -> None:
-        """Refuses new RPCs at once, lets those in flight finish for ``grace_seconds``, then cancels them. Idempotent."""
+        """Refuses new RPCs at once, lets those in flight finish for ``grace_seconds``, then cancels them.
+        Idempotent."""
         if self._stopped:
             return
         self._stopped = True

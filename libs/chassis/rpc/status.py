@@ -1,7 +1,8 @@
 """Errors on the wire: the error tree to ``google.rpc.Status`` and back.
 
-Every failed RPC carries, in the trailing metadata ``grpc-status-details-bin``, a ``google.rpc.Status`` with an ``ErrorInfo``
-(reason, domain "headwater", metadata) and, when a retry makes sense, a ``RetryInfo``. https://google.aip.dev/193
+Every failed RPC carries, in the trailing metadata ``grpc-status-details-bin``, a ``google.rpc.Status`` with an
+``ErrorInfo`` (reason, domain "headwater", metadata) and, when a retry makes sense, a ``RetryInfo``.
+https://google.aip.dev/193
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def to_wire(error: BaseException) -> WireStatus:
         status.details.add().Pack(retry)
     trailers: Trailers = ((DETAILS_KEY, status.SerializeToString()),)
     if code is grpc.StatusCode.UNAVAILABLE:
-        # A service that answers "unavailable" has already retried what it can: the channel retries lost connections only.
+        # A service that answers "unavailable" has already retried what it can: the channel retries lost connections
+        # only.
         trailers += ((PUSHBACK_KEY, "-1"),)
     return WireStatus(code, known.message, trailers)
 

@@ -1,6 +1,7 @@
 """Logs, traces and metrics of a service.
 
-Usable from import on: a tracer or metric obtained before ``setup`` records nothing and starts to record once it has run.
+Usable from import on: a tracer or metric obtained before ``setup`` records nothing and starts to record once it has
+run.
 """
 
 from chassis.telemetry.logs import logger

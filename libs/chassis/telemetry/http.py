@@ -17,12 +17,14 @@ _MAX_REQUEST_LINE: Final = 2048
 
 
 class MetricsServer:
-    """Answers GET on three paths, one request per connection. No framework: it must answer while a service is busy or stopping.
+    """Answers GET on three paths, one request per connection. No framework: it must answer while a service is busy or
+    stopping.
 
     Args:
         listen: ``host:port``.
         registry: What ``/metrics`` shows, in Prometheus' text format.
-        is_ready: Whether ``/readyz`` answers 200 rather than 503. ``/healthz`` answers 200 as long as the event loop runs.
+        is_ready: Whether ``/readyz`` answers 200 rather than 503. ``/healthz`` answers 200 as long as the event loop
+            runs.
     """
 
     def __init__(

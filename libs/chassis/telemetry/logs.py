@@ -21,7 +21,8 @@ _DISTRIBUTION: Final = "headwater-platform"
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
-    """A logger for one component. Events are short fixed sentences; what varies goes into key-value pairs, never content."""
+    """A logger for one component. Events are short fixed sentences; what varies goes into key-value pairs, never
+    content."""
     bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(component=name)
     return bound
 
@@ -58,7 +59,7 @@ def setup_logs(service: str, level: str) -> None:
         logger_factory=_StandardOutput,
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(_StandardOutput())  # type: ignore[type-var]  # has the one method that is used
+    handler = logging.StreamHandler(_StandardOutput())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[
@@ -76,8 +77,8 @@ def setup_logs(service: str, level: str) -> None:
 
 
 def traceback_without_text(error: BaseException) -> str:
-    """Where ``error`` came from: frames and class names. Texts are left out, for an exception may quote the data it choked on;
-    only errors of our own tree are free of content by contract."""
+    """Where ``error`` came from: frames and class names. Texts are left out, for an exception may quote the data it
+    choked on; only errors of our own tree are free of content by contract."""
     lines: list[str] = []
     seen: set[int] = set()
     cause: BaseException | None = error

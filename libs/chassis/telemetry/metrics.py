@@ -1,13 +1,14 @@
 """Every metric the services emit. Dashboards and alerts are checked against this module.
 
-Waiting is split from working throughout: ``…wait`` is time in a queue, ``…duration`` includes it only where the description says so.
+Waiting is split from working throughout: ``…wait`` is time in a queue, ``…duration`` includes it only where the
+description says so.
 """
 
 from typing import Final
 
 from chassis.telemetry.instruments import SIZES, Counter, Gauge, Histogram, ObservedGauge, UpDownCounter
 
-# ── RPC, every service ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── RPC, every service ──────────────────────────────────────────────────────────────────────────────────────────────
 RPC_SERVER_REQUESTS: Final = Counter(
     "headwater.rpc.server.requests",
     unit="{request}",
@@ -36,7 +37,7 @@ RPC_CLIENT_DURATION: Final = Histogram(
     labels=("method", "code"),
 )
 
-# ── Process ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Process ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 PROCESS_MEMORY: Final = ObservedGauge("headwater.process.memory", unit="By", description="Resident memory.")
 PROCESS_CPU: Final = ObservedGauge(
     "headwater.process.cpu", unit="s", description="CPU time since start, user and system."
@@ -47,7 +48,7 @@ EVENT_LOOP_LAG: Final = Histogram(
     description="How late the event loop runs a timer: what keeps it busy keeps every RPC waiting.",
 )
 
-# ── Dependencies ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Dependencies ────────────────────────────────────────────────────────────────────────────────────────────────────
 BREAKER_OPEN: Final = Gauge(
     "headwater.breaker.open", unit="1", description="1 while the breaker refuses calls.", labels=("dependency",)
 )
@@ -58,7 +59,7 @@ CACHE_REQUESTS: Final = Counter(
     labels=("cache", "outcome"),
 )
 
-# ── Ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Ingest ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 INGEST_ACCEPTED: Final = Counter(
     "headwater.ingest.accepted", unit="{change}", description="Changes accepted by the API.", labels=("kind",)
 )
@@ -88,7 +89,7 @@ INGEST_DEAD_LETTERS: Final = Counter(
     "headwater.ingest.dead_letters", unit="{event}", description="Events given up, by reason.", labels=("reason",)
 )
 
-# ── Embedder and reranker ──────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Embedder and reranker ───────────────────────────────────────────────────────────────────────────────────────────
 INFERENCE_TOKENS: Final = Counter(
     "headwater.inference.tokens", unit="{token}", description="Tokens encoded, padding left out.", labels=("model",)
 )
@@ -106,7 +107,7 @@ INFERENCE_DURATION: Final = Histogram(
     "headwater.inference.duration", unit="s", description="One forward pass.", labels=("model",)
 )
 
-# ── Retriever ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Retriever ───────────────────────────────────────────────────────────────────────────────────────────────────────
 RETRIEVAL_STAGE_DURATION: Final = Histogram(
     "headwater.retrieval.stage.duration",
     unit="s",
@@ -114,7 +115,23 @@ RETRIEVAL_STAGE_DURATION: Final = Histogram(
     labels=("stage",),
 )
 RETRIEVAL_DEGRADED: Final = Counter(
-    "headwater.retrieval.degraded", unit="{search}", description="Searches answered without a leg.", labels=("leg",)
+    "headwater.retrieval.degraded",
+    unit="{search}",
+    description="Searches answered without a leg or the reranker.",
+    labels=("leg",),
+)
+RETRIEVAL_LEG_FAILURES: Final = Counter(
+    "headwater.retrieval.leg.failures",
+    unit="{call}",
+    description="Calls to a leg that failed, the embedding of the question included, by reason.",
+    labels=("leg", "reason"),
+)
+RETRIEVAL_CANDIDATES: Final = Histogram(
+    "headwater.retrieval.candidates",
+    unit="{candidate}",
+    description="Candidates a leg returned for one query.",
+    labels=("leg",),
+    buckets=(0, 1, 5, 10, 20, 50, 100, 200, 500, 1000),
 )
 RETRIEVAL_HEAD_REJECTED: Final = Counter(
     "headwater.retrieval.head.rejected",
@@ -126,7 +143,7 @@ RETRIEVAL_HITS: Final = Histogram(
     "headwater.retrieval.hits", unit="{hit}", description="Hits per search.", buckets=(0, 1, 2, 5, 10, 20, 50, 100)
 )
 
-# ── Gateway ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── Gateway ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 GATEWAY_STAGE_DURATION: Final = Histogram(
     "headwater.gateway.stage.duration", unit="s", description="One stage of answering a question.", labels=("stage",)
 )

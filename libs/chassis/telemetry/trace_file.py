@@ -8,8 +8,8 @@ One span per line, in ``<data_dir>/traces/<service>.jsonl`` and, rotated out, ``
      "events": [{"name": str, "time_ns": int, "attributes": {…}}],
      "links": [{"trace_id": str, "span_id": str, "attributes": {…}}]}
 
-Lines are appended whole with one write, so a reader sees complete lines except for a last one that a crash cut off. Spans appear
-in the order they end, about half a second after that.
+Lines are appended whole with one write, so a reader sees complete lines except for a last one that a crash cut off.
+Spans appear in the order they end, about half a second after that.
 """
 
 from __future__ import annotations

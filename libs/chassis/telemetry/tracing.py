@@ -44,8 +44,8 @@ def tracer(name: str) -> trace.Tracer:
 
 
 def use(provider: trace.TracerProvider) -> None:
-    """Sends the spans of every tracer to ``provider``; called by the set-up. OpenTelemetry's own global is left alone: it can be
-    set only once per process, and what libraries would trace by themselves is not wanted."""
+    """Sends the spans of every tracer to ``provider``; called by the set-up. OpenTelemetry's own global is left alone:
+    it can be set only once per process, and what libraries would trace by themselves is not wanted."""
     global _provider
     _provider = provider
 
@@ -64,7 +64,8 @@ def inject(headers: dict[str, bytes]) -> None:
 
 
 def extract(headers: Mapping[str, bytes]) -> Context:
-    """The trace context in the headers of a record, to start a span in: ``start_as_current_span(..., context=extract(h))``.
+    """The trace context in the headers of a record, to start a span in: ``start_as_current_span(...,
+    context=extract(h))``.
 
     Headers that are missing or damaged give an empty context, so a new trace starts.
     """
