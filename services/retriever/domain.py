@@ -92,8 +92,9 @@ class LegScore:
 class Explanation:
     """Every part of a hit's score.
 
-    ``fused`` is the sum of the legs' contributions, ``adjusted = fused + freshness + structure`` (freshness ≤ 0: what age costs), and
-    ``final = adjusted + rerank_weight * (rerank - adjusted)`` where the passage was reranked, else ``adjusted``.
+    ``fused`` is the sum of the legs' contributions, ``adjusted = fused + freshness + structure`` (freshness ≤ 0: what
+    age costs), and ``final = adjusted + rerank_weight * (rerank - adjusted)`` where the passage was reranked, else
+    ``adjusted``.
     """
 
     legs: tuple[LegScore, ...]

@@ -4,8 +4,9 @@ Nouns
     **Passage**: a chunk's id and text, as a reranker sees it.
 
 Rules for every method here
-    Each call has its own deadline inside the caller's and works in the name of the caller being served. A peer that can't be
-    reached or fails raises DependencyUnavailable, one that is too busy Overloaded, one that is too slow DeadlineExceeded.
+    Each call has its own deadline inside the caller's and works in the name of the caller being served. A peer that
+    can't be reached or fails raises DependencyUnavailable, one that is too busy Overloaded, one that is too slow
+    DeadlineExceeded.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from corpus.domain import Generation
 from numpy.typing import NDArray
+
+from corpus.domain import Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,5 +49,7 @@ class Reranker(Protocol):
         ...
 
     async def recommended(self) -> bool:
-        """Whether the configured model was measured to help. Answers from memory where it can; False while unknown. Never raises."""
+        """Whether the configured model was measured to help. Answers from memory where it can; False while unknown.
+        Never raises.
+        """
         ...

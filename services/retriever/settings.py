@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from chassis.settings import ServiceSettings
 from pydantic import Field
+
+from chassis.settings import ServiceSettings
 
 
 class RetrieverSettings(ServiceSettings):
@@ -14,9 +15,11 @@ class RetrieverSettings(ServiceSettings):
     Attributes:
         embedder_target: Where questions are embedded, ``host:port``.
         reranker_target: Where passages are reranked, ``host:port``; empty for no reranker.
-        leg_candidates: How many candidates a leg returns at least. 100, so that recall at 100 can be measured through the service.
+        leg_candidates: How many candidates a leg returns at least. 100, so that recall at 100 can be measured through
+            the service.
         deepest_candidates: How many it returns at most, when many of the first were dropped.
-        embed_seconds, vector_seconds, lexical_seconds, heads_seconds, chunks_seconds, rerank_seconds: Deadline of each stage.
+        embed_seconds, vector_seconds, lexical_seconds, heads_seconds, chunks_seconds, rerank_seconds: Deadline of
+            each stage.
         vector_weight: Share of the vector leg in the fused score.
         vector_weight_by_type: The same by document type.
         freshness_weight, default_half_life_days, half_life_days_by_type, structure_weight: See ``stages.adjust``.

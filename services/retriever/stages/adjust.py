@@ -19,7 +19,8 @@ class AdjustPolicy:
         freshness_weight: Share of the score, 0 to 1, that halves with each half-life of age. 0 turns it off.
         half_life_days: By document type.
         default_half_life_days: For types not named.
-        structure_weight: Share of the score, 0 to 1, that comes from title, headings and summary sections. 0 turns it off.
+        structure_weight: Share of the score, 0 to 1, that comes from title, headings and summary sections. 0 turns it
+            off.
     """
 
     freshness_weight: float = 0.0
@@ -62,7 +63,9 @@ def adjust(
 
 
 def _structure_match(stored: StoredChunk, terms: Collection[str], analyse: Analyse) -> float:
-    """Share of the question's terms that stand in title or headings, 0 to 1; a summary section counts as half a match at least."""
+    """Share of the question's terms that stand in title or headings, 0 to 1; a summary section counts as half a
+    match at least.
+    """
     headings = stored.chunk.heading_path
     is_summary = bool(headings) and headings[-1].strip().casefold() in _SUMMARY_HEADINGS
     wanted = set(terms)

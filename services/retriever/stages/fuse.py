@@ -2,10 +2,10 @@
 
 Each leg's scores are mapped to [0, 1] and added with weights that sum to 1, so a fused score lies in [0, 1] too.
 
-- Convex: min-max per list, ``(s - min) / (max - min)``; a passage missing from a list counts as that list's minimum, which is 0.
-  Bruch, Gai, Ingber: "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS 2023.
-- RRF: ``(60 + 1) / (60 + rank)``, missing is 0; order and ratios are those of reciprocal rank fusion with k = 60 (Cormack, Clarke,
-  Büttcher, SIGIR 2009), scaled so that the first rank counts 1.
+- Convex: min-max per list, ``(s - min) / (max - min)``; a passage missing from a list counts as that list's minimum,
+  which is 0. Bruch, Gai, Ingber: "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS 2023.
+- RRF: ``(60 + 1) / (60 + rank)``, missing is 0; order and ratios are those of reciprocal rank fusion with k = 60
+  (Cormack, Clarke, Büttcher, SIGIR 2009), scaled so that the first rank counts 1.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from corpus.domain import Candidate
-
 from retriever.domain import FusionMethod, Leg, LegScore
 
 RRF_K = 60
 
 _RELATIVE_NOISE = 1e-6
-"""Scores are sums in float32: a spread below this share of their size is rounding, and stretching it would rank by noise."""
+"""Scores are sums in float32: a spread below this share of their size is rounding, and stretching it would rank by
+noise.
+"""
 
 LegLists = Mapping[Leg, Sequence[Candidate]]
 Weights = Callable[[str], Mapping[Leg, float]]
@@ -79,9 +80,7 @@ def ranked(scores: Mapping[str, float]) -> list[str]:
     return [chunk_id for _, chunk_id in sorted([(-score, chunk_id) for chunk_id, score in scores.items()])]
 
 
-def explain_legs(
-    chunk_id: str, legs: LegLists, fused: Fused, weights: Mapping[Leg, float]
-) -> tuple[LegScore, ...]:
+def explain_legs(chunk_id: str, legs: LegLists, fused: Fused, weights: Mapping[Leg, float]) -> tuple[LegScore, ...]:
     """What each leg contributed to a passage's fused score."""
     parts = []
     for leg, found in legs.items():

@@ -30,7 +30,9 @@ class Reader:
     clearance: int
 
 
-def rejection(head: Head | None, chunks_version: int, generation: str, reader: Reader, now: datetime) -> Rejection | None:
+def rejection(
+    head: Head | None, chunks_version: int, generation: str, reader: Reader, now: datetime
+) -> Rejection | None:
     """Why chunks of this version and generation must not be shown to the reader; None when they may."""
     if head is None or head.key.tenant_id != reader.tenant_id:
         return Rejection.UNKNOWN

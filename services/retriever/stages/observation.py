@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from chassis.telemetry import names, tracer
-from chassis.telemetry.metrics import RETRIEVAL_STAGE_DURATION
 from opentelemetry.trace import Span
 
+from chassis.telemetry import names, tracer
+from chassis.telemetry.metrics import RETRIEVAL_STAGE_DURATION
 from retriever.domain import StageTiming
 
 _tracer = tracer("retriever")

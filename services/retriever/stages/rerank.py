@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def interpolate(adjusted: Sequence[float], reranked: Sequence[float], weight: float) -> tuple[list[float], list[float]]:
     """Mixes the reranker's scores into those of the window it saw.
 
-    The reranker's scores are first stretched to the range of the adjusted ones (min-max), so that the window as a whole keeps its
-    place above what was not reranked.
+    The reranker's scores are first stretched to the range of the adjusted ones (min-max), so that the window as a
+    whole keeps its place above what was not reranked.
 
     Args:
         adjusted: Scores before, in the window's order.
@@ -28,6 +28,4 @@ def interpolate(adjusted: Sequence[float], reranked: Sequence[float], weight: fl
         # The model sees no difference: what was known before stands.
         return list(adjusted), list(adjusted)
     stretched = [floor + (top - floor) * (score - low) / spread for score in reranked]
-    return stretched, [
-        before + weight * (after - before) for before, after in zip(adjusted, stretched, strict=True)
-    ]
+    return stretched, [before + weight * (after - before) for before, after in zip(adjusted, stretched, strict=True)]

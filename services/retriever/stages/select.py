@@ -1,10 +1,11 @@
 """Selection: threshold, near-duplicates, cap per document, k.
 
 Near-duplicates are passages with the same normalised text, or whose sets of words have a Jaccard similarity of at least
-``DUPLICATE_JACCARD`` and the same telling words, which are numbers and negations: "limit 200" and "limit 500" are two facts,
+``DUPLICATE_JACCARD`` and the same telling words, which are numbers and negations: "limit 200" and "limit 500" are two
+facts,
 "supported" and "not supported" too, however alike the rest.
-Pairs are found by prefix filtering (Bayardo, Ma, Srikant: "Scaling Up All Pairs Similarity Search", WWW 2007): two sets that
-similar share a word among their first few in any fixed order, so a passage is compared with almost no other.
+Pairs are found by prefix filtering (Bayardo, Ma, Srikant: "Scaling Up All Pairs Similarity Search", WWW 2007): two
+sets that similar share a word among their first few in any fixed order, so a passage is compared with almost no other.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def select(
     text_of: Callable[[str], str],
     max_per_document: int,
 ) -> Selection:
-    """The first k of ``ordered`` that are no near-duplicates of a chosen one and keep to the cap. ``ordered`` is consumed lazily."""
+    """The first k of ``ordered`` that are no near-duplicates of a chosen one and keep to the cap. ``ordered`` is
+    consumed lazily.
+    """
     chosen: list[str] = []
     per_document: Counter[str] = Counter()
     seen = _SeenTexts()
@@ -80,8 +83,8 @@ class _SeenTexts:
             return False
         words = frozenset(tokens)
         if len(words) >= _FEWEST_WORDS:
-            # |A ∩ B| ≥ t·|A ∪ B| ≥ t·|A|: of any more words of A than this, one is in B. The same holds the other way round, so the
-            # first common word in the order is among the first few of both.
+            # |A ∩ B| ≥ t·|A ∪ B| ≥ t·|A|: of any more words of A than this, one is in B. The same holds the other way
+            # round, so the first common word in the order is among the first few of both.
             prefix = sorted(words)[: len(words) - math.ceil(DUPLICATE_JACCARD * len(words)) + 1]
             telling = frozenset(filter(_tells, words))
             near = {place for word in prefix for place in self.by_prefix_word.get(word, ())}
@@ -97,7 +100,11 @@ class _SeenTexts:
 
 def _tells(word: str) -> bool:
     # ASCII digits by comparison: any(map(str.isdigit, …)) over every word costs more than the rest of the stage.
-    return word in _NEGATIONS or word.endswith(("n't", "n’t")) or not word.isalpha() and any("0" <= c <= "9" for c in word)
+    return (
+        word in _NEGATIONS
+        or word.endswith(("n't", "n’t"))
+        or (not word.isalpha() and any("0" <= c <= "9" for c in word))
+    )
 
 
 def _similar(one: frozenset[str], other: frozenset[str]) -> bool:
