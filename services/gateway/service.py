@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chassis.clock import Clock
-from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, NotFound
+from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, NotFound, Overloaded
 from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id
 from gateway import observe
@@ -34,6 +34,7 @@ from gateway.domain import (
     UsageKnown,
 )
 from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter
+from gateway.rates import RateLimits, Spending
 from gateway.stages.context import ContextLimits, select_context
 from gateway.stages.recheck import check_citations, recheck_draft
 from gateway.stages.validate import check_batch_size, check_comment, check_question
@@ -100,6 +101,7 @@ class AnswerQuestions:
         tokens: TokenCounter,
         clock: Clock,
         policy: AnswerPolicy,
+        rates: RateLimits,
         *,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
@@ -109,6 +111,7 @@ class AnswerQuestions:
         self._tokens = tokens
         self._clock = clock
         self._policy = policy
+        self._rates = rates
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -119,15 +122,16 @@ class AnswerQuestions:
         """
         check_question(question)
         caller.require(Scope.READ)
+        self._rates.spend(Spending.ASK, caller)
         course = _Course(question, caller)
-        started = time.perf_counter()
-        with observe.stage_span("retrieve") as span:
-            course.retrieved = await self._retrieval.search(question, caller)
-            observe.note_retrieval(span, course.retrieved)
-        yield course.finished("retrieve", started)
-        async with aclosing(self._answer(course)) as events:
-            async for event in events:
-                yield event
+        try:
+            yield await self._retrieve(course)
+            async with aclosing(self._answer(course)) as events:
+                async for event in events:
+                    yield event
+        except HeadwaterError:
+            observe.failed()
+            raise
 
     async def ask_batch(self, questions: Sequence[Question], caller: Caller) -> Sequence[Answer]:
         """Answers in the order of the questions, each as ``ask`` would end; retrieval is one call for all of them."""
@@ -135,6 +139,7 @@ class AnswerQuestions:
         for question in questions:
             check_question(question)
         caller.require(Scope.READ)
+        self._rates.spend(Spending.ASK, caller, len(questions))
         started = time.perf_counter()
         found = await self._retrieval.search_batch(questions, caller)
         permits = asyncio.Semaphore(self._policy.batch_concurrency)
@@ -146,9 +151,20 @@ class AnswerQuestions:
                 course.finished("retrieve", started)
                 return await self._finish(course)
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(answer(*pair)) for pair in zip(questions, found, strict=True)]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(answer(*pair)) for pair in zip(questions, found, strict=True)]
+        except* HeadwaterError as errors:
+            observe.failed()
+            raise _first(errors) from None
         return [task.result() for task in tasks]
+
+    async def _retrieve(self, course: _Course) -> StageFinished:
+        started = time.perf_counter()
+        with observe.stage_span("retrieve") as span:
+            course.retrieved = await self._retrieval.search(course.question, course.caller)
+            observe.note_retrieval(span, course.retrieved)
+        return course.finished("retrieve", started)
 
     async def _finish(self, course: _Course) -> Answer:
         async with aclosing(self._answer(course)) as events:
@@ -231,7 +247,7 @@ class AnswerQuestions:
         entry = LoggedAnswer(caller.tenant_id, caller.subject, course.question.text, answer, self._clock.now())
         try:
             await self._log.record(entry)
-        except (DependencyUnavailable, DeadlineExceeded):
+        except (DependencyUnavailable, DeadlineExceeded, Overloaded):
             answer = replace(answer, degraded=(*answer.degraded, UNLOGGED))
         observe.answered(course.question, answer, retrieved)
         return answer
@@ -240,7 +256,8 @@ class AnswerQuestions:
 class ReplayAnswers:
     """Logged answers, and what readers think of them."""
 
-    def __init__(self, log: AnswerLog, retrieval: Retrieval, clock: Clock) -> None:
+    def __init__(self, log: AnswerLog, retrieval: Retrieval, clock: Clock, rates: RateLimits) -> None:
+        self._rates = rates
         self._log = log
         self._retrieval = retrieval
         self._clock = clock
@@ -252,6 +269,7 @@ class ReplayAnswers:
         known.
         """
         caller.require(Scope.READ)
+        self._rates.spend(Spending.READ, caller)
         entry = await self._own(answer_id, caller)
         answer = entry.answer
         checked = await check_citations(answer.text, answer.citations, self._retrieval, caller)
@@ -268,6 +286,7 @@ class ReplayAnswers:
         InvalidRequest."""
         caller.require(Scope.READ)
         check_comment(comment)
+        self._rates.spend(Spending.READ, caller)
         await self._own(answer_id, caller)
         await self._log.add_feedback(answer_id, rating, comment, self._clock.now())
 
@@ -286,3 +305,9 @@ def _untold(draft: Draft, told: bool) -> Sequence[AnswerEvent]:
     text = f"\n\n{draft.text}" if told else draft.text
     pieces = [text[start : start + _PIECE_CHARACTERS] for start in range(0, len(text), _PIECE_CHARACTERS)]
     return (*map(CitationSettled, draft.citations), *map(TextPiece, pieces))
+
+
+def _first(errors: BaseExceptionGroup[HeadwaterError]) -> HeadwaterError:
+    """The first error of a group, however deep: a batch fails as one question would."""
+    error = errors.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

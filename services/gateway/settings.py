@@ -34,7 +34,7 @@ class GatewaySettings(ServiceSettings):
         ask_k, ask_max_per_document: Passages retrieved for a question.
         context_tokens, context_blocks: Bounds of what a generator reads.
         min_similarity, min_score: Retrieval weaker than this is an abstention; see ``service.AnswerPolicy``.
-        search_seconds, ask_seconds, write_seconds: Limits of calls whose callers set none.
+        search_seconds, ask_seconds, write_seconds, upload_seconds: Limits of calls whose callers set none.
         embed_seconds: Limit of the sentence vectors of one question; without them, words decide.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
@@ -78,6 +78,7 @@ class GatewaySettings(ServiceSettings):
     search_seconds: float = Field(default=5.0, gt=0)
     ask_seconds: float = Field(default=60.0, gt=0)
     write_seconds: float = Field(default=60.0, gt=0)
+    upload_seconds: float = Field(default=600.0, gt=0)
     embed_seconds: float = Field(default=3.0, gt=0)
 
     generator: Literal["extractive", "openai"] = "extractive"

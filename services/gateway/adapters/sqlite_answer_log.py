@@ -67,7 +67,8 @@ class SqliteAnswerLog:
     async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
         def read(connection: sqlite3.Connection) -> tuple[str, str, float] | None:
             row: tuple[str, str, float] | None = connection.execute(
-                "SELECT question, answer, answered_at FROM answers WHERE answer_id = ? AND tenant_id = ? AND subject = ?",
+                "SELECT question, answer, answered_at FROM answers"
+                " WHERE answer_id = ? AND tenant_id = ? AND subject = ?",
                 (answer_id, tenant_id, subject),
             ).fetchone()
             return row

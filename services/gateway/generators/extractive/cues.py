@@ -57,9 +57,10 @@ _REASON: Final = re.compile(
     r"\b(because|since|so that|due to|caused?|reason|therefore|otherwise|leads? to|means)\b", re.IGNORECASE
 )
 _IMPERATIVE: Final = re.compile(
-    r"^(please |then |first,? |now )?(add|allow|announce|call|change|check|choose|clean|click|close|connect|copy|create|"
-    r"delete|download|enter|find|give|go|hold|install|keep|leave|make|measure|mount|move|open|order|press|pull|push|put|"
-    r"read|reload|remove|replace|request|reset|restart|rinse|run|select|send|set|stand|start|stop|switch|take|tell|tighten|turn|type|"
+    r"^(please |then |first,? |now )?(add|allow|announce|call|change|check|choose|clean|click|close|connect|copy|"
+    r"create|delete|download|enter|find|give|go|hold|install|keep|leave|make|measure|mount|move|open|order|press|pull|"
+    r"push|put|read|reload|remove|replace|request|reset|restart|rinse|run|select|send|set|stand|start|stop|switch|take|"
+    r"tell|tighten|turn|type|"
     r"unplug|update|use|wait|watch|write)\b",
     re.IGNORECASE,
 )

@@ -1,0 +1,158 @@
+"""Composition root of the gateway."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+import grpc
+
+from chassis.clock import Clock, SystemClock
+from chassis.errors import DependencyUnavailable
+from chassis.lifecycle import Lifecycle
+from chassis.rpc.client import open_channel
+from chassis.rpc.server import GrpcServer
+from chassis.telemetry import logger
+from chassis.tokens import create_keys
+from corpus.analysis import analyse
+from gateway.adapters.embedder import GrpcSentenceEmbedder
+from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
+from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.tokens import EstimatingTokenCounter
+from gateway.auth.authenticator import EdgeAuthenticator
+from gateway.auth.bearer import BearerTokens, TokenRules
+from gateway.auth.claims import ClaimNames
+from gateway.auth.jwks import KeySet, key_source
+from gateway.forwarding import CallLimits, ForwardedDocuments, ForwardedSearch
+from gateway.generators.extractive.generator import ExtractiveGenerator
+from gateway.ports import Generator
+from gateway.rates import RateLimits, Spending
+from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
+from gateway.servicer import GatewayServicer
+from gateway.settings import GatewaySettings
+from gateway.stages.context import ContextLimits
+from headwater.gateway.v1 import gateway_pb2_grpc
+
+SERVICE: Final = "headwater.gateway.v1.GatewayService"
+_ISSUERS: Final = ("gateway", "ingest", "retriever")
+_PURGE_SECONDS: Final = 3600.0
+
+_log = logger("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Channels to the services behind the gateway."""
+
+    retriever: grpc.aio.Channel
+    embedder: grpc.aio.Channel
+    ingest: grpc.aio.Channel
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What both edges call."""
+
+    questions: AnswerQuestions
+    answers: ReplayAnswers
+    search: ForwardedSearch
+    documents: ForwardedDocuments
+
+
+async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
+    """Runs the gateway until told to stop."""
+    if settings.profile == "embedded":
+        # One machine, one key directory: whichever service starts first makes what is missing.
+        await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
+    channels = await _open_channels(lifecycle, settings)
+    log = SqliteAnswerLog(settings.answers_path)
+    lifecycle.stack.push_async_callback(log.close)
+    clock = SystemClock()
+    use_cases = build_use_cases(settings, channels, log, clock)
+    authenticator = await _authenticator(lifecycle, settings)
+    server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
+    servicer = GatewayServicer(
+        use_cases.questions,
+        use_cases.answers,
+        use_cases.search,
+        use_cases.documents,
+        ask_seconds=settings.ask_seconds,
+    )
+    gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    await server.start(SERVICE)
+    lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
+    await lifecycle.serve_until_signal()
+
+
+def build_use_cases(settings: GatewaySettings, channels: Channels, log: SqliteAnswerLog, clock: Clock) -> UseCases:
+    """The use cases over their adapters."""
+    tokens = EstimatingTokenCounter()
+    rates = RateLimits(
+        {
+            Spending.ASK: settings.rate_ask,
+            Spending.SEARCH: settings.rate_search,
+            Spending.WRITE: settings.rate_write,
+            Spending.READ: settings.rate_read,
+        }
+    )
+    # Extraction quotes passages; a language model reads the sections around them as well.
+    sections = settings.generator == "openai"
+    retrieval = GrpcRetrieval(
+        channels.retriever,
+        RetrievalDefaults(settings.ask_k, settings.ask_max_per_document, sections, settings.search_seconds),
+    )
+    policy = AnswerPolicy(
+        ContextLimits(settings.context_tokens, settings.context_blocks, sections),
+        min_similarity=settings.min_similarity,
+        min_score=settings.min_score,
+    )
+    generator = _generator(settings, channels, tokens)
+    limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
+    return UseCases(
+        questions=AnswerQuestions(retrieval, generator, log, tokens, clock, policy, rates),
+        answers=ReplayAnswers(log, retrieval, clock, rates),
+        search=ForwardedSearch(channels.retriever, rates, limits),
+        documents=ForwardedDocuments(channels.ingest, rates, limits),
+    )
+
+
+def _generator(settings: GatewaySettings, channels: Channels, tokens: EstimatingTokenCounter) -> Generator:
+    embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds)
+    return ExtractiveGenerator(embedder, analyse, tokens)
+
+
+async def _open_channels(lifecycle: Lifecycle, settings: GatewaySettings) -> Channels:
+    opened = []
+    for target in (settings.retriever_target, settings.embedder_target, settings.ingest_target):
+        opened.append(await lifecycle.stack.enter_async_context(open_channel(target, settings=settings)))
+    return Channels(*opened)
+
+
+async def _authenticator(lifecycle: Lifecycle, settings: GatewaySettings) -> EdgeAuthenticator:
+    if not settings.jwt_issuer:
+        return EdgeAuthenticator(None, development=settings.development)
+    keys = KeySet(key_source(settings.jwt_jwks))
+    await keys.refresh()
+    lifecycle.create_task(keys.keep_current(settings.jwt_refresh_seconds), "jwks")
+    claims = ClaimNames(
+        settings.jwt_tenant_claim,
+        settings.jwt_subject_claim,
+        settings.jwt_groups_claim,
+        settings.jwt_clearance_claim,
+        settings.jwt_scopes_claim,
+    )
+    rules = TokenRules(settings.jwt_issuer, settings.jwt_audience, claims, settings.jwt_leeway_seconds)
+    return EdgeAuthenticator(BearerTokens(keys, rules), development=settings.development)
+
+
+async def _forget_old_answers(log: SqliteAnswerLog, settings: GatewaySettings, clock: Clock) -> None:
+    while True:
+        try:
+            removed = await log.forget_before(clock.now() - timedelta(days=settings.answer_retention_days))
+            if removed:
+                _log.info("old answers removed", count=removed)
+        except DependencyUnavailable:
+            _log.warning("old answers could not be removed now")
+        await asyncio.sleep(_PURGE_SECONDS)
