@@ -1,6 +1,7 @@
 """Markdown: headings, fenced code and tables over the source text, front matter as metadata.
 
-The source stays the canonical text, so a citation shows what the author wrote. The block rules are those of
+The source stays the canonical text, so a citation shows what the author wrote
+(rules and underlines are shortened). The block rules are those of
 CommonMark 0.31 (§4.2 ATX headings, §4.3 setext headings, §4.5 fenced code) and of GitHub's tables.
 """
 
@@ -10,6 +11,7 @@ from collections.abc import Callable
 from ingest.parsing.builder import DocumentBuilder
 from ingest.parsing.front_matter import split_front_matter
 from ingest.parsing.model import SectionKind
+from ingest.parsing.normalise import shorten_rules
 from ingest.parsing.source import Source
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
@@ -86,7 +88,8 @@ class MarkdownSections:
             self._build.title = label
 
     def _take(self, lines: list[str], start: int, end: int, kind: SectionKind) -> int:
-        self._build.append("".join(lines[start:end]), kind, self._page)
+        text = "".join(lines[start:end])
+        self._build.append(text if kind is SectionKind.CODE else shorten_rules(text), kind, self._page)
         return end
 
 

@@ -71,7 +71,7 @@ def _append(build: DocumentBuilder, block: Block) -> None:
     if block.kind is BlockKind.HEADING:
         build.heading(block.level, one_line(text))
         build.block(text, page=block.page)
-        if build.title is None and block.page <= 2:
+        if build.title is None and block.page == 1 and _has_words(text):
             build.title = one_line(text)
     else:
         kind = SectionKind.TABLE if block.kind is BlockKind.TABLE else SectionKind.TEXT
@@ -87,10 +87,13 @@ def _read_properties(document: pdfium.PdfDocument, build: DocumentBuilder) -> No
     created = properties.get("CreationDate", "").removeprefix("D:")
     if len(created) >= 8 and (moment := parse_datetime(f"{created[:4]}-{created[4:6]}-{created[6:8]}")):
         build.metadata["created"] = moment
-    title = build.metadata.get("title")
-    # Converters put file names and accession numbers there; a title has words.
-    if isinstance(title, str) and sum(char.isalpha() for char in title) > len(title) // 2 and " " in title:
-        build.title = title
+    # Converters put file names and accession numbers into the title; what has words may be one.
+    candidates = (build.metadata.get("title"), build.metadata.get("subject"))
+    build.title = next((text for text in candidates if isinstance(text, str) and _has_words(text)), None)
+
+
+def _has_words(text: str) -> bool:
+    return " " in text and sum(char.isalpha() for char in text) * 3 > len(text)
 
 
 def _outline(document: pdfium.PdfDocument) -> list[OutlineEntry]:

@@ -13,6 +13,8 @@ _MAX_LEVEL = 5
 _LARGER = 1.15
 _ITEM = re.compile(r"(?:part\s+[ivx]+|chapter\s+\d+|appendix\s+[a-z])\b", re.I)
 _SUB_ITEM = re.compile(r"(?:item\s+\d+[a-c]?)\b", re.I)
+_NOTE = re.compile(r"note\s+\d+\s*[—–:.-]\s*\S", re.I)
+_PERIOD = re.compile(r"\b(?:months|weeks|quarters?|years?) ended\b", re.I)
 _LETTERS = re.compile(r"[^\W\d_]")
 
 Style = tuple[float, bool, bool]
@@ -51,7 +53,9 @@ class HeadingStyles:
             return 1
         if _SUB_ITEM.match(line.text):
             return 2
-        return 2 + self._levels.get(_style(line), _MAX_LEVEL)
+        if _NOTE.match(line.text):
+            return 3
+        return 3 + self._levels.get(_style(line), _MAX_LEVEL)
 
     def heading_end(self, page: PageLines, start: int, tables: Set[int]) -> int:
         """Return the line after a heading that may run over up to three lines of one style."""
@@ -73,8 +77,11 @@ class HeadingStyles:
             return False
         if text.endswith((".", ",", ";", ":")) and not _SUB_ITEM.match(text):
             return False
-        if text[0].islower():
+        # Units and periods above tables are set in bold as well.
+        if text[0].islower() or text[0] in "(☐☒" or _PERIOD.search(text):
             return False
+        if _NOTE.match(text):
+            return True
         return line.size >= self._body * _LARGER or (self._bold_counts and line.bold and line.size >= self._body * 0.9)
 
 

@@ -20,6 +20,12 @@ _BULLET = re.compile(r"(?:[•●▪◦‣–*-]|\(?[a-z0-9]{1,3}[.)])\s")
 _LINE_PITCH = 1.55
 # Lines of a table that are not rows (labels of groups, wrapped labels) may be this many in a row.
 _MAX_LABEL_LINES = 3
+_MAX_HEAD_LINES = 8
+_MAX_LABELS_BELOW_HEAD = 2
+# What introduces the next table, so the one before has ended.
+_INTRODUCTION = re.compile(
+    r"(?:as follows|following table|presented below|shown below):?$|^\(in (?:millions|thousands)", re.I
+)
 
 
 class BlockKind(Enum):
@@ -83,15 +89,25 @@ def _table_lines(lines: Sequence[Line]) -> set[int]:
         if len(between) <= _MAX_LABEL_LINES and all(_may_be_label(lines[index]) for index in between):
             inside.update(range(first, second + 1))
     for first in sorted(index for index in inside if index - 1 not in inside):
-        above = first - 1
-        while above >= 0 and len(lines[above].cells) > 1:
-            inside.add(above)
-            above -= 1
+        inside.update(range(_head_start(lines, first), first))
     return inside
 
 
+def _head_start(lines: Sequence[Line], first_row: int) -> int:
+    """Return the first line of the column heads above a table; a label or two may stand between heads and rows."""
+    start = first_row
+    for index in range(first_row - 1, max(-1, first_row - 1 - _MAX_HEAD_LINES), -1):
+        if len(lines[index].cells) > 1:
+            start = index
+        elif start - index > _MAX_LABELS_BELOW_HEAD or not _may_be_label(lines[index]):
+            break
+    return start
+
+
 def _may_be_label(line: Line) -> bool:
-    return len(line.cells) > 1 or (len(line.text) <= 90 and not line.text.endswith("."))
+    if len(line.cells) > 1:
+        return True
+    return len(line.text) <= 90 and not line.text.endswith(".") and not _INTRODUCTION.search(line.text)
 
 
 def _paragraph_end(lines: Sequence[Line], start: int, tables: set[int], styles: HeadingStyles, page: int) -> int:

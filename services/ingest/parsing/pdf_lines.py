@@ -13,6 +13,12 @@ from ingest.parsing.errors import OutputTooLarge
 
 # A gap between words of one line that is wider than this many font sizes separates cells.
 _CELL_GAP = 1.1
+_AMOUNT_GAP = 0.35
+_CURRENCIES = "$€£¥"
+# Set apart from their number in tables, and part of it all the same.
+_PREFIXES = {"$", "€", "£", "¥", "(", "$("}
+_SUFFIXES = {"%", ")", ")%", "%)"}
+_BULLETS = {"•", "●", "▪", "◦", "–", "☐", "☒"}
 # Lines whose baselines differ by less than this share of the font size are one line.
 _SAME_BASELINE = 0.35
 # How many lines back the left part of a table row may have been written.
@@ -151,16 +157,23 @@ def _rows(runs: list[list[Word]]) -> list[list[Word]]:
 def _line(words: list[Word]) -> Line:
     cells = [words[0].text]
     for previous, word in pairwise(words):
-        gap = word.left - previous.right
-        if gap > _CELL_GAP * word.size and previous.text not in ("$", "€", "£", "(", "•", "●", "▪", "–"):
-            if word.text in ("%", ")", ")%", "%)"):
-                cells[-1] += word.text
-            else:
-                cells.append(word.text)
-        elif previous.text in ("$", "€", "£", "(") or word.text in ("%", ")", ")%"):
+        glued = previous.text in _PREFIXES or word.text in _SUFFIXES
+        if glued:
             cells[-1] += word.text
+        elif _separates(previous, word):
+            cells.append(word.text)
         else:
             cells[-1] += f" {word.text}"
     longest = max(words, key=lambda word: len(word.text))
     bold = sum(len(word.text) for word in words if word.bold) * 2 > sum(len(word.text) for word in words)
     return Line(tuple(cells), words[0].left, words[-1].right, words[0].baseline, longest.size, bold)
+
+
+def _separates(previous: Word, word: Word) -> bool:
+    gap = word.left - previous.right
+    if previous.text in _BULLETS:
+        return False
+    # Columns of amounts stand close together, but a currency sign after a number begins the next one.
+    if word.text[0] in _CURRENCIES and previous.text[-1] in "0123456789)—–-":
+        return gap > _AMOUNT_GAP * word.size
+    return gap > _CELL_GAP * word.size

@@ -1,13 +1,15 @@
 """reStructuredText: titles by underline, literal blocks, tables and directives over the source text.
 
 Rules as in the docutils reStructuredText specification: a title's level is the order in which its adornment
-(character, with or without overline) first appears. Comments are dropped; everything else stays as written.
+(character, with or without overline) first appears. Comments are dropped and rules are shortened;
+everything else stays as written.
 """
 
 import re
 
 from ingest.parsing.builder import DocumentBuilder
 from ingest.parsing.model import SectionKind
+from ingest.parsing.normalise import shorten_rules
 from ingest.parsing.rst_fields import read_header_fields
 from ingest.parsing.source import Source
 
@@ -67,7 +69,8 @@ class _RstSections:
         return self._take(index, index + 1)
 
     def _take(self, start: int, end: int, kind: SectionKind = SectionKind.TEXT) -> int:
-        self._build.append("".join(self._lines[start:end]), kind)
+        text = "".join(self._lines[start:end])
+        self._build.append(text if kind is SectionKind.CODE else shorten_rules(text), kind)
         return end
 
     def _title_end(self, index: int) -> int | None:
