@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -56,7 +57,8 @@ def call_metadata(token: str | None, identity: Identity | None) -> tuple[tuple[s
         ("x-headwater-dev-subject", identity.subject),
         ("x-headwater-dev-clearance", str(identity.clearance)),
         ("x-headwater-dev-scopes", " ".join(identity.scopes)),
-        *(("x-headwater-dev-groups", group) for group in identity.groups),
+        # One JSON list: metadata holds ASCII only, and a repeated key may be read as its last value.
+        ("x-headwater-dev-groups", json.dumps(list(identity.groups))),
     )
 
 
