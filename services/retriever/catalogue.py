@@ -1,0 +1,80 @@
+"""What changes rarely and every search needs: the active generation and the tenants' declared fields."""
+
+from __future__ import annotations
+
+import asyncio
+
+from chassis.clock import Clock
+from chassis.errors import DependencyUnavailable, HeadwaterError, NotFound
+from chassis.telemetry import logger
+from corpus.domain import Generation, Tenant
+from corpus.ports import Generations, Tenants
+
+TENANT_SECONDS = 5.0
+"""How long a tenant is remembered. Stale fields only refuse or accept a filter; what may be read is never decided
+here.
+"""
+
+_log = logger("retriever.catalogue")
+
+
+class Catalogue:
+    """Remembers tenants for a few seconds and the active generation until the next ``refresh``."""
+
+    def __init__(self, tenants: Tenants, generations: Generations, clock: Clock) -> None:
+        self._tenants = tenants
+        self._generations = generations
+        self._clock = clock
+        self._known: dict[str, tuple[float, Tenant]] = {}
+        self._generation: Generation | None = None
+        self._loaded = False
+
+    async def generation(self) -> Generation | None:
+        """The active generation as of the last refresh; None when nothing was ever ingested."""
+        if not self._loaded:
+            await self.refresh()
+        return self._generation
+
+    async def refresh(self) -> None:
+        """Reads the active generation again. Raises DependencyUnavailable."""
+        generation = await self._generations.active()
+        self._loaded = True
+        if generation != self._generation:
+            _log.info("searching another generation", generation=generation.name if generation else "")
+            self._generation = generation
+
+    async def keep_current(self, every_seconds: float) -> None:
+        """Refreshes for ever. While the registry can't be read, the last known generation is searched: heads still
+        decide.
+        """
+        while True:
+            await asyncio.sleep(every_seconds)
+            try:
+                await self.refresh()
+            except HeadwaterError as error:
+                _log.warning("the active generation can't be read", reason=error.reason)
+
+    async def tenant(self, tenant_id: str, *, fresh: bool = False) -> Tenant:
+        """The tenant, at most a few seconds old, or as of now with ``fresh``.
+
+        An unknown tenant is asked for each time, so that one just created is known at once.
+
+        Raises:
+            NotFound: UNKNOWN_TENANT.
+            DependencyUnavailable: The registry can't be read and the tenant isn't remembered.
+        """
+        now = self._clock.monotonic()
+        known = self._known.get(tenant_id)
+        if known is not None and not fresh and now - known[0] < TENANT_SECONDS:
+            return known[1]
+        try:
+            tenant = await self._tenants.get(tenant_id)
+        except DependencyUnavailable:
+            if known is None:
+                raise
+            return known[1]
+        if tenant is None:
+            self._known.pop(tenant_id, None)
+            raise NotFound("There is no such tenant: create it before searching.", reason="UNKNOWN_TENANT")
+        self._known[tenant_id] = (now, tenant)
+        return tenant
