@@ -13,7 +13,7 @@ setup: .venv/.stamp ## Install everything into .venv (run by the other targets)
 	@scripts/bootstrap.sh
 
 demo: setup ## Start the five services, ingest the sample corpus, ask, show one trace, stop
-	@$(PY) -m headwater.cli demo
+	@$(PY) -m eval.demo
 
 up: setup ## Start the five services and wait until they are ready
 	@.venv/bin/headwater up --data $(DATA)
@@ -25,7 +25,7 @@ test: setup ## Run the whole offline test suite
 	@$(PY) -m pytest -n 2 --dist worksteal
 
 eval: setup ## Answer the golden set through the services; fails below its floor
-	@$(PY) -m headwater.cli golden eval
+	@$(PY) -m eval.run
 
 bench: setup ## Measure everything the README quotes; prints one JSON object
 	@$(PY) -m bench

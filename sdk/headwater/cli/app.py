@@ -1,0 +1,45 @@
+"""The command line: one module per group of commands, put together here."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from headwater.cli import ask, documents, evaluate, ingest, local, search, tenants, trace
+from headwater.cli.output import errors
+from headwater.cli.problems import CommandError, exit_code_of
+from headwater.errors import HeadwaterError
+
+app = typer.Typer(
+    name="headwater",
+    help="Documents in, cited answers out. Start with:  headwater up",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+for commands in (local, ingest, search, ask, evaluate, trace):
+    commands.register(app)
+app.add_typer(documents.app, name="documents")
+app.add_typer(tenants.app, name="tenants")
+
+
+def main() -> None:
+    """Runs a command; failures are one line of what is wrong and one of what to do, never a traceback."""
+    try:
+        app()
+    except CommandError as error:
+        _say(str(error), error.hint)
+        sys.exit(error.exit_code)
+    except HeadwaterError as error:
+        retry = f"Try again in {error.retry_after_seconds:.1f} s." if error.retry_after_seconds else ""
+        _say(f"{error.message} ({error.reason})", retry)
+        sys.exit(exit_code_of(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _say(problem: str, hint: str) -> None:
+    errors.print(f"error: {problem}", style="red", markup=False)
+    if hint:
+        errors.print(hint, markup=False)

@@ -1,0 +1,146 @@
+"""What ``ingest`` is given, as documents: files, folders, globs, URLs of files, standard input."""
+
+from __future__ import annotations
+
+import glob
+import mimetypes
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+from headwater.cli.problems import EXIT_NOT_FOUND, CommandError
+
+MEDIA_SUFFIXES = frozenset(
+    {
+        *(
+            ".png",
+            ".jpg",
+            ".jpeg",
+            ".gif",
+            ".webp",
+            ".ico",
+            ".svg",
+            ".bmp",
+            ".tiff",
+            ".mp3",
+            ".mp4",
+            ".mov",
+            ".avi",
+            ".wav",
+        ),
+        *(
+            ".woff",
+            ".woff2",
+            ".ttf",
+            ".otf",
+            ".zip",
+            ".gz",
+            ".bz2",
+            ".xz",
+            ".tar",
+            ".7z",
+            ".rar",
+            ".exe",
+            ".dll",
+            ".so",
+        ),
+        *(".dylib", ".o", ".a", ".class", ".jar", ".pyc", ".wasm", ".bin", ".iso", ".db", ".sqlite", ".lock"),
+    }
+)
+"""Files that hold no text; skipped inside folders and said so. Named one by one they are sent, and refused with a
+reason."""
+URL_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One document to be sent. ``content`` is bytes, or the file to read them from."""
+
+    document_id: str
+    content: bytes | Path
+    filename: str
+    media_type: str
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the arguments stand for. ``prefixes``: id prefixes of the folders, for ``--sync``."""
+
+    sources: tuple[Source, ...]
+    prefixes: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+def find(arguments: list[str], id_prefix: str = "") -> Found:
+    """Resolves the arguments.
+
+    Ids: a file's is its name, a file's in a folder is "folder/path/inside", a URL's is its last part, standard
+    input's is "stdin"; ``id_prefix`` is put in front. Raises CommandError when something is missing or can't be
+    fetched.
+    """
+    sources: dict[str, Source] = {}
+    prefixes: list[str] = []
+    skipped: list[str] = []
+    for argument in arguments:
+        if argument == "-":
+            made = [Source(f"{id_prefix}stdin", sys.stdin.buffer.read(), "stdin.txt", "text/plain", "")]
+        elif argument.startswith(("http://", "https://")):
+            made = [_from_url(argument, id_prefix)]
+        else:
+            made = []
+            for path in _paths(argument):
+                if path.is_dir():
+                    root = f"{id_prefix}{path.resolve().name}/"
+                    prefixes.append(root)
+                    made.extend(_in_folder(path, root, skipped))
+                else:
+                    made.append(_from_file(path, f"{id_prefix}{path.name}"))
+        for source in made:
+            if source.document_id in sources:
+                raise CommandError(
+                    f"Two documents would get the id {source.document_id}.",
+                    hint="Ingest them with different --id-prefix.",
+                )
+            sources[source.document_id] = source
+    return Found(tuple(sources.values()), tuple(prefixes), tuple(skipped))
+
+
+def _paths(argument: str) -> list[Path]:
+    path = Path(argument).expanduser()
+    if path.exists():
+        return [path]
+    matches = [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+    if not matches:
+        raise CommandError(f"There is no file, folder or match for {argument}.", exit_code=EXIT_NOT_FOUND)
+    return matches
+
+
+def _in_folder(folder: Path, root: str, skipped: list[str]) -> Iterator[Source]:
+    for path in sorted(folder.rglob("*")):
+        inside = path.relative_to(folder)
+        if not path.is_file() or any(part.startswith(".") or part == "__pycache__" for part in inside.parts):
+            continue
+        if path.suffix.lower() in MEDIA_SUFFIXES:
+            skipped.append(str(inside))
+            continue
+        yield _from_file(path, f"{root}{inside.as_posix()}")
+
+
+def _from_file(path: Path, document_id: str) -> Source:
+    return Source(document_id, path, path.name, mimetypes.guess_type(path.name)[0] or "", path.resolve().as_uri())
+
+
+def _from_url(url: str, id_prefix: str) -> Source:
+    try:
+        reply = httpx.get(url, follow_redirects=True, timeout=URL_SECONDS)
+        reply.raise_for_status()
+    except httpx.HTTPError as error:
+        raise CommandError(f"{url} can't be fetched: {error}", exit_code=EXIT_NOT_FOUND) from None
+    name = unquote(Path(urlsplit(url).path).name) or urlsplit(url).netloc
+    media_type = reply.headers.get("content-type", "").split(";")[0]
+    return Source(f"{id_prefix}{name}", reply.content, name, media_type, url)
