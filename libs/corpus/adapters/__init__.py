@@ -1,0 +1,1 @@
+"""Adapters of the corpus ports, one package per engine."""

@@ -1,0 +1,1 @@
+"""Corpus ports over SQLite files that the processes of one machine share."""

@@ -1,0 +1,192 @@
+"""Heads in corpus.sqlite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from corpus.adapters.sqlite.database import CorpusDatabase
+from corpus.adapters.sqlite.values import (
+    from_micros,
+    id_list,
+    metadata_from_text,
+    metadata_to_text,
+    strings_from_text,
+    strings_to_text,
+    to_micros,
+    token_set_from_text,
+)
+from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState
+from corpus.ports import HeadCounts, PutOutcome
+
+_COLUMNS = (
+    "tenant_id",
+    "document_id",
+    "version",
+    "chunks_version",
+    "state",
+    "access_tokens",
+    "security_level",
+    "generation",
+    "event_id",
+    "updated_at",
+    "principals",
+    "expires_at",
+    "title",
+    "doc_type",
+    "uri",
+    "language",
+    "filename",
+    "media_type",
+    "metadata",
+    "content_sha256",
+    "description_sha256",
+    "object_key",
+    "size_bytes",
+    "chunk_count",
+    "token_count",
+    "ingest_trace_id",
+)
+_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM heads"  # noqa: S608 - names of our own
+_PUT = (
+    f"INSERT INTO heads ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
+    " ON CONFLICT (tenant_id, document_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
+    + " WHERE excluded.version >= heads.version"
+)
+_AFTER_EVERY_ID = "\U0010ffff"
+"""Greater than every character that a document id may contain."""
+
+
+class SqliteHeads:
+    """The authority on what is live, on one machine. The version compare is part of the one statement that writes."""
+
+    def __init__(self, database: CorpusDatabase) -> None:
+        self._database = database
+
+    async def put(self, head: Head) -> PutOutcome:
+        """Writes the head unless a newer one is there; see the port."""
+        row = _row_of(head)
+        written = await self._database.write(lambda c: c.execute(_PUT, row).rowcount)
+        return PutOutcome.APPLIED if written else PutOutcome.SUPERSEDED
+
+    async def get(self, key: DocumentKey) -> Head | None:
+        """The head or None; see the port."""
+
+        def read(connection: sqlite3.Connection) -> Head | None:
+            row = connection.execute(
+                f"{_SELECT} WHERE tenant_id = ? AND document_id = ?", (key.tenant_id, key.document_id)
+            ).fetchone()
+            return _head_of(row) if row else None
+
+        return await self._database.read(read)
+
+    async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
+        """Heads by document id; see the port."""
+        if not document_ids:
+            return {}
+
+        def read(connection: sqlite3.Connection) -> dict[str, Head]:
+            rows = connection.execute(
+                f"{_SELECT} WHERE tenant_id = ? AND document_id IN (SELECT value FROM json_each(?))",  # noqa: S608
+                (tenant_id, id_list(document_ids)),
+            ).fetchall()
+            return {row[1]: _head_of(row) for row in rows}
+
+        return await self._database.read(read)
+
+    async def list(
+        self, tenant_id: str, *, after: str = "", prefix: str = "", limit: int = 100, include_deleted: bool = False
+    ) -> Sequence[Head]:
+        """Heads in order of document ids; see the port."""
+        states = "" if include_deleted else " AND state = 'live'"
+
+        def read(connection: sqlite3.Connection) -> list[Head]:
+            rows = connection.execute(
+                f"{_SELECT} WHERE tenant_id = ? AND document_id > ? AND document_id >= ? AND document_id < ?{states}"
+                " ORDER BY document_id LIMIT ?",
+                (tenant_id, after, prefix, prefix + _AFTER_EVERY_ID, max(limit, 0)),
+            )
+            return [_head_of(row) for row in rows]
+
+        return await self._database.read(read)
+
+    async def counts(self, tenant_id: str) -> HeadCounts:
+        """Live documents, chunks and tokens."""
+
+        def read(connection: sqlite3.Connection) -> HeadCounts:
+            row = connection.execute(
+                "SELECT count(*), coalesce(sum(chunk_count), 0), coalesce(sum(token_count), 0) FROM heads"
+                " WHERE tenant_id = ? AND state = 'live'",
+                (tenant_id,),
+            ).fetchone()
+            return HeadCounts(*row)
+
+        return await self._database.read(read)
+
+    async def purge(self, key: DocumentKey, version: int) -> None:
+        """Forgets a tombstone of that version; see the port."""
+        sql = "DELETE FROM heads WHERE tenant_id = ? AND document_id = ? AND version = ? AND state = 'deleted'"
+        await self._database.write(lambda c: c.execute(sql, (key.tenant_id, key.document_id, version)))
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes the tenant's heads."""
+        await self._database.write(lambda c: c.execute("DELETE FROM heads WHERE tenant_id = ?", (tenant_id,)))
+
+
+def _row_of(head: Head) -> tuple[object, ...]:
+    return (
+        head.key.tenant_id,
+        head.key.document_id,
+        head.version,
+        head.chunks_version,
+        head.state.value,
+        strings_to_text(sorted(head.access.tokens)),
+        head.access.security_level,
+        head.generation,
+        head.event_id,
+        to_micros(head.updated_at),
+        strings_to_text(head.principals),
+        None if head.expires_at is None else to_micros(head.expires_at),
+        head.title,
+        head.doc_type,
+        head.uri,
+        head.language,
+        head.filename,
+        head.media_type,
+        metadata_to_text(head.metadata),
+        head.content_sha256,
+        head.description_sha256,
+        head.object_key,
+        head.size_bytes,
+        head.chunk_count,
+        head.token_count,
+        head.ingest_trace_id,
+    )
+
+
+def _head_of(row: tuple[Any, ...]) -> Head:
+    # SQLite's STRICT tables guarantee what each column holds.
+    (tenant_id, document_id, version, chunks_version, state, tokens, level, generation, event_id, updated_at,
+     principals, expires_at, title, doc_type, uri, language, filename, media_type, metadata, *rest) = row  # fmt: skip
+    return Head(
+        DocumentKey(tenant_id, document_id),
+        version,
+        chunks_version,
+        HeadState(state),
+        AccessPolicy(token_set_from_text(tokens), level),
+        generation,
+        event_id,
+        from_micros(updated_at),
+        strings_from_text(principals),
+        None if expires_at is None else from_micros(expires_at),
+        title,
+        doc_type,
+        uri,
+        language,
+        filename,
+        media_type,
+        metadata_from_text(metadata),
+        *rest,
+    )

@@ -1,0 +1,158 @@
+"""Tables of corpus.sqlite and embeddings.sqlite. A script that was released is never edited: changes are appended."""
+
+from __future__ import annotations
+
+_HEADS = """
+    CREATE TABLE heads (
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        chunks_version INTEGER NOT NULL,
+        state TEXT NOT NULL,
+        access_tokens TEXT NOT NULL,
+        security_level INTEGER NOT NULL,
+        generation TEXT NOT NULL,
+        event_id TEXT NOT NULL,
+        updated_at INTEGER NOT NULL,
+        principals TEXT NOT NULL,
+        expires_at INTEGER,
+        title TEXT NOT NULL,
+        doc_type TEXT NOT NULL,
+        uri TEXT NOT NULL,
+        language TEXT NOT NULL,
+        filename TEXT NOT NULL,
+        media_type TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        content_sha256 TEXT NOT NULL,
+        description_sha256 TEXT NOT NULL,
+        object_key TEXT NOT NULL,
+        size_bytes INTEGER NOT NULL,
+        chunk_count INTEGER NOT NULL,
+        token_count INTEGER NOT NULL,
+        ingest_trace_id TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, document_id)
+    ) STRICT;
+
+    CREATE INDEX heads_live ON heads (tenant_id, chunk_count, token_count) WHERE state = 'live';
+"""
+
+_CHUNKS = """
+    CREATE TABLE versions (
+        version_id INTEGER PRIMARY KEY AUTOINCREMENT,
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        chunks_version INTEGER NOT NULL,
+        generation TEXT NOT NULL,
+        title TEXT NOT NULL,
+        doc_type TEXT NOT NULL,
+        uri TEXT NOT NULL,
+        language TEXT NOT NULL,
+        metadata TEXT NOT NULL,
+        updated_at INTEGER NOT NULL,
+        stored_at INTEGER NOT NULL,
+        UNIQUE (tenant_id, document_id, chunks_version, generation)
+    ) STRICT;
+
+    CREATE TABLE chunks (
+        tenant_id TEXT NOT NULL,
+        chunk_id TEXT NOT NULL,
+        version_id INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        start_offset INTEGER NOT NULL,
+        end_offset INTEGER NOT NULL,
+        section_ordinal INTEGER NOT NULL,
+        heading_path TEXT NOT NULL,
+        page INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        token_count INTEGER NOT NULL,
+        content_sha256 TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, chunk_id)
+    ) STRICT;
+
+    CREATE INDEX chunks_of_version ON chunks (version_id, ordinal);
+
+    CREATE TABLE sections (
+        version_id INTEGER NOT NULL,
+        ordinal INTEGER NOT NULL,
+        heading_path TEXT NOT NULL,
+        start_offset INTEGER NOT NULL,
+        end_offset INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        page INTEGER NOT NULL,
+        PRIMARY KEY (version_id, ordinal)
+    ) STRICT;
+"""
+
+_LEDGER = """
+    CREATE TABLE changes (
+        event_id TEXT NOT NULL PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        state TEXT NOT NULL,
+        accepted_at INTEGER NOT NULL,
+        fingerprint TEXT NOT NULL,
+        finished_at INTEGER,
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        trace_id TEXT NOT NULL,
+        UNIQUE (tenant_id, document_id, version)
+    ) STRICT;
+
+    CREATE INDEX changes_by_state ON changes (tenant_id, state, accepted_at);
+    CREATE INDEX dead_letters ON changes (tenant_id, finished_at) WHERE state = 'dead_lettered';
+"""
+
+_REGISTRIES = """
+    CREATE TABLE tenants (
+        tenant_id TEXT NOT NULL PRIMARY KEY,
+        created_at INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE tenant_fields (
+        tenant_id TEXT NOT NULL,
+        name TEXT NOT NULL,
+        type TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, name)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE generations (
+        name TEXT NOT NULL PRIMARY KEY,
+        model_id TEXT NOT NULL,
+        model_revision TEXT NOT NULL,
+        dimensions INTEGER NOT NULL,
+        chunker TEXT NOT NULL,
+        analyser TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE active_generation (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        name TEXT NOT NULL REFERENCES generations
+    ) STRICT;
+"""
+
+CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES,)
+
+EMBEDDING_MIGRATIONS = (
+    """
+    CREATE TABLE vectors (
+        model TEXT NOT NULL,
+        text_hash BLOB NOT NULL,
+        vector BLOB NOT NULL,
+        used_at INTEGER NOT NULL,
+        PRIMARY KEY (model, text_hash)
+    ) STRICT;
+
+    CREATE INDEX vectors_by_use ON vectors (used_at);
+
+    CREATE TABLE usage (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        bytes INTEGER NOT NULL
+    ) STRICT;
+
+    INSERT INTO usage VALUES (1, 0);
+    """,
+)

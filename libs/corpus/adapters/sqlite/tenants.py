@@ -1,0 +1,67 @@
+"""The registry of tenants in corpus.sqlite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from corpus.adapters.rules import merged_fields
+from corpus.adapters.sqlite.database import CorpusDatabase
+from corpus.adapters.sqlite.values import from_micros, to_micros
+from corpus.domain import FieldType, Tenant
+
+
+class SqliteTenants:
+    """Tenants and their declared fields, on one machine."""
+
+    def __init__(self, database: CorpusDatabase) -> None:
+        self._database = database
+
+    async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
+        """Creates the tenant or adds fields; see the port."""
+
+        def work(connection: sqlite3.Connection) -> Tenant:
+            known = _tenant(connection, tenant_id)
+            merged_fields(known.fields if known else {}, fields)
+            connection.execute("INSERT OR IGNORE INTO tenants VALUES (?, ?)", (tenant_id, to_micros(at)))
+            connection.executemany(
+                "INSERT OR IGNORE INTO tenant_fields VALUES (?, ?, ?)",
+                [(tenant_id, name, field_type.value) for name, field_type in fields.items()],
+            )
+            created = _tenant(connection, tenant_id)
+            assert created is not None
+            return created
+
+        return await self._database.write(work)
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant or None."""
+        return await self._database.read(lambda c: _tenant(c, tenant_id))
+
+    async def list(self) -> Sequence[Tenant]:
+        """All tenants by id."""
+
+        def read(connection: sqlite3.Connection) -> list[Tenant]:
+            ids = connection.execute("SELECT tenant_id FROM tenants ORDER BY tenant_id").fetchall()
+            found = [_tenant(connection, tenant_id) for (tenant_id,) in ids]
+            return [tenant for tenant in found if tenant is not None]
+
+        return await self._database.read(read)
+
+    async def delete(self, tenant_id: str) -> None:
+        """Forgets the tenant."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("DELETE FROM tenant_fields WHERE tenant_id = ?", (tenant_id,))
+            connection.execute("DELETE FROM tenants WHERE tenant_id = ?", (tenant_id,))
+
+        await self._database.write(work)
+
+
+def _tenant(connection: sqlite3.Connection, tenant_id: str) -> Tenant | None:
+    row = connection.execute("SELECT created_at FROM tenants WHERE tenant_id = ?", (tenant_id,)).fetchone()
+    if row is None:
+        return None
+    rows = connection.execute("SELECT name, type FROM tenant_fields WHERE tenant_id = ? ORDER BY name", (tenant_id,))
+    return Tenant(tenant_id, {name: FieldType(text) for name, text in rows}, from_micros(row[0]))
