@@ -82,11 +82,12 @@ class TokenCounter:
     """Counts tokens as the model does, for chunking; loads no weights. Thread-safe.
 
     Attributes:
-        window: Tokens of a passage that fit into one vector: the model's window less special tokens and passage prompt.
+        window: Most tokens of a passage that the model reads, special tokens included and its prompt left out.
+        tokenizer: The model's own, without truncation and padding; not to be changed.
     """
 
     def __init__(self, tokenizer: Tokenizer, window: int) -> None:
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.window = window
 
     @classmethod
@@ -94,18 +95,13 @@ class TokenCounter:
         """Opens the tokenizer of a model; see `inference.model.resolve` for what names a model. Blocking."""
         directory = resolve(model)
         tokenizer = load_tokenizer(directory.path)
-        text = TextTokenizer(tokenizer, directory.max_tokens)
         prompt = len(tokenizer.encode(directory.passage_prompt, add_special_tokens=False).ids)
-        return cls(tokenizer, directory.max_tokens - text.prefix - text.suffix - prompt)
+        return cls(tokenizer, directory.max_tokens - prompt)
 
     def count(self, text: str) -> int:
-        """Tokens of the text, without special tokens."""
-        return len(self._tokenizer.encode(text, add_special_tokens=False).ids)
-
-    def count_all(self, texts: Sequence[str]) -> list[int]:
-        """As `count`, for many texts at once on all cores."""
-        return [len(e.ids) for e in self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        """Tokens of the text, special tokens included, not truncated."""
+        return len(self.tokenizer.encode(text).ids)
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Character span of each token in the text."""
-        return list(self._tokenizer.encode(text, add_special_tokens=False).offsets)
+        """Character span of each token of the text, special tokens left out."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).offsets)
