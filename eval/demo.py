@@ -15,6 +15,7 @@ from pathlib import Path
 
 from eval.golden_set import GoldenSet, load_golden_set
 from eval.sample import ingest_corpus
+
 from headwater import AnswerOutcome, AsyncClient, Client, Identity
 from headwater.cli import stack
 from headwater.cli.ask import stream_answer

@@ -17,6 +17,7 @@ from typing import Any
 
 from eval.golden_set import GoldenSet, Passage, load_golden_set, normalise
 from eval.sample import ingest_corpus
+
 from headwater import Answer, AnswerOutcome, AsyncClient, Identity, SearchResult
 from headwater.cli import stack
 from headwater.cli.output import console, print_json, progress, table

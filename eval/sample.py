@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eval.golden_set import GoldenSet, SampleDocument
+
 from headwater import AsyncClient
 from headwater.cli.ingest import Report, send
 from headwater.cli.sources import Source

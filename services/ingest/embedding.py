@@ -12,6 +12,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
+from chassis.errors import DependencyUnavailable
 from corpus.domain import Generation
 from corpus.ports import EmbeddingCache
 from ingest.ports import Embedder
@@ -36,6 +37,8 @@ class EmbedPassages:
 
     embedder: Embedder
     cache: EmbeddingCache
+    generation: Generation | None = None
+    """The generation whose model finds topic shifts; set once it is known."""
     _queue: asyncio.Queue[_Wanted] = field(default_factory=asyncio.Queue)
     _senders: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -70,6 +73,12 @@ class EmbedPassages:
         fresh = dict(zip(missing, vectors, strict=True))
         await self.cache.put_many(model, fresh)
         return [known[digest] if digest in known else fresh[digest] for digest in hashes]
+
+    async def topic_vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """(n, d) float32 vectors for the chunker, which looks for topic shifts in long text."""
+        if self.generation is None:
+            raise DependencyUnavailable("The embedder has not told its model yet.", retry_after_seconds=1.0)
+        return np.stack(await self.embed(texts, self.generation))
 
     async def _send(self) -> None:
         while True:

@@ -84,7 +84,7 @@ class IndexDocument:
         document = await self._document(key, version, upsert, generation, parsed, chunked, title)
         access = AccessPolicy(access_tokens(key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
         texts = [contextual_text(title, piece.heading_path, piece.text) for piece in chunked.chunks]
-        await self._write(document, texts, access, generation)
+        await self._write(document, texts, parsed.language, access, generation)
         return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
 
     async def _fetch(self, object_key: str) -> bytes:
@@ -107,6 +107,8 @@ class IndexDocument:
     ) -> ChunkedDocument:
         tenant = await self.tenants.get(key.tenant_id)
         metadata = described(upsert.draft.metadata, parsed.metadata, tenant.fields if tenant else {})
+        # Of source code, people filter by the programming language; its text is analysed as what it is written in.
+        language = str(metadata.get("language") or parsed.language)
         chunks = [
             Chunk(
                 chunk_id=chunk_id(key.tenant_id, key.document_id, version, piece.ordinal, generation.name),
@@ -137,7 +139,7 @@ class IndexDocument:
             title=title,
             doc_type=upsert.draft.doc_type,
             uri=upsert.draft.uri,
-            language=parsed.language,
+            language=language,
             metadata=metadata,
             updated_at=document_time(metadata) or self.clock.now(),
             sections=sections,
@@ -145,7 +147,12 @@ class IndexDocument:
         )
 
     async def _write(
-        self, document: ChunkedDocument, texts: Sequence[str], access: AccessPolicy, generation: Generation
+        self,
+        document: ChunkedDocument,
+        texts: Sequence[str],
+        language: str,
+        access: AccessPolicy,
+        generation: Generation,
     ) -> None:
         with _tracer.start_as_current_span("embed") as span:
             span.set_attribute("headwater.chunks", len(document.chunks))
@@ -160,7 +167,7 @@ class IndexDocument:
             language=document.language,
         )
         with _tracer.start_as_current_span("analyse"):
-            lexical_rows = await asyncio.to_thread(_lexical_rows, document, access, filterable)
+            lexical_rows = await asyncio.to_thread(_lexical_rows, document, language, access, filterable)
         vector_rows = [
             VectorRow(chunk.chunk_id, chunk.key, chunk.chunks_version, access, filterable, vector)
             for chunk, vector in zip(document.chunks, vectors, strict=True)
@@ -172,9 +179,11 @@ class IndexDocument:
         )
 
 
-def _lexical_rows(document: ChunkedDocument, access: AccessPolicy, filterable: Metadata) -> list[LexicalRow]:
-    title_terms = analyse(document.title, document.language)
-    headings = {path: analyse(" ".join(path), document.language) for path in {c.heading_path for c in document.chunks}}
+def _lexical_rows(
+    document: ChunkedDocument, language: str, access: AccessPolicy, filterable: Metadata
+) -> list[LexicalRow]:
+    title_terms = analyse(document.title, language)
+    headings = {path: analyse(" ".join(path), language) for path in {c.heading_path for c in document.chunks}}
     return [
         LexicalRow(
             chunk_id=chunk.chunk_id,
@@ -184,7 +193,7 @@ def _lexical_rows(document: ChunkedDocument, access: AccessPolicy, filterable: M
             metadata=filterable,
             title_terms=title_terms,
             heading_terms=headings[chunk.heading_path],
-            body_terms=analyse(chunk.text, document.language),
+            body_terms=analyse(chunk.text, language),
         )
         for chunk in document.chunks
     ]

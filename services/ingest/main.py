@@ -1,0 +1,223 @@
+"""Composition root of the ingest service: settings → adapters → use cases → edges → run until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from chassis.clock import Clock, HybridLogicalClock, SystemClock
+from chassis.errors import HeadwaterError
+from chassis.eventlog.sqlite import SqliteEventLog
+from chassis.lifecycle import Lifecycle
+from chassis.objectstore.obstore import ObstoreObjectStore
+from chassis.rpc.client import open_channel
+from chassis.rpc.server import GrpcServer
+from chassis.telemetry.metrics import INGEST_LAG
+from chassis.tokens import InternalTokenVerifier, jwks_file
+from corpus.adapters.numpy import NumpyVectorIndex
+from corpus.adapters.sqlite.change_ledger import SqliteChangeLedger
+from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
+from corpus.adapters.sqlite.database import CorpusDatabase
+from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
+from corpus.adapters.sqlite.generations import SqliteGenerations
+from corpus.adapters.sqlite.heads import SqliteHeads
+from corpus.adapters.sqlite.tenants import SqliteTenants
+from corpus.adapters.tantivy import TantivyLexicalIndex
+from corpus.ports import ChangeLedger, ChunkStore, EmbeddingCache, Generations, Heads, LexicalIndex, Tenants,
+VectorIndex from headwater.ingest.v1 import ingest_pb2_grpc
+from ingest.accept import AcceptChanges
+from ingest.adapters.embedder_client import EmbedderClient
+from ingest.adapters.event_log import EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
+from ingest.adapters.sandbox import SandboxedParser
+from ingest.adapters.tokens import ModelTokens
+from ingest.apply import ApplyChange
+from ingest.chunking import Chunker, ChunkSettings
+from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC
+from ingest.consumer import ChangeConsumer
+from ingest.embedding import EmbedPassages
+from ingest.generation import ActiveGeneration
+from ingest.index import IndexDocument
+from ingest.parsing.limits import ParseLimits
+from ingest.sandbox import ParserPool
+from ingest.service import LookAtDocuments, ManageTenants
+from ingest.servicer import IngestServicer
+from ingest.settings import IngestSettings
+from ingest.sweep import Sweeper
+
+WORKERS = "headwater-ingest-workers"
+"""Consumer group of the workers."""
+LAG_SECONDS = 5.0
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Everything that is written."""
+
+    tenants: Tenants
+    heads: Heads
+    chunks: ChunkStore
+    ledger: ChangeLedger
+    generations: Generations
+    vectors: VectorIndex
+    lexical: LexicalIndex
+    embeddings: EmbeddingCache
+    objects: ObstoreObjectStore
+    log: SqliteEventLog
+
+
+async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
+    """Runs the roles the settings name until a signal comes."""
+    clock = SystemClock()
+    stores = await _open_stores(lifecycle, settings)
+    change_log = EventLogChangeLog(stores.log.producer(), stores.log.consumer(CHANGES_TOPIC, WORKERS))
+    if settings.role in ("worker", "all"):
+        await _start_worker(lifecycle, settings, stores, clock)
+    verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), {"gateway"})
+    server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
+    if settings.role in ("api", "all"):
+        ingest_pb2_grpc.add_IngestServiceServicer_to_server(_servicer(settings, stores, change_log, clock), server.grpc)
+    await server.start("headwater.ingest.v1.IngestService")
+    lifecycle.create_task(_report_lag(change_log), "report-lag")
+    await lifecycle.serve_until_signal()
+
+
+async def _open_stores(lifecycle: Lifecycle, settings: IngestSettings) -> Stores:
+    data = settings.data_dir
+    database = CorpusDatabase(data / "corpus.sqlite")
+    lifecycle.stack.push_async_callback(database.close)
+    embeddings = SqliteEmbeddingCache(data / "embeddings.sqlite")
+    lifecycle.stack.push_async_callback(embeddings.close)
+    log = SqliteEventLog(data / "eventlog.sqlite")
+    lifecycle.stack.push_async_callback(log.close)
+    vectors = NumpyVectorIndex(data / "index", writable=True)
+    lifecycle.stack.push_async_callback(vectors.close)
+    lexical = TantivyLexicalIndex(data / "index", writable=True)
+    lifecycle.stack.push_async_callback(lexical.close)
+    await log.ensure_topic(CHANGES_TOPIC, settings.partitions)
+    await log.ensure_topic(HEADS_TOPIC, settings.partitions, compacted=True)
+    await log.ensure_topic(DEAD_LETTERS_TOPIC, 1)
+    return Stores(
+        tenants=SqliteTenants(database),
+        heads=SqliteHeads(database),
+        chunks=SqliteChunkStore(database),
+        ledger=SqliteChangeLedger(database),
+        generations=SqliteGenerations(database),
+        vectors=vectors,
+        lexical=lexical,
+        embeddings=embeddings,
+        objects=ObstoreObjectStore(data / "objects"),
+        log=log,
+    )
+
+
+def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock) -> IngestServicer:
+    accept = AcceptChanges(
+        stores.tenants,
+        stores.ledger,
+        stores.objects,
+        change_log,
+        clock,
+        HybridLogicalClock(clock),
+        settings.max_document_bytes,
+    )
+    look = LookAtDocuments(stores.tenants, stores.heads, stores.ledger, stores.generations, change_log, clock)
+    manage = ManageTenants(
+        stores.tenants,
+        stores.heads,
+        stores.ledger,
+        stores.chunks,
+        stores.vectors,
+        stores.lexical,
+        stores.objects,
+        clock,
+    )
+    return IngestServicer(accept, look, manage, stores.tenants)
+
+
+async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, clock: Clock) -> None:
+    """Starts what applies changes; it waits for the embedder by itself, so that the API can accept at once."""
+    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
+    embedder = EmbedderClient(channel)
+    limits = ParseLimits(
+        max_input_bytes=settings.max_document_bytes,
+        wall_seconds=settings.parse_timeout_seconds,
+        memory_bytes=settings.parse_memory_bytes,
+    )
+    pool = ParserPool(settings.parser_processes, limits)
+    await pool.start()
+    lifecycle.stack.push_async_callback(pool.aclose)
+    tokens = await asyncio.to_thread(ModelTokens.of_model, settings.embedding_model)
+    embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedder, stores.embeddings))
+    generation = ActiveGeneration(stores.generations, embedder, settings.chunk_target_tokens)
+    index = IndexDocument(
+        objects=stores.objects,
+        parser=SandboxedParser(pool),
+        chunker=Chunker(tokens, ChunkSettings(target_tokens=settings.chunk_target_tokens), embed.topic_vectors),
+        embed=embed,
+        tenants=stores.tenants,
+        chunks=stores.chunks,
+        vectors=stores.vectors,
+        lexical=stores.lexical,
+        clock=clock,
+        max_chunks_per_document=settings.max_chunks_per_document,
+    )
+    producer = stores.log.producer()
+    apply = ApplyChange(
+        tenants=stores.tenants,
+        heads=stores.heads,
+        chunks=stores.chunks,
+        vectors=stores.vectors,
+        lexical=stores.lexical,
+        index=index,
+        feed=EventLogHeadFeed(producer),
+        generations=generation,
+        clock=clock,
+    )
+    consumer = ChangeConsumer(
+        consumer=stores.log.consumer(CHANGES_TOPIC, WORKERS),
+        apply=apply,
+        ledger=stores.ledger,
+        dead_letters=EventLogDeadLetters(producer, clock),
+        clock=clock,
+        max_in_flight=settings.max_documents_in_flight,
+    )
+    sweeper = Sweeper(
+        stores.tenants, stores.heads, stores.chunks, stores.vectors, stores.lexical, clock, settings.grace_seconds
+    )
+
+    async def work() -> None:
+        embed.generation = await generation.settle()
+        await consumer.run()
+
+    worker = lifecycle.create_task(work(), "worker")
+    lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
+
+    async def stop_worker() -> None:
+        await consumer.drain(settings.drain_seconds / 2)
+        worker.cancel()
+        await asyncio.wait({worker})
+
+    lifecycle.stack.push_async_callback(stop_worker)
+
+
+async def _sweep_for_ever(sweeper: Sweeper, every_seconds: float) -> None:
+    while True:
+        await asyncio.sleep(every_seconds)
+        try:
+            removed = await sweeper.sweep()
+        except HeadwaterError as error:
+            _log.warning("sweep_failed", reason=error.reason)
+        else:
+            _log.info("swept", versions=removed)
+
+
+async def _report_lag(change_log: EventLogChangeLog) -> None:
+    while True:
+        try:
+            INGEST_LAG.set(await change_log.lag())
+        except HeadwaterError as error:
+            _log.warning("lag_unknown", reason=error.reason)
+        await asyncio.sleep(LAG_SECONDS)
