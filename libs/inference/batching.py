@@ -11,12 +11,13 @@ import contextlib
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from types import MappingProxyType
 from typing import Final, Generic, TypeVar
 
 from chassis.errors import DependencyUnavailable, HeadwaterError, Overloaded
+from inference.domain import Priority
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,12 +31,9 @@ _SMOOTHING: Final = 0.1
 _RETRY_SECONDS: Final = (0.05, 5.0)
 """Bounds of the hint: below, a retry finds the same queue; above, callers give up."""
 
-
-class Priority(IntEnum):
-    """Whether somebody waits."""
-
-    INTERACTIVE = 0
-    BULK = 1
+QueueLimits = Mapping[Priority, int]
+DEFAULT_LIMITS: Final[QueueLimits] = MappingProxyType({Priority.INTERACTIVE: 30_000, Priority.BULK: 500_000})
+"""About three and fifty seconds of work on two cores: what waits longer has been given up by its caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +87,7 @@ class TokenBudgetBatcher(Generic[Item, Result]):
         tokens_of: Length of an item.
         workers: Passes that run at once.
         pass_tokens: Most padded tokens of a pass; 1 makes a pass of every item. One longer item always fits.
-        max_queued_tokens: Most tokens waiting per priority, so that bulk work can't crowd out queries.
+        max_queued_tokens: Most tokens waiting, for each priority apart: bulk work can't crowd out queries.
         observer: Called from worker threads after each pass; must be quick.
     """
 
@@ -100,7 +98,7 @@ class TokenBudgetBatcher(Generic[Item, Result]):
         *,
         workers: int,
         pass_tokens: int = 1,
-        max_queued_tokens: int = 1_000_000,
+        max_queued_tokens: QueueLimits = DEFAULT_LIMITS,
         observer: Callable[[PassRecord], None] = lambda record: None,
     ) -> None:
         self._run = run
@@ -141,7 +139,7 @@ class TokenBudgetBatcher(Generic[Item, Result]):
             self._drop(job)
 
     def close(self) -> None:
-        """Ends the workers after their current pass; who still waits gets DependencyUnavailable. Blocking. Idempotent."""
+        """Ends the workers after their pass; who still waits gets DependencyUnavailable. Idempotent, blocking."""
         with self._changed:
             self._closed = True
             abandoned = [job for lane in self._lanes.values() for job in lane]
@@ -174,7 +172,7 @@ class TokenBudgetBatcher(Generic[Item, Result]):
             if self._closed:
                 raise _closing()
             # A request longer than the whole queue is still served, once the queue is empty.
-            if queued and queued + tokens > self._max_queued_tokens:
+            if queued and queued + tokens > self._max_queued_tokens[job.priority]:
                 raise self._overloaded(queued)
             self._queued[job.priority] += tokens
             self._lanes[job.priority].append(job)

@@ -1,7 +1,7 @@
 """Nouns of the engine: what a model is, what goes in, what comes out."""
 
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,13 @@ class TextKind(StrEnum):
 
     QUERY = "query"
     PASSAGE = "passage"
+
+
+class Priority(IntEnum):
+    """Whether somebody waits."""
+
+    INTERACTIVE = 0
+    BULK = 1
 
 
 @dataclass(frozen=True, slots=True)

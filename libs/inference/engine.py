@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from inference.batching import PassRecord, Priority, TokenBudgetBatcher
+from inference.batching import DEFAULT_LIMITS, PassRecord, QueueLimits, TokenBudgetBatcher
 from inference.cross_encoder import CrossEncoder
-from inference.domain import Embeddings, Encoding, FloatArray, ModelInfo, TextKind
+from inference.domain import Embeddings, Encoding, FloatArray, ModelInfo, Priority, TextKind
 from inference.encoder import TextEncoder, embeddings_of
 
 Observer = Callable[[PassRecord], None]
@@ -29,7 +29,7 @@ class EmbeddingEngine:
     """
 
     def __init__(
-        self, encoder: TextEncoder, *, max_queued_tokens: int = 1_000_000, observer: Observer = _ignore
+        self, encoder: TextEncoder, *, max_queued_tokens: QueueLimits = DEFAULT_LIMITS, observer: Observer = _ignore
     ) -> None:
         self._encoder = encoder
         self._batcher = TokenBudgetBatcher[Encoding, FloatArray](
@@ -60,7 +60,7 @@ class TokenVectorEngine:
     """Token vectors of texts for late interaction, batched across callers. Arguments as of `EmbeddingEngine`."""
 
     def __init__(
-        self, encoder: TextEncoder, *, max_queued_tokens: int = 1_000_000, observer: Observer = _ignore
+        self, encoder: TextEncoder, *, max_queued_tokens: QueueLimits = DEFAULT_LIMITS, observer: Observer = _ignore
     ) -> None:
         self._encoder = encoder
         self._batcher = TokenBudgetBatcher[Encoding, FloatArray](
@@ -92,7 +92,7 @@ class CrossEncoderEngine:
     """Scores of (query, passage) pairs, batched across callers. Arguments as of `EmbeddingEngine`."""
 
     def __init__(
-        self, encoder: CrossEncoder, *, max_queued_tokens: int = 1_000_000, observer: Observer = _ignore
+        self, encoder: CrossEncoder, *, max_queued_tokens: QueueLimits = DEFAULT_LIMITS, observer: Observer = _ignore
     ) -> None:
         self._encoder = encoder
         self._batcher = TokenBudgetBatcher[Encoding, float](
