@@ -55,10 +55,10 @@ class ActiveGeneration:
         active = await self._generations.active()
         if active is not None and active != wanted:
             raise FailedPrecondition(
-                f"The stores hold generation {active.name} (model {active.model_id}, chunker {active.chunker},
-                analyser " f"{active.analyser}), but the settings ask for model {wanted.model_id}, chunker
-                {wanted.chunker}, " f"analyser {wanted.analyser}. Restore the settings, or start with an empty data
-                directory.", reason="MODEL_MISMATCH",
+                f"The stores hold generation {active.name} (model {active.model_id}, chunker {active.chunker}, analyser "
+                f"{active.analyser}), but the settings ask for model {wanted.model_id}, chunker {wanted.chunker}, "
+                f"analyser {wanted.analyser}. Restore the settings, or start with an empty data directory.",
+                reason="MODEL_MISMATCH",
             )
         await self._generations.activate(wanted)
         self._current = wanted

@@ -25,8 +25,17 @@ from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.adapters.sqlite.heads import SqliteHeads
 from corpus.adapters.sqlite.tenants import SqliteTenants
 from corpus.adapters.tantivy import TantivyLexicalIndex
-from corpus.ports import ChangeLedger, ChunkStore, EmbeddingCache, Generations, Heads, LexicalIndex, Tenants,
-VectorIndex from headwater.ingest.v1 import ingest_pb2_grpc
+from corpus.ports import (
+    ChangeLedger,
+    ChunkStore,
+    EmbeddingCache,
+    Generations,
+    Heads,
+    LexicalIndex,
+    Tenants,
+    VectorIndex,
+)
+from headwater.ingest.v1 import ingest_pb2_grpc
 from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
 from ingest.adapters.event_log import EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
