@@ -27,12 +27,12 @@ _WARM_FORMATS: dict[str, Iterable[Format]] = {
 class Zygote:
     """One loop over the control socket and the wake-up pipe of SIGCHLD; no threads, no asyncio, nothing to inherit."""
 
-    def __init__(self, control: socket.socket, parse: Parse) -> None:
+    def __init__(self, control: socket.socket, parse: Parse, mapped: int) -> None:
         self._control = control
         self._parse = parse
         self._pids: dict[int, int] = {}
         self._numbers: dict[int, int] = {}
-        self._mapped_bytes = mapped_bytes()
+        self._mapped_bytes = mapped
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -122,12 +122,14 @@ def main(arguments: list[str]) -> int:
         module, _, function = entry_point.partition(":")
         parse: Parse = getattr(import_module(module), function)
         _warm(_WARM_FORMATS[lane])
+        # Asked now: the file that says it cannot be read afterwards.
+        mapped = mapped_bytes()
         isolation |= isolate_files()
         # Frozen objects are not visited by the collector, so children do not copy their pages.
         gc.collect()
         gc.freeze()
         try:
-            Zygote(control, parse).run(isolation)
+            Zygote(control, parse, mapped).run(isolation)
         except (BrokenPipeError, ConnectionResetError):
             return os.EX_OK
     return os.EX_OK
