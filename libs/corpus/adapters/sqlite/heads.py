@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -47,6 +49,7 @@ _COLUMNS = (
     "chunk_count",
     "token_count",
     "ingest_trace_id",
+    "stamp",
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM heads"  # noqa: S608 - names of our own
 _PUT = (
@@ -55,19 +58,36 @@ _PUT = (
     + ", ".join(f"{name} = excluded.{name}" for name in _COLUMNS[2:])
     + " WHERE excluded.version >= heads.version"
 )
+_STAMPS = (
+    "SELECT document_id, stamp FROM heads INDEXED BY heads_stamps"
+    " WHERE tenant_id = ? AND document_id IN (SELECT value FROM json_each(?))"
+)
+_REMEMBERED_HEADS = 20_000
+"""About 40 MB when full."""
+
+_REMEMBERED_TOKENS = 64
+"""Heads with longer access lists are not remembered, so that the bound above holds."""
+
 _AFTER_EVERY_ID = "\U0010ffff"
 """Greater than every character that a document id may contain."""
 
 
 class SqliteHeads:
-    """The authority on what is live, on one machine. The version compare is part of the one statement that writes."""
+    """The authority on what is live, on one machine. The version compare is part of the one statement that writes.
+
+    Every written row has a random stamp. ``get_many`` reads the stamps, which lie together in an index, and then only
+    rows whose stamp it has not decoded before: what it returns is as of now, at a fraction of the cost of reading and
+    decoding all.
+    """
 
     def __init__(self, database: CorpusDatabase) -> None:
         self._database = database
+        self._remembered: dict[tuple[str, int], Head] = {}
+        self._guard = threading.Lock()
 
     async def put(self, head: Head) -> PutOutcome:
         """Writes the head unless a newer one is there; see the port."""
-        row = _row_of(head)
+        row = (*_row_of(head), secrets.randbits(62))
         written = await self._database.write(lambda c: c.execute(_PUT, row).rowcount)
         return PutOutcome.APPLIED if written else PutOutcome.SUPERSEDED
 
@@ -88,11 +108,17 @@ class SqliteHeads:
             return {}
 
         def read(connection: sqlite3.Connection) -> dict[str, Head]:
-            rows = connection.execute(
-                f"{_SELECT} WHERE tenant_id = ? AND document_id IN (SELECT value FROM json_each(?))",  # noqa: S608
-                (tenant_id, id_list(document_ids)),
-            ).fetchall()
-            return {row[1]: _head_of(row) for row in rows}
+            found: dict[str, Head] = {}
+            unknown = []
+            for document_id, stamp in connection.execute(_STAMPS, (tenant_id, id_list(document_ids))).fetchall():
+                head = self._remembered.get((document_id, stamp))
+                if head is not None and head.key.tenant_id == tenant_id:
+                    found[document_id] = head
+                else:
+                    unknown.append(document_id)
+            if unknown:
+                found.update(self._read_rows(connection, tenant_id, unknown))
+            return found
 
         return await self._database.read(read)
 
@@ -134,6 +160,23 @@ class SqliteHeads:
         """Removes the tenant's heads."""
         await self._database.write(lambda c: c.execute("DELETE FROM heads WHERE tenant_id = ?", (tenant_id,)))
 
+    def _read_rows(
+        self, connection: sqlite3.Connection, tenant_id: str, document_ids: Collection[str]
+    ) -> dict[str, Head]:
+        rows = connection.execute(
+            f"{_SELECT} WHERE tenant_id = ? AND document_id IN (SELECT value FROM json_each(?))",  # noqa: S608
+            (tenant_id, id_list(document_ids)),
+        ).fetchall()
+        found = {}
+        with self._guard:
+            for row in rows:
+                head = found[row[1]] = _head_of(row)
+                if len(head.access.tokens) <= _REMEMBERED_TOKENS:
+                    self._remembered[row[1], row[-1]] = head
+            while len(self._remembered) > _REMEMBERED_HEADS:
+                del self._remembered[next(iter(self._remembered))]
+        return found
+
 
 def _row_of(head: Head) -> tuple[object, ...]:
     return (
@@ -169,7 +212,8 @@ def _row_of(head: Head) -> tuple[object, ...]:
 def _head_of(row: tuple[Any, ...]) -> Head:
     # SQLite's STRICT tables guarantee what each column holds.
     (tenant_id, document_id, version, chunks_version, state, tokens, level, generation, event_id, updated_at,
-     principals, expires_at, title, doc_type, uri, language, filename, media_type, metadata, *rest) = row  # fmt: skip
+     principals, expires_at, title, doc_type, uri, language, filename, media_type, metadata, *rest,
+     _stamp) = row  # fmt: skip
     return Head(
         DocumentKey(tenant_id, document_id),
         version,

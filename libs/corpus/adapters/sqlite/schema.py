@@ -30,9 +30,11 @@ _HEADS = """
         chunk_count INTEGER NOT NULL,
         token_count INTEGER NOT NULL,
         ingest_trace_id TEXT NOT NULL,
+        stamp INTEGER NOT NULL,
         PRIMARY KEY (tenant_id, document_id)
     ) STRICT;
 
+    CREATE INDEX heads_stamps ON heads (tenant_id, document_id, stamp);
     CREATE INDEX heads_live ON heads (tenant_id, chunk_count, token_count) WHERE state = 'live';
 """
 
