@@ -8,7 +8,6 @@ from datetime import datetime
 from google.protobuf.struct_pb2 import NULL_VALUE, Struct, Value
 
 from chassis.errors import InvalidRequest
-from corpus.metadata import metadata_to_json
 from headwater.common.v1 import common_pb2
 from headwater.retrieval.v1 import retrieval_pb2
 from retriever.domain import (
@@ -111,7 +110,7 @@ def _hit_message(hit: Hit) -> retrieval_pb2.Hit:
     )
     message.updated_at.FromDatetime(stored.updated_at)
     if stored.metadata:
-        _fill_struct(message.metadata, metadata_to_json(stored.metadata))
+        _fill_struct(message.metadata, stored.metadata)
     section = hit.section
     if section is not None:
         message.section.text = section.text

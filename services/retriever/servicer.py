@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 
 from chassis.identity import current_caller
@@ -10,7 +12,7 @@ from retriever import messages
 from retriever.citations import ResolveCitations
 from retriever.service import SearchPassages
 
-Context = grpc.aio.ServicerContext
+Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
