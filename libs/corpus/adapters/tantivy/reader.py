@@ -1,0 +1,168 @@
+"""Reading one tantivy index, also while another process writes it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import tantivy
+
+from corpus.adapters.tantivy.facets import FIELD as FACETS
+from corpus.adapters.tantivy.facets import filter_query
+from corpus.adapters.tantivy.schema import (
+    ACCESS,
+    CHUNK_ID,
+    HEADLINE,
+    HEADLINE_WEIGHT,
+    LEVEL,
+    TEXT,
+    access_term,
+    origin_of,
+)
+from corpus.domain import Candidate
+from corpus.filters import Filter
+from corpus.ports import Prefilter
+
+MAX_QUERY_TERMS = 64
+"""A query of 8,000 characters has over a thousand terms, most of them common ones that cost the most and decide the
+least. The rarest 64 are more than the longest question in the test collections has, so only pasted text is cut."""
+
+_TIE_SLACK = 16
+# Below this many terms a union of term queries is faster than building the automaton of a set query (measured at
+# 50,000 rows).
+_UNION_LIMIT = 12
+
+_Signature = tuple[int, int, int, int]
+
+
+class Snapshot:
+    """One committed state of an index. Immutable, shared by threads."""
+
+    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema) -> None:
+        self._searcher = searcher
+        self._schema = schema
+        self.terms_with_prefix = lru_cache(maxsize=64)(self._terms_with_prefix)
+        self._levels = sorted(int(level) for level, _ in searcher.terms_with_prefix(LEVEL, ""))
+        self._access_query = lru_cache(maxsize=64)(self._build_access_query)
+        self._filter_query = lru_cache(maxsize=256)(self._build_filter_query)
+
+    def search(self, terms: Sequence[str], k: int, prefilter: Prefilter) -> Sequence[Candidate]:
+        """The k best rows, ties by chunk id."""
+        wanted = self._rarest(list(dict.fromkeys(terms)))
+        if not wanted or not prefilter.access_tokens or k < 1:
+            return ()
+        query = self._query(wanted, prefilter)
+        limit = k + _TIE_SLACK
+        while True:
+            hits = self._searcher.search(query, limit, count=False).hits
+            # Rows of equal score come in no useful order: all of those that tie for the last place must be in hand.
+            if len(hits) < limit or hits[-1][0] < hits[k - 1][0]:
+                break
+            limit *= 4
+        last_score = hits[k - 1][0] if len(hits) >= k else 0.0
+        candidates = [self._candidate(score, address) for score, address in hits if score >= last_score]
+        return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))[:k]
+
+    def chunk_ids(self) -> dict[str, int]:
+        """chunk_id → chunks_version of every row."""
+        total = self._searcher.num_docs
+        if total == 0:
+            return {}
+        hits = self._searcher.search(tantivy.Query.all_query(), total, count=False).hits
+        origins = (origin_of(self._searcher.doc(address)) for _, address in hits)
+        return {origin.chunk_id: origin.chunks_version for origin in origins}
+
+    def documents(self, chunk_ids: Sequence[str]) -> list[tantivy.Document]:
+        """Stored documents of those chunk ids that exist."""
+        query = tantivy.Query.term_set_query(self._schema, CHUNK_ID, list(chunk_ids))
+        hits = self._searcher.search(query, max(1, len(chunk_ids)), count=False).hits
+        return [self._searcher.doc(address) for _, address in hits]
+
+    def _candidate(self, score: float, address: tantivy.DocAddress) -> Candidate:
+        origin = origin_of(self._searcher.doc(address))
+        return Candidate(origin.chunk_id, origin.document_id, origin.chunks_version, score)
+
+    def _rarest(self, terms: list[str]) -> list[str]:
+        if len(terms) <= MAX_QUERY_TERMS:
+            return terms
+        frequencies = [(self._searcher.doc_freq(TEXT, term), place) for place, term in enumerate(terms)]
+        kept = sorted((frequency, place) for frequency, place in frequencies if frequency)[:MAX_QUERY_TERMS]
+        return [terms[place] for _, place in kept]
+
+    def _query(self, terms: Sequence[str], prefilter: Prefilter) -> tantivy.Query:
+        clauses: list[tuple[tantivy.Occur, tantivy.Query]] = []
+        for term in terms:
+            clauses.append((tantivy.Occur.Should, self._term(TEXT, term)))
+            headline = tantivy.Query.boost_query(self._term(HEADLINE, term), HEADLINE_WEIGHT)
+            clauses.append((tantivy.Occur.Should, headline))
+        readable = self._access_query(prefilter.access_tokens, prefilter.clearance)
+        required = [tantivy.Query.boolean_query(clauses), tantivy.Query.const_score_query(readable, 0.0)]
+        if prefilter.filter is not None:
+            required.append(tantivy.Query.const_score_query(self._filter_query(prefilter.filter), 0.0))
+        return tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in required])
+
+    def _term(self, field: str, term: str) -> tantivy.Query:
+        return tantivy.Query.term_query(self._schema, field, term, "freq")
+
+    def _build_access_query(self, tokens: frozenset[str], clearance: int) -> tantivy.Query:
+        levels = [level for level in self._levels if level <= clearance]
+        terms = [access_term(level, token) for level in levels for token in tokens]
+        if not terms:
+            return tantivy.Query.empty_query()
+        if len(terms) > _UNION_LIMIT:
+            return tantivy.Query.term_set_query(self._schema, ACCESS, terms)
+        each = [tantivy.Query.term_query(self._schema, ACCESS, term, "basic") for term in terms]
+        return tantivy.Query.boolean_query([(tantivy.Occur.Should, query) for query in each])
+
+    def _build_filter_query(self, row_filter: Filter) -> tantivy.Query:
+        return filter_query(self._schema, row_filter.expression, self.terms_with_prefix)
+
+    def _terms_with_prefix(self, prefix: str) -> Sequence[str]:
+        # Sorted by bytes of UTF-8, which is the order of code points and so of Python strings.
+        return sorted(term for term, _ in self._searcher.terms_with_prefix(FACETS, prefix))
+
+
+class IndexReader:
+    """The newest committed state of the index in one directory, which may not exist yet, vanish, or be made anew."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._lock = Lock()
+        self._signature: _Signature | None = None
+        self._index: tantivy.Index | None = None
+        self._snapshot: Snapshot | None = None
+
+    def snapshot(self) -> Snapshot | None:
+        """The state as of now, None while there is no index. Costs one ``stat`` when nothing changed.
+
+        Every commit replaces meta.json, so its inode, size and time tell whether there is something new; the
+        directory's inode tells whether the index was dropped and made anew. Raises ValueError when the files can't be
+        read.
+        """
+        with self._lock:
+            signature = self._current_signature()
+            if signature is None:
+                self._signature = self._index = self._snapshot = None
+                return None
+            if signature != self._signature:
+                self._refresh(signature)
+            return self._snapshot
+
+    def _current_signature(self) -> _Signature | None:
+        try:
+            directory, meta = os.stat(self._directory), os.stat(self._directory / "meta.json")
+        except FileNotFoundError:
+            return None
+        return directory.st_ino, meta.st_ino, meta.st_mtime_ns, meta.st_size
+
+    def _refresh(self, signature: _Signature) -> None:
+        if self._index is None or self._signature is None or self._signature[0] != signature[0]:
+            self._index = tantivy.Index.open(str(self._directory))
+            # The other policy polls the files twice a second in a thread of its own.
+            self._index.config_reader("manual")
+        self._index.reload()
+        self._snapshot = Snapshot(self._index.searcher(), self._index.schema)
+        self._signature = signature

@@ -1,0 +1,118 @@
+"""How a row looks inside tantivy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import tantivy
+
+from corpus.adapters.tantivy.facets import facet_terms
+from corpus.domain import AccessPolicy, DocumentKey, LexicalRow
+from corpus.metadata import metadata_from_json, metadata_to_json
+
+KIND = "lexical-v1"
+"""Directory name; changes with the schema."""
+
+TEXT = "text"
+"""Title, heading and body terms together: the field that decides what matches."""
+HEADLINE = "headline"
+"""Title and heading terms once more, so that a match there counts extra."""
+HEADLINE_WEIGHT = 0.3
+"""Measured with ``bench/lexical_quality.py``: over five collections .3 was best among 0, .1, .2, .3, .5 and 1, and
+one combined field beside it better than separate title and body fields."""
+
+CHUNK_ID = "chunk_id"
+ACCESS = "access"
+LEVEL = "level"
+FACETS = "facets"
+ORIGIN = "origin"
+SOURCE = "source"
+
+
+def build_schema() -> tantivy.Schema:
+    """The schema. Terms arrive analysed, so text fields only split at spaces; filter fields are matched as a whole."""
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field(CHUNK_ID, stored=True, tokenizer_name="raw", index_option="basic")
+    for name in (ACCESS, LEVEL, FACETS):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    for name in (TEXT, HEADLINE):
+        builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
+    builder.add_bytes_field(ORIGIN, stored=True)
+    builder.add_bytes_field(SOURCE, stored=True)
+    return builder.build()
+
+
+def access_term(level: int, token: str) -> str:
+    """One term for token and level together: a filter over both is then a plain set of terms."""
+    return f"{level}:{token}"
+
+
+def document_of(row: LexicalRow) -> tantivy.Document:
+    """The row as a tantivy document, with everything that is needed to write it again under another access policy."""
+    headline = " ".join((*row.title_terms, *row.heading_terms))
+    body = " ".join(row.body_terms)
+    document = tantivy.Document()
+    document.add_text(CHUNK_ID, row.chunk_id)
+    for token in row.access.tokens:
+        document.add_text(ACCESS, access_term(row.access.security_level, token))
+    document.add_text(LEVEL, str(row.access.security_level))
+    for term in facet_terms(row.metadata):
+        document.add_text(FACETS, term)
+    document.add_text(TEXT, f"{headline} {body}")
+    document.add_text(HEADLINE, headline)
+    document.add_bytes(ORIGIN, f"{row.chunks_version}:{row.key.document_id}".encode())
+    document.add_bytes(SOURCE, _source(row))
+    return document
+
+
+def _source(row: LexicalRow) -> bytes:
+    terms = (row.title_terms, row.heading_terms, row.body_terms)
+    return json.dumps([*(" ".join(each) for each in terms), metadata_to_json(row.metadata)]).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which chunk a document is."""
+
+    chunk_id: str
+    document_id: str
+    chunks_version: int
+
+
+def origin_of(document: tantivy.Document) -> Origin:
+    """Reads what a candidate needs, and no more."""
+    version, _, document_id = _bytes(document, ORIGIN).decode().partition(":")
+    return Origin(str(document.get_first(CHUNK_ID)), document_id, int(version))
+
+
+def row_of(document: tantivy.Document, tenant_id: str, access: AccessPolicy) -> LexicalRow:
+    """The stored row under another access policy."""
+    origin = origin_of(document)
+    title, heading, body, metadata = json.loads(_bytes(document, SOURCE))
+    return LexicalRow(
+        chunk_id=origin.chunk_id,
+        key=DocumentKey(tenant_id, origin.document_id),
+        chunks_version=origin.chunks_version,
+        access=access,
+        metadata=metadata_from_json(metadata),
+        title_terms=_terms(title),
+        heading_terms=_terms(heading),
+        body_terms=_terms(body),
+    )
+
+
+def _terms(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split(" ")) if joined else ()
+
+
+def _bytes(document: tantivy.Document, name: str) -> bytes:
+    value = document.get_first(name)
+    return value if isinstance(value, bytes) else bytes(_integers(value))
+
+
+def _integers(value: object) -> Iterable[int]:
+    if not isinstance(value, Iterable):
+        raise TypeError("A stored bytes field must hold bytes.")
+    return value
