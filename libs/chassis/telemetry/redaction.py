@@ -9,7 +9,7 @@ from typing import Any, Final
 REDACTED: Final = "**redacted**"
 # "keys_dir", "max_tokens" and "key_id" are no secrets: a word must be the last one, or be unmistakable anywhere.
 _SECRET_NAME: Final = re.compile(
-    r"(^|[_.\-])(token|secret|password|passwd|passphrase|authorization|cookie|credentials?|api_?key|private_?key|jwt)$"
+    r"(^|[_.\-])(token|secret|password|passwd|passphrase|authorization|cookie|credentials?|api[_\-]?key|private[_\-]?key|jwt)$"
     r"|secret|password|x-headwater-identity",
     re.IGNORECASE,
 )

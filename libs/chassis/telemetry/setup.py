@@ -65,7 +65,7 @@ def setup(settings: ServiceSettings) -> Telemetry:
         {"service.name": settings.service_name, "service.namespace": "headwater", "service.version": platform_version()}
     )
     registry = prometheus_client.CollectorRegistry()
-    meter_provider = MeterProvider([PrometheusMetricReader(registry=registry)], resource_)
+    meter_provider = MeterProvider([PrometheusMetricReader(scope_info_enabled=False, registry=registry)], resource_)
     instruments.bind_all(meter_provider.get_meter("headwater"))
     metrics.PROCESS_MEMORY.observe(_resident_bytes)
     metrics.PROCESS_CPU.observe(time.process_time)

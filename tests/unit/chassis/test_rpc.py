@@ -95,9 +95,12 @@ async def test_the_deadline_shrinks_with_every_hop(tmp_path: Path) -> None:
         async def ask_further(request: bytes) -> bytes:
             return await call(back.stub.Say, request, timeout_seconds=60)
 
-        async with running_echo(
-            tmp_path / "middle", Echo(ask_further), internal_keys_dir=tmp_path / "back" / "keys"
-        ) as middle, open_channel(middle.target, settings=FrontendSettings(data_dir=tmp_path / "back")) as channel:
+        async with (
+            running_echo(
+                tmp_path / "middle", Echo(ask_further), internal_keys_dir=tmp_path / "back" / "keys"
+            ) as middle,
+            open_channel(middle.target, settings=FrontendSettings(data_dir=tmp_path / "back")) as channel,
+        ):
             await call(EchoStub(channel).Say, b"", timeout_seconds=20, as_caller=CALLER)
         assert middle.echo.remaining is not None
         assert back.echo.remaining is not None
