@@ -1,1 +1,1 @@
-"""."""
+"""The embedder: texts to vectors."""

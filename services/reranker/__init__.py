@@ -1,1 +1,1 @@
-"""."""
+"""The reranker: how well passages answer a query."""
