@@ -64,6 +64,15 @@ class SectionText:
 
 
 @dataclass(frozen=True, slots=True)
+class CitationKey:
+    """What a citation points at."""
+
+    document_id: str
+    chunks_version: int
+    chunk_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A hit: text that the caller may read, as of its retrieval.
 
@@ -90,6 +99,11 @@ class Passage:
     updated_at: datetime | None = None
     document_version: int = 0
     ingest_trace_id: str = ""
+
+    @property
+    def key(self) -> CitationKey:
+        """What a citation of it points at."""
+        return CitationKey(self.document_id, self.chunks_version, self.chunk_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,15 +137,6 @@ class Question:
     text: str
     context_tokens: int = 0
     retrieval: object | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CitationKey:
-    """What a citation points at."""
-
-    document_id: str
-    chunks_version: int
-    chunk_id: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ Both edges speak protobuf here, so that a search costs the gateway no more than 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -84,10 +85,17 @@ class ForwardedDocuments:
     async def upload(
         self, parts: AsyncIterator[gateway_pb2.UploadDocumentRequest], caller: Caller
     ) -> gateway_pb2.UploadDocumentResponse:
-        """Passes the parts on as they come. Errors: as IngestService.UploadDocument."""
+        """Passes the parts on as they come. Errors: as IngestService.UploadDocument, and what the parts raise."""
         self._spend(Spending.WRITE, Scope.WRITE, caller)
+        relay = _Relay(parts)
         method: Any = self._stub.UploadDocument
-        response = await call(method, _uploads(parts), timeout_seconds=self._limits.upload, as_caller=caller)
+        try:
+            response = await call(method, relay.requests(), timeout_seconds=self._limits.upload, as_caller=caller)
+        except asyncio.CancelledError:
+            # A request stream that raises makes gRPC cancel the call: the document is then never stored half.
+            if relay.error is None:
+                raise
+            raise relay.error from None
         return gateway_pb2.UploadDocumentResponse(receipt=response.receipt)
 
     async def delete(
@@ -182,11 +190,20 @@ class ForwardedDocuments:
         return await call(method, request, timeout_seconds=self._limits.write, as_caller=caller)
 
 
-async def _uploads(
-    parts: AsyncIterator[gateway_pb2.UploadDocumentRequest],
-) -> AsyncIterator[ingest_pb2.UploadDocumentRequest]:
-    async for part in parts:
-        if part.WhichOneof("part") == "draft":
-            yield ingest_pb2.UploadDocumentRequest(draft=part.draft)
-        else:
-            yield ingest_pb2.UploadDocumentRequest(content=part.content)
+class _Relay:
+    """Parts of an upload as the ingest service takes them. ``error`` is what ended them early."""
+
+    def __init__(self, parts: AsyncIterator[gateway_pb2.UploadDocumentRequest]) -> None:
+        self._parts = parts
+        self.error: Exception | None = None
+
+    async def requests(self) -> AsyncIterator[ingest_pb2.UploadDocumentRequest]:
+        try:
+            async for part in self._parts:
+                if part.WhichOneof("part") == "draft":
+                    yield ingest_pb2.UploadDocumentRequest(draft=part.draft)
+                else:
+                    yield ingest_pb2.UploadDocumentRequest(content=part.content)
+        except Exception as error:
+            self.error = error
+            raise

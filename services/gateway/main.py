@@ -12,6 +12,7 @@ import grpc
 from chassis.clock import Clock, SystemClock
 from chassis.errors import DependencyUnavailable
 from chassis.lifecycle import Lifecycle
+from chassis.resilience.admission import AdmissionController
 from chassis.rpc.client import open_channel
 from chassis.rpc.server import GrpcServer
 from chassis.telemetry import logger
@@ -27,17 +28,26 @@ from gateway.auth.claims import ClaimNames
 from gateway.auth.jwks import KeySet, key_source
 from gateway.forwarding import CallLimits, ForwardedDocuments, ForwardedSearch
 from gateway.generators.extractive.generator import ExtractiveGenerator
+from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
+from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
+from gateway.http.app import build_app
+from gateway.http.guard import HttpLimits
+from gateway.http.identity import HttpIdentity
+from gateway.http.server import HttpServer
 from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits
+from gateway.use_cases import UseCases
 from headwater.gateway.v1 import gateway_pb2_grpc
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
 _PURGE_SECONDS: Final = 3600.0
+_HTTP_DRAIN_SHARE: Final = 0.6
+"""Share of the drain budget for HTTP requests in flight: closing stores and flushing traces comes after them."""
 
 _log = logger("gateway")
 
@@ -51,16 +61,6 @@ class Channels:
     ingest: grpc.aio.Channel
 
 
-@dataclass(frozen=True, slots=True)
-class UseCases:
-    """What both edges call."""
-
-    questions: AnswerQuestions
-    answers: ReplayAnswers
-    search: ForwardedSearch
-    documents: ForwardedDocuments
-
-
 async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     """Runs the gateway until told to stop."""
     if settings.profile == "embedded":
@@ -70,7 +70,7 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     log = SqliteAnswerLog(settings.answers_path)
     lifecycle.stack.push_async_callback(log.close)
     clock = SystemClock()
-    use_cases = build_use_cases(settings, channels, log, clock)
+    use_cases = build_use_cases(settings, channels, log, clock, _generator(lifecycle, settings, channels))
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
     servicer = GatewayServicer(
@@ -82,11 +82,15 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     )
     gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
     await server.start(SERVICE)
+    if settings.http_listen:
+        _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
     await lifecycle.serve_until_signal()
 
 
-def build_use_cases(settings: GatewaySettings, channels: Channels, log: SqliteAnswerLog, clock: Clock) -> UseCases:
+def build_use_cases(
+    settings: GatewaySettings, channels: Channels, log: SqliteAnswerLog, clock: Clock, generator: Generator
+) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
     rates = RateLimits(
@@ -108,7 +112,6 @@ def build_use_cases(settings: GatewaySettings, channels: Channels, log: SqliteAn
         min_similarity=settings.min_similarity,
         min_score=settings.min_score,
     )
-    generator = _generator(settings, channels, tokens)
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
         questions=AnswerQuestions(retrieval, generator, log, tokens, clock, policy, rates),
@@ -118,9 +121,54 @@ def build_use_cases(settings: GatewaySettings, channels: Channels, log: SqliteAn
     )
 
 
-def _generator(settings: GatewaySettings, channels: Channels, tokens: EstimatingTokenCounter) -> Generator:
-    embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds)
-    return ExtractiveGenerator(embedder, analyse, tokens)
+def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels) -> Generator:
+    tokens = EstimatingTokenCounter()
+    if settings.generator == "extractive":
+        embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds)
+        return ExtractiveGenerator(embedder, analyse, tokens)
+    endpoint = ChatEndpoint(
+        EndpointSettings(
+            base_url=settings.openai_base_url,
+            model=settings.openai_model,
+            api_key=settings.openai_api_key.get_secret_value(),
+            connect_seconds=settings.openai_connect_seconds,
+            token_seconds=settings.openai_token_seconds,
+            max_tokens=settings.openai_max_tokens,
+            temperature=settings.openai_temperature,
+            attempts=settings.openai_attempts,
+        )
+    )
+    lifecycle.stack.push_async_callback(endpoint.close)
+    return OpenAICompatibleGenerator(endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds)
+
+
+def _start_http(
+    lifecycle: Lifecycle,
+    settings: GatewaySettings,
+    use_cases: UseCases,
+    authenticator: EdgeAuthenticator,
+    admission: AdmissionController,
+) -> None:
+    identity = HttpIdentity(authenticator, development=settings.development)
+    limits = HttpLimits(
+        settings.max_body_bytes,
+        settings.max_upload_bytes,
+        settings.ask_seconds,
+        settings.upload_seconds,
+        settings.body_idle_seconds,
+    )
+    app = build_app(use_cases, identity, limits, admission)
+    server = HttpServer(app, settings.http_listen, drain_seconds=settings.drain_seconds * _HTTP_DRAIN_SHARE)
+    lifecycle.publish_endpoint("http", server.bind())
+    lifecycle.create_task(server.serve(), "http")
+    # Unwinding starts here: requests in flight finish before the task above is cancelled.
+    lifecycle.stack.push_async_callback(server.finish)
+    lifecycle.create_task(_refuse_when_stopping(lifecycle, server), "http-drain")
+
+
+async def _refuse_when_stopping(lifecycle: Lifecycle, server: HttpServer) -> None:
+    await lifecycle.stopping.wait()
+    server.refuse()
 
 
 async def _open_channels(lifecycle: Lifecycle, settings: GatewaySettings) -> Channels:

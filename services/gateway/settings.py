@@ -87,6 +87,7 @@ class GatewaySettings(ServiceSettings):
     openai_api_key: SecretStr = SecretStr("")
     openai_connect_seconds: float = Field(default=5.0, gt=0)
     openai_token_seconds: float = Field(default=20.0, gt=0)
+    openai_total_seconds: float = Field(default=45.0, gt=0)
     openai_max_tokens: int = Field(default=700, ge=16)
     openai_temperature: float = Field(default=0.0, ge=0, le=2)
     openai_attempts: int = Field(default=3, ge=1, le=10)

@@ -14,7 +14,6 @@ from chassis.errors import DependencyUnavailable, Overloaded
 from gateway.domain import (
     ABSTENTION_TEXT,
     Citation,
-    CitationKey,
     CitationSettled,
     Draft,
     Outcome,
@@ -130,7 +129,7 @@ def citation_of(candidate: CandidateUnit, number: int) -> Citation:
     start = block.place.span.start
     return Citation(
         number=number,
-        key=CitationKey(passage.document_id, passage.chunks_version, passage.chunk_id),
+        key=passage.key,
         title=passage.title,
         uri=passage.uri,
         place=Place(block.place.heading_path, block.place.page, Span(start + unit.start, start + unit.end)),

@@ -1,0 +1,1 @@
+"""The generator behind any endpoint that speaks OpenAI's chat completions."""

@@ -1,0 +1,178 @@
+"""Chat completions over HTTP, streamed. https://platform.openai.com/docs/api-reference/chat-streaming"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+import stamina
+
+from gateway.generators.openai_compatible.prompt import Message
+
+_RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_WAIT_SECONDS: Final = (0.2, 2.0)
+_MAX_LINE_CHARACTERS: Final = 1024 * 1024
+
+
+class EndpointError(Exception):
+    """The endpoint failed. Its text is kept out: it may quote the prompt."""
+
+
+class EndpointBusyError(EndpointError):
+    """The endpoint failed in a way that may pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSettings:
+    """Where and how.
+
+    Attributes:
+        base_url: Ends in /v1.
+        connect_seconds: Longest wait for a connection.
+        token_seconds: Longest pause between two pieces, the first included.
+        attempts: How often a request is tried that has brought no token yet.
+    """
+
+    base_url: str
+    model: str
+    api_key: str
+    connect_seconds: float
+    token_seconds: float
+    max_tokens: int
+    temperature: float
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of a completion; what is None is not said."""
+
+    text: str = ""
+    finish_reason: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class ChatEndpoint:
+    """One endpoint. Close it with ``close``."""
+
+    def __init__(self, settings: EndpointSettings, client: httpx.AsyncClient | None = None) -> None:
+        self._settings = settings
+        timeout = httpx.Timeout(settings.token_seconds, connect=settings.connect_seconds)
+        self._client = client or httpx.AsyncClient(timeout=timeout, follow_redirects=False)
+        self._url = settings.base_url.rstrip("/") + "/chat/completions"
+
+    async def close(self) -> None:
+        """Closes connections. Idempotent."""
+        await self._client.aclose()
+
+    async def complete(self, messages: Sequence[Message]) -> AsyncGenerator[Delta, None]:
+        """The completion piece by piece. Only before its first piece is a failed attempt repeated.
+
+        Raises:
+            EndpointError: It failed, went silent, or ended before it said so.
+        """
+        response, lines, first = await self._begin(messages)
+        try:
+            finished = first.finish_reason is not None
+            yield first
+            async for delta in lines:
+                finished = finished or delta.finish_reason is not None
+                yield delta
+            if not finished:
+                raise EndpointError("cut off")
+        except httpx.HTTPError as error:
+            raise EndpointError(type(error).__name__) from error
+        finally:
+            await lines.aclose()
+            await response.aclose()
+
+    async def _begin(self, messages: Sequence[Message]) -> tuple[httpx.Response, AsyncGenerator[Delta, None], Delta]:
+        shortest, longest = _WAIT_SECONDS
+        retries = stamina.retry_context(
+            EndpointBusyError,
+            attempts=self._settings.attempts,
+            timeout=None,
+            wait_initial=shortest,
+            wait_max=longest,
+        )
+        async for attempt in retries:
+            with attempt:
+                return await self._attempt(messages)
+        raise EndpointError("no attempt was made")
+
+    async def _attempt(self, messages: Sequence[Message]) -> tuple[httpx.Response, AsyncGenerator[Delta, None], Delta]:
+        try:
+            response = await self._client.send(self._request(messages), stream=True)
+        except httpx.HTTPError as error:
+            raise EndpointBusyError(type(error).__name__) from error
+        try:
+            if response.status_code in _RETRIED_STATUSES:
+                raise EndpointBusyError(str(response.status_code))
+            if response.status_code != httpx.codes.OK:
+                raise EndpointError(str(response.status_code))
+            deltas = _deltas(response)
+            async for first in deltas:
+                return response, deltas, first
+            raise EndpointBusyError("empty")
+        except httpx.HTTPError as error:
+            await response.aclose()
+            raise EndpointBusyError(type(error).__name__) from error
+        except BaseException:
+            await response.aclose()
+            raise
+
+    def _request(self, messages: Sequence[Message]) -> httpx.Request:
+        settings = self._settings
+        headers = {"authorization": f"Bearer {settings.api_key}"} if settings.api_key else {}
+        body = {
+            "model": settings.model,
+            "messages": list(messages),
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "max_tokens": settings.max_tokens,
+            "temperature": settings.temperature,
+        }
+        return self._client.build_request("POST", self._url, json=body, headers=headers)
+
+
+async def _deltas(response: httpx.Response) -> AsyncGenerator[Delta, None]:
+    async for line in response.aiter_lines():
+        if len(line) > _MAX_LINE_CHARACTERS:
+            raise EndpointError("a line is too long")
+        if not line.startswith("data:"):
+            continue
+        content = line.removeprefix("data:").strip()
+        if content == "[DONE]":
+            return
+        delta = _parsed(content)
+        if delta is not None:
+            yield delta
+
+
+def _parsed(content: str) -> Delta | None:
+    """The delta of one event; None for one that says nothing."""
+    try:
+        event = json.loads(content)
+    except ValueError:
+        raise EndpointError("an event is not JSON") from None
+    if not isinstance(event, dict) or "error" in event:
+        raise EndpointError("the endpoint reports an error")
+    usage = event.get("usage")
+    usage = usage if isinstance(usage, Mapping) else {}
+    choice = (event.get("choices") or [{}])[0]
+    delta = Delta(
+        text=_text(choice.get("delta")),
+        finish_reason=choice.get("finish_reason"),
+        prompt_tokens=usage.get("prompt_tokens"),
+        completion_tokens=usage.get("completion_tokens"),
+    )
+    return delta if delta != Delta() else None
+
+
+def _text(delta: Any) -> str:
+    content = delta.get("content") if isinstance(delta, Mapping) else None
+    return content if isinstance(content, str) else ""

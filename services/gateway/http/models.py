@@ -1,0 +1,391 @@
+"""Bodies of the HTTP edge, as OpenAPI describes them. They mirror the protobuf messages, in the same words."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+
+class Request(BaseModel):
+    """What is sent: unknown fields are refused, for they are mistakes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Response(BaseModel):
+    """What is answered."""
+
+    @classmethod
+    def of(cls, message: Message) -> Self:
+        """The same content as a protobuf message."""
+        return cls.model_validate(
+            MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+        )
+
+
+def _short(value: object) -> object:
+    """The last word of an enum's name: ANSWER_OUTCOME_ANSWERED is "answered"."""
+    for prefix in (
+        "ANSWER_OUTCOME_",
+        "ACCEPT_OUTCOME_",
+        "CHANGE_STATE_",
+        "CHANGE_KIND_",
+        "DOCUMENT_STATE_",
+        "FIELD_TYPE_",
+    ):
+        if isinstance(value, str) and value.startswith(prefix):
+            return value.removeprefix(prefix).lower()
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_short)]
+
+
+# Searching
+
+
+class Retrieval(Request):
+    """How passages are searched."""
+
+    k: int = Field(10, description="Hits, 1 to 200.")
+    filter: dict[str, Any] | None = Field(
+        None, description='Over declared fields, for instance {"language": "python", "year": {"$gte": 2024}}.'
+    )
+    rerank: Literal["auto", "on", "off"] = "auto"
+    fusion: Literal["convex", "rrf"] = "convex"
+    expand: Literal["none", "section"] = "none"
+    explain: bool = False
+    legs: list[Literal["vector", "lexical"]] = Field(default_factory=list, description="Empty: all.")
+    min_score: float = Field(0.0, ge=0, le=1)
+    max_per_document: int = Field(0, ge=0, le=200)
+    vector_weight: float | None = Field(None, ge=0, le=1)
+
+
+class SearchBody(Retrieval):
+    """A search."""
+
+    query: str = Field(description="1 to 8,192 characters.")
+
+
+class SpanBody(Response):
+    """Code points of the document's text, [start, end)."""
+
+    start: int
+    end: int
+
+
+class LocationBody(Response):
+    """Where a passage stands."""
+
+    heading_path: list[str]
+    page: int
+    span: SpanBody | None = None
+
+
+class SectionBody(Response):
+    """The section around a passage."""
+
+    location: LocationBody
+    text: str
+
+
+class StageBody(Response):
+    """How long a stage took."""
+
+    stage: str
+    milliseconds: float
+
+
+class HitBody(Response):
+    """A passage the caller may read."""
+
+    chunk_id: str
+    document_id: str
+    document_version: int
+    chunks_version: int
+    score: float
+    similarity: float
+    text: str
+    title: str
+    doc_type: str
+    uri: str
+    location: LocationBody
+    metadata: dict[str, Any] | None = None
+    updated_at: datetime | None = None
+    section: SectionBody | None = None
+    ingest_trace_id: str
+    explanation: dict[str, Any] | None = None
+
+
+class SearchResultBody(Response):
+    """What a search found."""
+
+    hits: list[HitBody]
+    degraded: list[str]
+    timings: list[StageBody]
+    generation: str
+    dropped_by_head_check: int
+    reranked: bool
+
+
+class SearchBatchBody(Request):
+    """Up to 64 searches."""
+
+    queries: list[SearchBody]
+
+
+class SearchBatchResultBody(Response):
+    """Results in the order of the queries."""
+
+    results: list[SearchResultBody]
+
+
+# Answering
+
+
+class AskBody(Request):
+    """A question."""
+
+    question: str = Field(description="1 to 8,192 characters.")
+    context_tokens: int = Field(0, ge=0, description="Tokens of context; 0 takes the service's setting.")
+    filter: dict[str, Any] | None = None
+    rerank: Literal["auto", "on", "off"] = "auto"
+    k: int | None = Field(None, description="Passages to read; the service's setting by default.")
+
+
+class AskBatchBody(Request):
+    """Up to 64 questions."""
+
+    questions: list[AskBody]
+
+
+class CitationBody(Response):
+    """The source of a sentence; ``number`` is its mark in the text."""
+
+    number: int
+    document_id: str
+    chunks_version: int
+    chunk_id: str
+    title: str
+    uri: str
+    location: LocationBody | None = None
+    quote: str
+    ingest_trace_id: str
+    document_updated_at: datetime | None = None
+    readable: bool
+
+
+class UsageBody(Response):
+    """Tokens."""
+
+    context_tokens: int
+    prompt_tokens: int
+    completion_tokens: int
+
+
+class AnswerBody(Response):
+    """How an answer ended."""
+
+    answer_id: str
+    outcome: Name = Field(description="answered, abstained or fallback.")
+    text: str
+    citations: list[CitationBody]
+    confidence: float
+    degraded: list[str]
+    timings: list[StageBody]
+    usage: UsageBody
+    trace_id: str
+    generator: str
+    generation: str
+
+
+class AnswersBody(Response):
+    """Answers in the order of the questions."""
+
+    answers: list[AnswerBody]
+
+
+class LoggedAnswerBody(Response):
+    """A logged answer as its reader may see it now."""
+
+    question: str
+    answer: AnswerBody
+    answered_at: datetime
+    redacted: bool
+
+
+class FeedbackBody(Request):
+    """What a reader thought of an answer."""
+
+    answer_id: str
+    rating: Literal["good", "bad"]
+    comment: str = Field("", description="At most 4,096 characters.")
+
+
+# Documents
+
+
+class AccessBody(Request):
+    """Who may read: "user:…", "group:…" or "public"; nobody when empty."""
+
+    principals: list[str] = Field(default_factory=list)
+    security_level: int = Field(0, ge=0, le=2**31 - 1)
+
+
+class DocumentBody(Request):
+    """A document whose content is text."""
+
+    document_id: str
+    content: str
+    version: int = Field(0, ge=0, description="0: the service assigns one.")
+    filename: str = ""
+    media_type: str = "text/markdown"
+    title: str = ""
+    doc_type: str = ""
+    uri: str = ""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    access: AccessBody = Field(default_factory=AccessBody)
+    expires_at: datetime | None = None
+
+
+class AccessChangeBody(AccessBody):
+    """New readers of a document."""
+
+    version: int = Field(0, ge=0)
+
+
+class ReceiptBody(Response):
+    """An accepted change."""
+
+    event_id: str
+    document_id: str
+    version: int
+    outcome: Name
+    trace_id: str
+
+
+class ChangeStateBody(Response):
+    """An accepted change and what became of it."""
+
+    event_id: str
+    document_id: str
+    version: int
+    kind: Name
+    state: Name
+    reason: str
+    message: str
+    attempts: int
+    accepted_at: datetime | None = None
+    finished_at: datetime | None = None
+    trace_id: str
+
+
+class StoredDocumentBody(Response):
+    """A document as it is served. ``access`` is for callers with the write scope."""
+
+    document_id: str
+    version: int
+    state: Name
+    title: str
+    doc_type: str
+    uri: str
+    language: str
+    media_type: str
+    metadata: dict[str, Any] | None = None
+    access: dict[str, Any] | None = None
+    expires_at: datetime | None = None
+    updated_at: datetime | None = None
+    chunks: int
+    size_bytes: int
+    content_sha256: str
+    ingest_trace_id: str
+    generation: str
+
+
+class DocumentStateBody(Response):
+    """A document and its newest changes."""
+
+    document: StoredDocumentBody
+    changes: list[ChangeStateBody]
+
+
+class DocumentsBody(Response):
+    """A page of documents."""
+
+    documents: list[StoredDocumentBody]
+    next_page_token: str
+
+
+class ChangesBody(Response):
+    """Changes; unknown ids are left out."""
+
+    changes: list[ChangeStateBody]
+
+
+class StateCountBody(Response):
+    """Changes in one state."""
+
+    state: Name
+    count: int
+
+
+class StatusBody(Response):
+    """Lag, counts and what is open."""
+
+    lag: int
+    live_documents: int
+    live_chunks: int
+    live_tokens: int
+    change_counts: list[StateCountBody]
+    oldest_pending_accepted_at: datetime | None = None
+    oldest_pending: list[ChangeStateBody]
+    newest_dead_letters: list[ChangeStateBody]
+    generation: str
+
+
+class FieldBody(BaseModel):
+    """A declared metadata field."""
+
+    name: str
+    type: Annotated[
+        Literal["string", "number", "boolean", "timestamp", "version", "string_list", "number_list"],
+        BeforeValidator(_short),
+    ]
+
+
+class TenantRequestBody(Request):
+    """A tenant to be created, or given more fields."""
+
+    tenant_id: str
+    fields: list[FieldBody] = Field(default_factory=list)
+
+
+class TenantBody(Response):
+    """A tenant."""
+
+    tenant_id: str
+    fields: list[FieldBody]
+    created_at: datetime | None = None
+
+
+class TenantsBody(Response):
+    """All tenants."""
+
+    tenants: list[TenantBody]
+
+
+class ProblemBody(BaseModel):
+    """Problem details (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    reason: str
+    request_id: str
+    metadata: dict[str, str] | None = None
+    retry_after_seconds: float | None = None
