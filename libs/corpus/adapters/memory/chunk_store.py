@@ -1,0 +1,102 @@
+"""Chunks and sections in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
+from corpus.ports import StoredChunk, StoredVersion
+
+_VersionKey = tuple[DocumentKey, int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    document: ChunkedDocument
+    stored_at: datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MemoryChunkStore:
+    """Payloads by id. ``now`` gives the time that ``StoredVersion.stored_at`` records."""
+
+    def __init__(self, now: Callable[[], datetime] = _utc_now) -> None:
+        self._now = now
+        self._versions: dict[_VersionKey, _Version] = {}
+        self._chunks: dict[tuple[str, str], tuple[Chunk, _Version]] = {}
+
+    async def put(self, document: ChunkedDocument) -> None:
+        """Stores a version; see the port."""
+        await self.delete(document.key, document.chunks_version, document.generation)
+        version = _Version(document, self._now())
+        self._versions[document.key, document.chunks_version, document.generation] = version
+        for chunk in document.chunks:
+            self._chunks[document.key.tenant_id, chunk.chunk_id] = (chunk, version)
+
+    async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
+        """Chunks by id; see the port."""
+        found = {chunk_id: self._chunks.get((tenant_id, chunk_id)) for chunk_id in chunk_ids}
+        return {chunk_id: _stored(*entry) for chunk_id, entry in found.items() if entry is not None}
+
+    async def get_sections(
+        self, tenant_id: str, wanted: Collection[tuple[str, int, str, int]]
+    ) -> Mapping[tuple[str, int, str, int], Section]:
+        """Sections by (document_id, chunks_version, generation, ordinal); see the port."""
+        found: dict[tuple[str, int, str, int], Section] = {}
+        for document_id, chunks_version, generation, ordinal in wanted:
+            version = self._versions.get((DocumentKey(tenant_id, document_id), chunks_version, generation))
+            for section in version.document.sections if version else ():
+                if section.ordinal == ordinal:
+                    found[document_id, chunks_version, generation, ordinal] = section
+        return found
+
+    async def chunks_of(self, key: DocumentKey, chunks_version: int, generation: str) -> Sequence[Chunk]:
+        """All chunks of one version; see the port."""
+        version = self._versions.get((key, chunks_version, generation))
+        return sorted(version.document.chunks, key=lambda chunk: chunk.ordinal) if version else []
+
+    async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
+        """(chunks_version, generation) pairs of the document; see the port."""
+        return sorted((version, generation) for known, version, generation in self._versions if known == key)
+
+    async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
+        """Stored versions of the next documents; see the port."""
+        rows = sorted(
+            (key.document_id, chunks_version, generation, version.stored_at)
+            for (key, chunks_version, generation), version in self._versions.items()
+            if key.tenant_id == tenant_id and key.document_id > after
+        )
+        page = rows[: max(limit, 1)]
+        # The end of the page is rounded up to the end of its last document.
+        page += [row for row in rows[len(page) :] if row[0] == page[-1][0]]
+        return [StoredVersion(*row) for row in page]
+
+    async def delete(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Removes one version; see the port."""
+        version = self._versions.pop((key, chunks_version, generation), None)
+        for chunk in version.document.chunks if version else ():
+            self._chunks.pop((key.tenant_id, chunk.chunk_id), None)
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """Removes everything of the tenant."""
+        for key, chunks_version, generation in list(self._versions):
+            if key.tenant_id == tenant_id:
+                await self.delete(key, chunks_version, generation)
+
+
+def _stored(chunk: Chunk, version: _Version) -> StoredChunk:
+    document = version.document
+    return StoredChunk(
+        chunk,
+        document.title,
+        document.doc_type,
+        document.uri,
+        document.language,
+        document.metadata,
+        document.updated_at,
+    )

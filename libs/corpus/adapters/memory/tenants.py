@@ -1,0 +1,35 @@
+"""The registry of tenants in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from corpus.adapters.rules import merged_fields
+from corpus.domain import FieldType, Tenant
+
+
+class MemoryTenants:
+    """Tenants and their declared fields, within one process."""
+
+    def __init__(self) -> None:
+        self._tenants: dict[str, Tenant] = {}
+
+    async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
+        """Creates the tenant or adds fields; see the port."""
+        known = self._tenants.get(tenant_id)
+        merged = merged_fields(known.fields if known else {}, fields)
+        self._tenants[tenant_id] = Tenant(tenant_id, merged, known.created_at if known else at)
+        return self._tenants[tenant_id]
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant or None."""
+        return self._tenants.get(tenant_id)
+
+    async def list(self) -> Sequence[Tenant]:
+        """All tenants by id."""
+        return [self._tenants[tenant_id] for tenant_id in sorted(self._tenants)]
+
+    async def delete(self, tenant_id: str) -> None:
+        """Forgets the tenant."""
+        self._tenants.pop(tenant_id, None)
