@@ -68,7 +68,7 @@ class Echo:
             self.cancelled.set()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        handlers = {
+        handlers: dict[str, Any] = {
             "Say": grpc.unary_unary_rpc_method_handler(self.say),
             "Count": grpc.unary_stream_rpc_method_handler(self.count),
         }

@@ -11,10 +11,10 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from tests.unit.chassis.echo import CALLER, Echo, EchoSettings, EchoStub, FrontendSettings, open_channel, running_echo
+from tests.unit.chassis.echo import CALLER, Echo, EchoSettings, EchoStub, FrontendSettings, running_echo
 
 from chassis.errors import DependencyUnavailable, NotFound
-from chassis.rpc.client import call
+from chassis.rpc.client import call, open_channel
 from chassis.telemetry import (
     Telemetry,
     current_trace_id,
