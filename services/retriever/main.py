@@ -1,0 +1,146 @@
+"""Composition root of the retriever: settings → adapters → use cases → edge → run until a signal."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from chassis.cache.memory import MemoryCache
+from chassis.clock import Clock, SystemClock
+from chassis.lifecycle import Lifecycle
+from chassis.rpc.client import open_channel
+from chassis.rpc.server import GrpcServer
+from chassis.tokens import InternalTokenVerifier, create_keys, jwks_file
+from corpus.adapters.numpy import NumpyVectorIndex
+from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
+from corpus.adapters.sqlite.database import CorpusDatabase
+from corpus.adapters.sqlite.generations import SqliteGenerations
+from corpus.adapters.sqlite.heads import SqliteHeads
+from corpus.adapters.sqlite.tenants import SqliteTenants
+from corpus.adapters.tantivy import TantivyLexicalIndex
+from corpus.ports import ChunkStore, Generations, Heads, LexicalIndex, Tenants, VectorIndex
+from headwater.embedding.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from headwater.rerank.v1.rerank_pb2_grpc import RerankServiceStub
+from headwater.retrieval.v1 import retrieval_pb2_grpc
+from retriever.adapters.embedder import GrpcQueryEmbedder
+from retriever.adapters.reranker import GrpcReranker
+from retriever.catalogue import Catalogue
+from retriever.citations import ResolveCitations
+from retriever.ports import QueryEmbedder, Reranker
+from retriever.reads import CorpusReads, ReadDeadlines
+from retriever.service import SearchPassages, SearchPolicy
+from retriever.servicer import RetrievalServicer
+from retriever.settings import RetrieverSettings
+from retriever.stages.adjust import AdjustPolicy
+from retriever.stages.legs import LegDeadlines, Legs
+from retriever.stages.ranking import RankingPolicy
+
+SERVICE: Final = "headwater.retrieval.v1.RetrievalService"
+
+_ISSUERS: Final = ("gateway", "ingest", "retriever")
+_ACCEPTED_ISSUERS: Final = ("gateway",)
+_REFRESH_SECONDS: Final = 0.5
+"""How late a new generation is searched at the most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """What is read. Nothing here is ever written by this service."""
+
+    vectors: VectorIndex
+    lexical: LexicalIndex
+    heads: Heads
+    chunks: ChunkStore
+    tenants: Tenants
+    generations: Generations
+
+
+async def serve(lifecycle: Lifecycle, settings: RetrieverSettings) -> None:
+    """Runs the retriever until told to stop. Ready before anything was ingested: searches then find nothing."""
+    if settings.profile == "embedded":
+        # One machine, one key directory: whichever service starts first makes what is missing.
+        await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
+    clock = SystemClock()
+    stores = _open_stores(lifecycle, settings)
+    embedder = await _open_embedder(lifecycle, settings)
+    reranker = await _open_reranker(lifecycle, settings, clock)
+    catalogue = Catalogue(stores.tenants, stores.generations, clock)
+    servicer = build_servicer(settings, stores, catalogue, embedder, reranker, clock)
+    verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), _ACCEPTED_ISSUERS)
+    server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
+    retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(servicer, server.grpc)
+    lifecycle.create_task(catalogue.keep_current(_REFRESH_SECONDS), "active-generation")
+    await server.start(SERVICE)
+    await lifecycle.serve_until_signal()
+
+
+def build_servicer(
+    settings: RetrieverSettings,
+    stores: Stores,
+    catalogue: Catalogue,
+    embedder: QueryEmbedder,
+    reranker: Reranker | None,
+    clock: Clock,
+) -> RetrievalServicer:
+    """The edge over the use cases over their adapters."""
+    deadlines = LegDeadlines(settings.embed_seconds, settings.vector_seconds, settings.lexical_seconds)
+    legs = Legs(embedder, stores.vectors, stores.lexical, deadlines)
+    reads = CorpusReads(stores.heads, stores.chunks, ReadDeadlines(settings.heads_seconds, settings.chunks_seconds))
+    searches = SearchPassages(catalogue, legs, reads, reranker, search_policy(settings), clock)
+    return RetrievalServicer(searches, ResolveCitations(catalogue, reads, clock))
+
+
+def search_policy(settings: RetrieverSettings) -> SearchPolicy:
+    """What the settings say about searching."""
+    adjust = AdjustPolicy(
+        freshness_weight=settings.freshness_weight,
+        half_life_days=settings.half_life_days_by_type,
+        default_half_life_days=settings.default_half_life_days,
+        structure_weight=settings.structure_weight,
+    )
+    ranking = RankingPolicy(
+        vector_weight=settings.vector_weight,
+        vector_weight_by_type=settings.vector_weight_by_type,
+        adjust=adjust,
+        rerank_depth=settings.rerank_depth,
+        rerank_weight=settings.rerank_weight,
+        max_per_document=settings.max_per_document,
+    )
+    return SearchPolicy(
+        ranking=ranking,
+        leg_candidates=settings.leg_candidates,
+        deepest_candidates=settings.deepest_candidates,
+        rerank_seconds=settings.rerank_seconds,
+    )
+
+
+def _open_stores(lifecycle: Lifecycle, settings: RetrieverSettings) -> Stores:
+    data = settings.data_dir
+    database = CorpusDatabase(data / "corpus.sqlite")
+    lifecycle.stack.push_async_callback(database.close)
+    vectors = NumpyVectorIndex(data / "index", writable=False)
+    lifecycle.stack.push_async_callback(vectors.close)
+    lexical = TantivyLexicalIndex(data / "index", writable=False)
+    lifecycle.stack.push_async_callback(lexical.close)
+    return Stores(
+        vectors=vectors,
+        lexical=lexical,
+        heads=SqliteHeads(database),
+        chunks=SqliteChunkStore(database),
+        tenants=SqliteTenants(database),
+        generations=SqliteGenerations(database),
+    )
+
+
+async def _open_embedder(lifecycle: Lifecycle, settings: RetrieverSettings) -> QueryEmbedder:
+    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
+    cache = MemoryCache(settings.query_cache_bytes) if settings.query_cache_bytes else None
+    return GrpcQueryEmbedder(EmbeddingServiceStub(channel), settings.embed_seconds, cache, settings.query_cache_seconds)
+
+
+async def _open_reranker(lifecycle: Lifecycle, settings: RetrieverSettings, clock: Clock) -> Reranker | None:
+    if not settings.reranker_target:
+        return None
+    channel = await lifecycle.stack.enter_async_context(open_channel(settings.reranker_target, settings=settings))
+    return GrpcReranker(RerankServiceStub(channel), settings.rerank_seconds, clock)
