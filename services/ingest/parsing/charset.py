@@ -18,18 +18,18 @@ _SAMPLE_BYTES = 64 * 1024
 # Tab, line feed, form feed, carriage return, escape (ANSI logs) are normal in text; the rest of C0 is not.
 _CONTROL_BYTES = bytes(byte for byte in range(32) if byte not in (8, 9, 10, 12, 13, 27))
 _MAX_CONTROL_SHARE = 0.01
+# Text may carry a stray NUL or bell; normalisation drops it.
+_STRAY_CONTROLS = 2
 _FALLBACK = "cp1252"
 
 
 def looks_binary(data: bytes) -> bool:
-    """Return whether `data` cannot be text in any encoding that we read: NUL bytes or many control bytes."""
+    """Return whether `data` cannot be text in any encoding that we read: too many control bytes, NUL among them."""
     sample = data[:_SAMPLE_BYTES]
     if not sample or any(sample.startswith(bom) for bom, _ in _BOMS):
         return False
-    if b"\0" in sample:
-        return True
     controls = len(sample) - len(sample.translate(None, _CONTROL_BYTES))
-    return controls > _MAX_CONTROL_SHARE * len(sample)
+    return controls > max(_STRAY_CONTROLS, _MAX_CONTROL_SHARE * len(sample))
 
 
 def decode(data: bytes, warn: Callable[[str], None]) -> str:

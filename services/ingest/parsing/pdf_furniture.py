@@ -8,15 +8,20 @@ from dataclasses import replace
 from ingest.parsing.pdf_lines import PageLines
 
 _EDGE_LINES = 3
+# Running heads and feet live in the outer part of the page; a short page's body does not.
+_MARGIN = 0.1
 _MIN_PAGES = 3
 _MIN_SHARE = 0.25
+_SAME_HEIGHT = 6.0
+# Left, and right: running heads have no third column of numbers.
+_MAX_FURNITURE_CELLS = 2
 _DIGITS = re.compile(r"\d+")
 _PAGE_NUMBER = re.compile(r"\W*(?:page\s*)?\d{1,4}(?:\s*(?:of|/)\s*\d{1,4})?\W*$", re.I)
 
 
 def without_furniture(pages: Sequence[PageLines]) -> list[PageLines]:
     """Return the pages without repeated edge lines; numbers in them may differ."""
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, int]] = Counter()
     for page in pages:
         counts.update({_shape(page, index) for index in _edges(page)})
     needed = max(_MIN_PAGES, _MIN_SHARE * len(pages))
@@ -30,13 +35,19 @@ def without_furniture(pages: Sequence[PageLines]) -> list[PageLines]:
 
 
 def _edges(page: PageLines) -> set[int]:
-    """Return the indexes of the first and last lines by position on the page."""
+    """Return the indexes of the first and last lines that lie in the page's margins."""
     order = sorted(range(len(page.lines)), key=lambda index: -page.lines[index].baseline)
-    return {*order[:_EDGE_LINES], *order[-_EDGE_LINES:]}
+    outer = {*order[:_EDGE_LINES], *order[-_EDGE_LINES:]}
+    margin = _MARGIN * page.height
+    return {index for index in outer if not margin < page.lines[index].baseline < page.height - margin}
 
 
-def _shape(page: PageLines, index: int) -> str:
-    return _DIGITS.sub("#", page.lines[index].text.lower())
+def _shape(page: PageLines, index: int) -> tuple[str, int]:
+    """Return what stays the same from page to page: text, numbers aside, and height on the page."""
+    line = page.lines[index]
+    # Rows of a table at a page's end may differ in their numbers only, and those are what counts.
+    text = line.text if len(line.cells) > _MAX_FURNITURE_CELLS else _DIGITS.sub("#", line.text.lower())
+    return text, round(line.baseline / _SAME_HEIGHT)
 
 
 def _numbers(page: PageLines) -> set[int]:

@@ -43,8 +43,14 @@ class HeadingStyles:
         ordered = sorted(styles, key=lambda style: (-style[0], not style[1], not style[2]))
         self._levels = {style: min(rank, _MAX_LEVEL) for rank, style in enumerate(ordered, 1)}
 
-    def level_of(self, line: Line, page: int) -> int:
-        """Return the level of a heading line, 0 for any other line."""
+    def levels(self, page: PageLines, tables: Set[int]) -> list[int]:
+        """Return the heading level of each line of a page, 0 for what is no heading."""
+        return [
+            0 if index in tables or _runs_on(page.lines, index) else self._level_of(line, page.number)
+            for index, line in enumerate(page.lines)
+        ]
+
+    def _level_of(self, line: Line, page: int) -> int:
         if self._outline:
             return self._outline.get((page, _key(line.text)), 0)
         if not self._looks_like(line):
@@ -57,23 +63,27 @@ class HeadingStyles:
             return 3
         return 3 + self._levels.get(_style(line), _MAX_LEVEL)
 
-    def heading_end(self, page: PageLines, start: int, tables: Set[int]) -> int:
+    def heading_end(self, page: PageLines, start: int, levels: Sequence[int]) -> int:
         """Return the line after a heading that may run over up to three lines of one style."""
         if self._outline:
             return start + 1
         index = start + 1
-        first = page.lines[start]
-        while index < min(len(page.lines), start + 3) and index not in tables:
+        while index < min(len(page.lines), start + 3) and levels[index]:
             line = page.lines[index]
             close = 0 < page.lines[index - 1].baseline - line.baseline < 1.5 * line.size
-            if not close or _style(line) != _style(first) or not self._looks_like(line) or _SUB_ITEM.match(line.text):
+            if not close or _style(line) != _style(page.lines[start]) or _SUB_ITEM.match(line.text):
                 break
             index += 1
         return index
 
     def _looks_like(self, line: Line) -> bool:
         text = line.text
-        if len(line.cells) > 1 or len(text) > _MAX_CHARS or len(_LETTERS.findall(text)) < 3:
+        # "Item 2." and its title are often set apart like cells.
+        if (
+            len(line.cells) > (2 if _SUB_ITEM.match(text) else 1)
+            or len(text) > _MAX_CHARS
+            or len(_LETTERS.findall(text)) < 3
+        ):
             return False
         if text.endswith((".", ",", ";", ":")) and not _SUB_ITEM.match(text):
             return False
@@ -87,6 +97,14 @@ class HeadingStyles:
 
 def _style(line: Line) -> Style:
     return round(line.size * 2) / 2, line.bold, line.text.isupper()
+
+
+def _runs_on(lines: Sequence[Line], index: int) -> bool:
+    """Return whether the next line continues this one in lower case: the first line of a bold paragraph."""
+    if index + 1 >= len(lines):
+        return False
+    line, following = lines[index], lines[index + 1]
+    return following.text[0].islower() and 0 < line.baseline - following.baseline < 1.5 * line.size
 
 
 def _key(text: str) -> str:

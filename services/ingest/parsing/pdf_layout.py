@@ -5,7 +5,7 @@ with its page.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
@@ -52,21 +52,21 @@ def layout(pages: Sequence[PageLines], outline: Sequence[OutlineEntry]) -> Itera
     styles = HeadingStyles(pages, outline)
     for page in pages:
         tables = _table_lines(page.lines)
+        levels = styles.levels(page, tables)
         index = 0
         while index < len(page.lines):
             if index in tables:
                 stop = index
-                while stop < len(page.lines) and stop in tables:
+                while stop in tables:
                     stop += 1
-                yield Block(
-                    BlockKind.TABLE, "\n".join(" | ".join(line.cells) for line in page.lines[index:stop]), page.number
-                )
-            elif level := styles.level_of(page.lines[index], page.number):
-                stop = styles.heading_end(page, index, tables)
+                rows = "\n".join(" | ".join(line.cells) for line in page.lines[index:stop])
+                yield Block(BlockKind.TABLE, rows, page.number)
+            elif levels[index]:
+                stop = styles.heading_end(page, index, levels)
                 text = " ".join(line.text for line in page.lines[index:stop])
-                yield Block(BlockKind.HEADING, text, page.number, level)
+                yield Block(BlockKind.HEADING, text, page.number, levels[index])
             else:
-                stop = _paragraph_end(page.lines, index, tables, styles, page.number)
+                stop = _paragraph_end(page.lines, index, tables, levels)
                 yield Block(BlockKind.PARAGRAPH, _joined(page.lines[index:stop]), page.number)
             index = stop
 
@@ -110,10 +110,10 @@ def _may_be_label(line: Line) -> bool:
     return len(line.text) <= 90 and not line.text.endswith(".") and not _INTRODUCTION.search(line.text)
 
 
-def _paragraph_end(lines: Sequence[Line], start: int, tables: set[int], styles: HeadingStyles, page: int) -> int:
+def _paragraph_end(lines: Sequence[Line], start: int, tables: Set[int], levels: Sequence[int]) -> int:
     right_edge = max(line.right for line in lines)
     index = start + 1
-    while index < len(lines) and index not in tables and not styles.level_of(lines[index], page):
+    while index < len(lines) and index not in tables and not levels[index]:
         previous, line = lines[index - 1], lines[index]
         drop = previous.baseline - line.baseline
         if drop < 0 or drop > _LINE_PITCH * max(previous.size, line.size) or _BULLET.match(line.text):

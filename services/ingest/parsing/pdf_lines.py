@@ -25,7 +25,7 @@ _SAME_BASELINE = 0.35
 _LOOK_BACK = 12
 _BOLD_WEIGHT = 600
 _FONT_NAME_BYTES = 128
-# PDFium marks a hyphen at a line end as U+0002, and what it cannot map as U+FFFE or U+FFFF.
+# PDFium marks the hyphen of a word divided at a line end as U+0002 and writes no line break there.
 _HYPHEN = 0x02
 _LIGATURES = str.maketrans({"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "\xa0": " ", "\xad": "-"})
 _INVISIBLE = re.compile("[\ue000-\uf8ff\ufffe\uffff\u200b]")
@@ -98,10 +98,11 @@ def _runs(text_page: pdfium.PdfTextPage) -> Iterator[list[Word]]:
             continue
         if code == _HYPHEN:
             continue
+        divided = _HYPHEN in codes[start:index]
         if index > start and (word := _word(handle, codes, start, index)) is not None:
             words.append(word)
         start = index + 1
-        if code in (0x0A, 0x0D) and words:
+        if (divided or code in (0x0A, 0x0D)) and words:
             yield words
             words = []
     if words:
@@ -109,11 +110,13 @@ def _runs(text_page: pdfium.PdfTextPage) -> Iterator[list[Word]]:
 
 
 def _word(handle: pdfium_c.FPDF_TEXTPAGE, codes: list[int], start: int, end: int) -> Word | None:
-    text = "".join("-" if code == _HYPHEN else chr(code) for code in codes[start:end] if code < 0x110000)
+    # A word divided at a line end comes as one; it belongs to the line on which it begins.
+    text = "".join(chr(code) for code in codes[start:end] if code != _HYPHEN and code < 0x110000)
     text = _INVISIBLE.sub("", text).translate(_LIGATURES)
     if not text:
         return None
-    left, right = _box(handle, start), _box(handle, end - 1)
+    last = codes.index(_HYPHEN, start, end) if _HYPHEN in codes[start:end] else end - 1
+    left, right = _box(handle, start), _box(handle, max(start, last - 1) if codes[last] == _HYPHEN else last)
     x, y = ctypes.c_double(), ctypes.c_double()
     pdfium_c.FPDFText_GetCharOrigin(handle, start, x, y)
     # The nominal font size knows nothing of the page's scaling; the loose box is as high as the scaled font.
