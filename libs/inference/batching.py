@@ -247,6 +247,7 @@ class TokenBudgetBatcher(Generic[Item, Result]):
             self._observer(PassRecord(waits, seconds, sum(lengths), len(lengths) * max(lengths)))
         except Exception as error:  # handed to the callers: here it would only end this thread, and they would wait
             for job in {id(job): job for job, _ in taken}.values():
+                self._drop(job)
                 _call_loop(job.loop, _fail, job.future, error)
             return
         with self._changed:

@@ -76,7 +76,7 @@ class _Graph:
 
     def constant(self, name: str, value: npt.NDArray[np.generic]) -> str:
         if name not in self.initializers:
-            self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+            self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
         return name
 
     def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:

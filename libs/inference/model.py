@@ -86,7 +86,7 @@ def resolve(model: str) -> ModelDirectory:
     """
     if model in (DEFAULT_MODEL, f"sentence-transformers/{DEFAULT_MODEL}"):
         return describe(_package_directory(), DEFAULT_MODEL, DEFAULT_MODEL_SHA256)
-    if (path := Path(model).expanduser()).is_dir():
+    if model and (path := Path(model).expanduser()).is_dir():
         return describe(path, path.resolve().name)
     if match := _HUB_ID.fullmatch(model):
         return describe(_from_hub(match["id"], match["revision"]), match["id"])

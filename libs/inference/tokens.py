@@ -58,8 +58,9 @@ class TextTokenizer:
         """Tokenises each text behind the prompt, in order. Blocking: tens of µs per passage."""
         longest = self.window * _CHARACTERS_PER_TOKEN
         raw = self._tokenizer.encode_batch_fast([prompt + text[:longest] for text in texts])
+        nothing = len(self._tokenizer.encode(prompt).ids)
         return [
-            self._cut(self._whole(encoding, prompt, text, longest), empty=not text or text.isspace())
+            self._cut(self._whole(encoding, prompt, text, longest), nothing)
             for encoding, text in zip(raw, texts, strict=True)
         ]
 
@@ -68,14 +69,14 @@ class TextTokenizer:
             return encoding
         return self._tokenizer.encode(prompt + text)
 
-    def _cut(self, encoding: RawEncoding, *, empty: bool) -> Encoding:
+    def _cut(self, encoding: RawEncoding, nothing: int) -> Encoding:
         ids = np.asarray(encoding.ids, np.int64)
+        # Besides blank texts, those that hold only control characters have no token of their own.
+        empty = len(ids) <= nothing
         truncated = len(ids) > self.window
         if truncated:
             ids = np.concatenate([ids[: self.window - self.suffix], ids[len(ids) - self.suffix :]])
-        # Some texts that are not blank have no token either, such as one that holds only control characters.
-        nothing = empty or len(ids) <= self.prefix + self.suffix
-        return Encoding(ids, None, self.prefix, self.suffix, truncated and not nothing, nothing)
+        return Encoding(ids, None, self.prefix, self.suffix, truncated and not empty, empty)
 
 
 class TokenCounter:
