@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
 from typing import ClassVar, Final, Literal
 
@@ -53,17 +54,38 @@ class Metric:
 
 
 class Counter(Metric):
-    """A number that only grows."""
+    """A number that only grows.
+
+    Totals are kept here and read when metrics are collected: that costs a tenth of a recording through the SDK, and
+    counters sit on the path of every RPC.
+    """
 
     kind = "counter"
 
+    def __init__(self, name: str, *, unit: str, description: str, labels: Iterable[str] = ()) -> None:
+        super().__init__(name, unit=unit, description=description, labels=labels)
+        self._order = tuple(sorted(self.labels))
+        self._totals: dict[tuple[str, ...], float] = {}
+        self._lock = threading.Lock()
+
     def bind(self, meter: Meter) -> None:
-        self._emit = meter.create_counter(self.name, self.unit, self.description).add
+        with self._lock:
+            self._totals.clear()
+        meter.create_observable_counter(self.name, [self._callback], self.unit, self.description)
 
     def add(self, amount: float = 1, /, **labels: str) -> None:
         """Adds ``amount`` ≥ 0."""
         self._check(labels)
-        self._emit(amount, labels)
+        if amount < 0:
+            raise ValueError(f"{self.name} only grows.")
+        key = tuple([labels[name] for name in self._order])
+        with self._lock:
+            self._totals[key] = self._totals.get(key, 0) + amount
+
+    def _callback(self, _options: CallbackOptions) -> Iterable[Observation]:
+        with self._lock:
+            totals = list(self._totals.items())
+        return [Observation(total, dict(zip(self._order, key, strict=True))) for key, total in totals]
 
 
 class UpDownCounter(Metric):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import prometheus_client
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.exporter.prometheus import PrometheusMetricReader
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import AlwaysOffExemplarFilter, MeterProvider
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -65,7 +65,12 @@ def setup(settings: ServiceSettings) -> Telemetry:
         {"service.name": settings.service_name, "service.namespace": "headwater", "service.version": platform_version()}
     )
     registry = prometheus_client.CollectorRegistry()
-    meter_provider = MeterProvider([PrometheusMetricReader(scope_info_enabled=False, registry=registry)], resource_)
+    meter_provider = MeterProvider(
+        [PrometheusMetricReader(scope_info_enabled=False, registry=registry)],
+        resource_,
+        # The text format of Prometheus has no room for exemplars.
+        exemplar_filter=AlwaysOffExemplarFilter(),
+    )
     instruments.bind_all(meter_provider.get_meter("headwater"))
     metrics.PROCESS_MEMORY.observe(_resident_bytes)
     metrics.PROCESS_CPU.observe(time.process_time)
