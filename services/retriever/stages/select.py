@@ -72,7 +72,6 @@ def select(
 class _SeenTexts:
     texts: set[str] = field(default_factory=set)
     words: list[frozenset[str]] = field(default_factory=list)
-    telling: list[frozenset[str]] = field(default_factory=list)
     by_prefix_word: dict[str, list[int]] = field(default_factory=dict)
 
     def add(self, text: str) -> bool:
@@ -86,30 +85,23 @@ class _SeenTexts:
             # |A ∩ B| ≥ t·|A ∪ B| ≥ t·|A|: of any more words of A than this, one is in B. The same holds the other way
             # round, so the first common word in the order is among the first few of both.
             prefix = sorted(words)[: len(words) - math.ceil(DUPLICATE_JACCARD * len(words)) + 1]
-            telling = frozenset(filter(_tells, words))
             near = {place for word in prefix for place in self.by_prefix_word.get(word, ())}
-            if any(telling == self.telling[place] and _similar(words, self.words[place]) for place in near):
+            if any(_near_duplicates(words, self.words[place]) for place in near):
                 return False
             for word in prefix:
                 self.by_prefix_word.setdefault(word, []).append(len(self.words))
             self.words.append(words)
-            self.telling.append(telling)
         self.texts.add(normalised)
         return True
 
 
-def _tells(word: str) -> bool:
-    # ASCII digits by comparison: any(map(str.isdigit, …)) over every word costs more than the rest of the stage.
-    return (
-        word in _NEGATIONS
-        or word.endswith(("n't", "n’t"))
-        or (not word.isalpha() and any("0" <= c <= "9" for c in word))
-    )
-
-
-def _similar(one: frozenset[str], other: frozenset[str]) -> bool:
+def _near_duplicates(one: frozenset[str], other: frozenset[str]) -> bool:
     small, large = sorted((len(one), len(other)))
     if small < DUPLICATE_JACCARD * large:
         return False
     common = len(one & other)
-    return common >= DUPLICATE_JACCARD * (small + large - common)
+    return common >= DUPLICATE_JACCARD * (small + large - common) and not any(map(_tells, one ^ other))
+
+
+def _tells(word: str) -> bool:
+    return word in _NEGATIONS or word.endswith(("n't", "n’t")) or any(map(str.isdigit, word))
