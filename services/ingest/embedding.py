@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from types import TracebackType
 
@@ -28,6 +29,8 @@ class _Wanted:
     text: str
     generation: Generation
     done: asyncio.Future[NDArray[np.float32]]
+    context: Context
+    """The trace it belongs to. A batch's call is a span of its first text's trace; a lone document sees its own call."""
 
 
 @dataclass(slots=True)
@@ -62,7 +65,7 @@ class EmbedPassages:
         if not missing:
             return [known[digest] for digest in hashes]
         loop = asyncio.get_running_loop()
-        wanted = [_Wanted(text, generation, loop.create_future()) for text in missing.values()]
+        wanted = [_Wanted(text, generation, loop.create_future(), copy_context()) for text in missing.values()]
         for item in wanted:
             self._queue.put_nowait(item)
         try:
@@ -87,7 +90,7 @@ class EmbedPassages:
                 batch.append(self._queue.get_nowait())
             batch = [item for item in batch if not item.done.done()]
             if batch:
-                await self._embed_batch(batch)
+                await asyncio.create_task(self._embed_batch(batch), context=batch[0].context)
 
     async def _embed_batch(self, batch: Sequence[_Wanted]) -> None:
         async with AsyncExitStack() as on_exit:
