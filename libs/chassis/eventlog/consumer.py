@@ -109,7 +109,7 @@ class GroupConsumer:
         try:
             async with asyncio.timeout(_STOP_SECONDS):
                 await self._engine.leave(self._member)
-        except (TimeoutError, DependencyUnavailable):
+        except (TimeoutError, DependencyUnavailable, FailedPrecondition):
             _log.warning("a consumer could not leave its group; its lease will end by itself")
 
     async def _look(self) -> None:

@@ -6,6 +6,9 @@ import re
 
 from chassis.errors import InvalidRequest
 
+STAGING = ".staging"
+"""First part of the names of unfinished objects in a directory; no key may begin with it."""
+
 _MAX_KEY_BYTES = 900
 # Printable ASCII. The local store keeps "name#1" for unfinished writes, so that no key may look like that.
 _SEGMENT = re.compile(r"(?!.*#\d+$)[\x20-\x2e\x30-\x5b\x5d-\x7e]{1,200}")
@@ -15,7 +18,12 @@ def check_key(key: str) -> str:
     """Returns the key. Raises InvalidRequest BAD_OBJECT_KEY for one that could leave the store's root or that some
     engine can't hold."""
     segments = key.split("/")
-    if len(key) > _MAX_KEY_BYTES or ".." in key or not all(_SEGMENT.fullmatch(s) and s != "." for s in segments):
+    if (
+        len(key) > _MAX_KEY_BYTES
+        or segments[0] == STAGING
+        or ".." in key
+        or not all(_SEGMENT.fullmatch(s) and s != "." for s in segments)
+    ):
         raise InvalidRequest(
             "An object key needs non-empty parts of printable ASCII without '..'.", reason="BAD_OBJECT_KEY"
         )

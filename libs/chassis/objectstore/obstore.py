@@ -8,20 +8,27 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import obstore
 from obstore.exceptions import BaseError
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, S3Store
 
 from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound
-from chassis.objectstore.keys import check_key
+from chassis.objectstore.keys import STAGING, check_key
 
-_STAGING = ".staging"
+if TYPE_CHECKING:
+    from obstore.store import S3Config
+
 _STAGING_KEPT_SECONDS = 24 * 3600
 _CALL_SECONDS = 60.0
 """Deadline of calls that carry no stream; an object of the size limit (200 MB) passes in a fraction of it."""
+
+_RETRIES = 3
+"""Of a single request to S3; whoever called decides about more."""
 
 _PART_BYTES = 5 * 1024 * 1024
 _PARTS_AT_ONCE = 2
@@ -32,11 +39,11 @@ class ObstoreObjectStore:
     """Object store over ``location``: a directory path, ``file://…`` or an ``s3://bucket/prefix`` URL.
 
     In a directory an object is written aside, fsynced and renamed, then its directories are fsynced: obstore itself
-    renames without fsync, so a power failure could leave an empty object under a final key. S3 credentials come from
-    the usual AWS_… variables.
+    renames without fsync, so a power failure could leave an empty object under a final key. S3 credentials and
+    region come from ``options`` or the usual AWS_… variables.
     """
 
-    def __init__(self, location: Path | str) -> None:
+    def __init__(self, location: Path | str, *, options: S3Config | None = None, retries: int = _RETRIES) -> None:
         text = str(location)
         self._root: Path | None = None
         if text.startswith("file://"):
@@ -44,7 +51,17 @@ class ObstoreObjectStore:
         if "://" not in text:
             self._root = Path(text).absolute()
             self._swept = False
-        self._store = LocalStore(self._root, mkdir=True) if self._root else from_url(text)
+        self._store = self._open(text, options, retries)
+
+    def _open(self, location: str, options: S3Config | None, retries: int) -> LocalStore | S3Store:
+        if self._root is not None:
+            return LocalStore(self._root, mkdir=True)
+        return S3Store.from_url(
+            location,
+            config=options,
+            client_options={"timeout": timedelta(seconds=_CALL_SECONDS), "allow_http": True},
+            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=_CALL_SECONDS)},
+        )
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> int:
         """Stores the bytes; see the port. An error of the stream itself is raised as it is, and nothing is stored."""
@@ -93,19 +110,17 @@ class ObstoreObjectStore:
             async for batch in obstore.list(self._store, prefix=parent or None):
                 for entry in batch:
                     key = entry["path"]
-                    if key.startswith(prefix) and not (self._root and key.startswith(f"{_STAGING}/")):
+                    if key.startswith(prefix) and not (self._root and key.startswith(f"{STAGING}/")):
                         yield key
 
     async def _write(self, key: str, source: _CountedStream) -> None:
         await obstore.put_async(self._store, key, source.body(), chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
 
     async def _write_durably(self, root: Path, key: str, source: _CountedStream) -> None:
-        if key.startswith(f"{_STAGING}/"):
-            raise InvalidRequest("This key prefix is reserved.", reason="BAD_OBJECT_KEY")
         if not self._swept:
             self._swept = True
-            await asyncio.to_thread(_sweep_staging, root / _STAGING)
-        staged = f"{_STAGING}/{uuid4().hex}"
+            await asyncio.to_thread(_sweep_staging, root / STAGING)
+        staged = f"{STAGING}/{uuid4().hex}"
         try:
             await self._write(staged, source)
             await asyncio.to_thread(_publish, root, root / staged, root / key)
