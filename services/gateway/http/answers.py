@@ -56,7 +56,7 @@ def use_cases_of(request: Request) -> UseCases:
     "/ask",
     response_model=AnswerBody,
     summary="Answer a question with citations",
-    description="With `Accept: text/event-stream`, events: stage, token, citation, usage as they happen, then one final.",
+    description="With `Accept: text/event-stream`: stage, token, citation and usage as they happen, then one final.",
     responses={200: {"content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}}},
 )
 async def ask(

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from gateway.domain import Passage
 from gateway.generators.extractive.cues import AnswerKind, kind_of, offers
-from gateway.generators.extractive.units import Unit, UnitKind, readable_text, split_units
+from gateway.generators.extractive.units import Unit, UnitKind, cells_of, readable_text, split_units
 from gateway.ports import ContextBlock, TermAnalyser
 
 MAX_UNITS: Final = 96
 """Units that are embedded at most; beyond, those of the weakest passages are left out. Bounds the latency of one
 question."""
 
-_WEIGHTS: Final = {"similarity": 0.52, "coverage": 0.24, "passage": 0.14, "form": 0.10}
+_WEIGHTS: Final = {"similarity": 0.45, "coverage": 0.24, "passage": 0.28, "form": 0.03}
 _WEIGHTS_WITHOUT_VECTORS: Final = {"similarity": 0.0, "coverage": 0.58, "passage": 0.30, "form": 0.12}
 _HEADING_SHARE: Final = 0.6
 """A term that stands in the title or heading only counts for this much: it says what the sentence is about, not what
@@ -46,7 +46,12 @@ class CandidateUnit:
     @property
     def embedded_text(self) -> str:
         """What its vector is made of: alone, "It lives for 90 days" could be about anything."""
-        return f"{topic_of(self.passage)}: {self.shown}" if topic_of(self.passage) else self.shown
+        topic = topic_of(self.passage)
+        columns = self.unit.columns or (cells_of(topic) if "|" in topic else ())
+        if self.unit.kind is UnitKind.ROW and columns:
+            pairs = zip(columns, cells_of(self.text), strict=False)
+            return f"{self.passage.title}: " + "; ".join(f"{column}: {cell}" for column, cell in pairs)
+        return f"{topic}: {self.shown}" if topic else self.shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,12 @@ from gateway.generators.extractive.cues import AnswerKind
 from gateway.generators.extractive.scoring import QuestionTerms, ScoredUnit
 from gateway.generators.extractive.units import UnitKind
 
-MAX_SENTENCES: Final = 3
+MAX_SENTENCES: Final = 4
 MAX_STEPS: Final = 8
 """Steps of one procedure that are shown together: cutting a procedure short would mislead."""
-_KEEP_FROM: Final = 0.80
+_STEPS_FIT_FROM: Final = 0.75
+"""Share of the best step's score from which another one counts as part of the same answer."""
+_KEEP_FROM: Final = 0.85
 """A further sentence needs this share of the best one's score: an answer is short rather than complete."""
 _REDUNDANCY: Final = 0.35
 """Weight of what was said already, in the manner of maximal marginal relevance (Carbonell and Goldstein, SIGIR
@@ -27,9 +29,34 @@ def select(scored: Sequence[ScoredUnit], asked: QuestionTerms, kind: AnswerKind)
     best = max(scored, key=lambda unit: unit.score)
     if kind is AnswerKind.STEPS and best.candidate.unit.kind is UnitKind.ITEM:
         steps = _list_around(best, scored)
-        if len(steps) > 1:
+        # One item that matches by chance does not make its whole list the answer.
+        fitting = sum(step.score >= _STEPS_FIT_FROM * best.score for step in steps)
+        if len(steps) > 1 and 2 * fitting > len(steps):
             return steps
-    return _in_reading_order(_diverse(best, scored, asked))
+    return _in_reading_order(_with_what_they_announce(_diverse(best, scored, asked), scored))
+
+
+def _with_what_they_announce(chosen: Sequence[ScoredUnit], scored: Sequence[ScoredUnit]) -> list[ScoredUnit]:
+    """The same units, each that ends in a colon followed by the list or table that it announces."""
+    extended: list[ScoredUnit] = []
+    for unit in chosen:
+        extended.append(unit)
+        if unit.candidate.shown.endswith(":"):
+            extended.extend(_next_block(unit, scored))
+    return list({id(unit): unit for unit in extended}.values())
+
+
+def _next_block(unit: ScoredUnit, scored: Sequence[ScoredUnit]) -> list[ScoredUnit]:
+    where = unit.candidate
+    announced = [
+        other
+        for other in scored
+        if other.candidate.block.number == where.block.number
+        and other.candidate.unit.block == where.unit.block + 1
+        and other.candidate.unit.kind is not UnitKind.SENTENCE
+    ]
+    announced.sort(key=lambda other: other.candidate.order)
+    return announced[:MAX_STEPS]
 
 
 def _list_around(best: ScoredUnit, scored: Sequence[ScoredUnit]) -> list[ScoredUnit]:

@@ -27,6 +27,12 @@ _ITEM: Final = re.compile(r"(?P<indent>\s*)(?P<bullet>[-*+•–]|#\.|\(?(?:\d{1
 _TABLE_ROW: Final = re.compile(r"\s*\|.*\|\s*$")
 _TABLE_RULE: Final = re.compile(r"[\s|:+=-]+$")
 _SENTENCE_END: Final = re.compile(r"[.!?]+[\"'”’)\]]*(?=\s)|[。！？]+[」』”]*")
+_ALIGNED: Final = re.compile(r"\s*\S+(?: \S+)?(?:\s{2,}|\t)\S")
+_PAIR: Final = re.compile(r"\s*[\w.\[\]/-]+: \S")
+_SHOUTED: Final = re.compile(r"[A-Z\d][A-Z\d ,.&()/-]{2,78}")
+"""A line in capitals is how plain text writes headings."""
+_RECORD_LINES: Final = 8
+"""A record of up to this many "name: value" lines is one unit, for its lines explain each other."""
 _DIRECTIVE: Final = re.compile(r"\s*(\.\. \w|:\w[\w -]*:(\s|$)|<!--|---\s*$)")
 
 
@@ -41,12 +47,14 @@ class UnitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """``text[start:end]`` of a passage. ``block`` counts the paragraphs, lists and tables of the passage."""
+    """``text[start:end]`` of a passage. ``block`` counts the paragraphs, lists and tables of the passage; ``columns`` are the heads of
+    a table's columns where the passage has them."""
 
     kind: UnitKind
     start: int
     end: int
     block: int
+    columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,14 @@ def readable_text(text: str, kind: UnitKind) -> str:
     if kind is UnitKind.ITEM and (item := _ITEM.match(text)):
         text = text[item.end() :]
     if kind is UnitKind.ROW and "|" in text:
-        text = " | ".join(cell.strip() for cell in text.strip().strip("|").split("|"))
+        text = " | ".join(cells_of(text))
     return " ".join(text.split())
+
+
+def cells_of(row: str) -> tuple[str, ...]:
+    """Cells of a table row that is written with bars or tabs."""
+    separator = "|" if "|" in row else "\t"
+    return tuple(cell.strip() for cell in row.strip().strip("|").split(separator))
 
 
 def _lines(text: str) -> list[_Line]:
@@ -109,8 +123,13 @@ def _take_block(text: str, lines: list[_Line], index: int, block: int) -> tuple[
     end = index + 1
     while end < len(lines) and not _starts_block(lines, end):
         end += 1
-    if _is_code(lines[index:end]):
+    body = lines[index:end]
+    if _is_list_of_pairs(body):
+        return end, [Unit(UnitKind.ROW, piece.start, piece.end, block) for piece in body]
+    if _is_code(body):
         return end, [Unit(UnitKind.CODE, line.start, lines[end - 1].end, block)]
+    if end - index == 1 and _SHOUTED.fullmatch(line.text.strip()):
+        return end, []
     return end, list(_sentences(text, line.start, lines[end - 1].end, block))
 
 
@@ -133,6 +152,13 @@ def _is_row(text: str) -> bool:
     return _TABLE_ROW.match(text) is not None or text.count("\t") >= 2
 
 
+def _is_list_of_pairs(lines: list[_Line]) -> bool:
+    """Whether every line says something about one name: a settings table in plain text, or a flattened record."""
+    aligned = len(lines) > 1 and all(_ALIGNED.match(line.text) for line in lines)
+    pairs = len(lines) > _RECORD_LINES and all(_PAIR.match(line.text) for line in lines)
+    return aligned or pairs
+
+
 def _is_code(lines: list[_Line]) -> bool:
     return all(line.text.startswith(("    ", "\t")) for line in lines)
 
@@ -150,10 +176,12 @@ def _take_rows(lines: list[_Line], index: int, block: int) -> tuple[int, list[Un
     while end < len(lines) and _is_row(lines[end].text):
         end += 1
     rows = [line for line in lines[index:end] if not _TABLE_RULE.match(line.text)]
+    columns: tuple[str, ...] = ()
     if end - index > 1 and _TABLE_RULE.match(lines[index + 1].text):
         # The row over the rule names the columns: it answers nothing by itself.
+        columns = cells_of(rows[0].text)
         rows = rows[1:]
-    return end, [Unit(UnitKind.ROW, line.start, line.end, block) for line in rows]
+    return end, [Unit(UnitKind.ROW, line.start, line.end, block, columns) for line in rows]
 
 
 def _take_items(text: str, lines: list[_Line], index: int, block: int) -> tuple[int, list[Unit]]:
