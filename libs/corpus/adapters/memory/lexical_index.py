@@ -1,0 +1,75 @@
+"""LexicalIndex in memory, for tests and simulation: BM25 by its formula, over all rows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+
+from corpus.adapters.memory.rows import RowTable
+from corpus.domain import AccessPolicy, Candidate, LexicalRow
+from corpus.ports import Prefilter
+
+_K1, _B = 1.2, 0.75
+
+
+class MemoryLexicalIndex:
+    """Robertson & Zaragoza, "The Probabilistic Relevance Framework", 2009, with Lucene's inverse document frequency.
+    All fields count as one. One process only."""
+
+    def __init__(self) -> None:
+        self._rows = RowTable[LexicalRow]()
+
+    async def write(self, generation: str, rows: Sequence[LexicalRow]) -> None:
+        """See ``LexicalIndex.write``."""
+        self._rows.put(generation, rows)
+
+    async def set_access(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
+    ) -> None:
+        """See ``LexicalIndex.set_access``."""
+        self._rows.set_access(generation, tenant_id, chunk_ids, access)
+
+    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
+        """See ``LexicalIndex.delete``."""
+        self._rows.delete(generation, tenant_id, chunk_ids)
+
+    async def search(
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """See ``LexicalIndex.search``."""
+        counts = {row.chunk_id: _counts(row) for row in self._rows.all(generation, prefilter.tenant_id)}
+        readable = list(self._rows.readable(generation, prefilter))
+        return [self._best(set(terms), readable, counts, k) for terms in queries]
+
+    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
+        """See ``LexicalIndex.chunk_ids``."""
+        return self._rows.chunk_ids(generation, tenant_id)
+
+    async def drop_tenant(self, tenant_id: str) -> None:
+        """See ``LexicalIndex.drop_tenant``."""
+        self._rows.drop_tenant(tenant_id)
+
+    def _best(
+        self, terms: set[str], rows: Sequence[LexicalRow], counts: Mapping[str, Counter[str]], k: int
+    ) -> Sequence[Candidate]:
+        average = sum(each.total() for each in counts.values()) / max(1, len(counts))
+        found = []
+        for row in rows:
+            count = counts[row.chunk_id]
+            if not terms.isdisjoint(count):
+                norm = _K1 * (1 - _B + _B * count.total() / average)
+                score = sum(
+                    _idf(term, counts) * count[term] * (_K1 + 1) / (count[term] + norm) for term in sorted(terms)
+                )
+                found.append(Candidate(row.chunk_id, row.key.document_id, row.chunks_version, score))
+        return sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))[:k]
+
+
+def _counts(row: LexicalRow) -> Counter[str]:
+    return Counter((*row.title_terms, *row.heading_terms, *row.body_terms))
+
+
+def _idf(term: str, counts: Mapping[str, Counter[str]]) -> float:
+    containing = sum(term in each for each in counts.values())
+    return math.log(1 + (len(counts) - containing + 0.5) / (containing + 0.5))
