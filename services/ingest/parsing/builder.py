@@ -23,7 +23,8 @@ class DocumentBuilder:
         self._max_chars = max_chars
         self._parts: list[str] = []
         self._length = 0
-        self._sections: list[Section] = []
+        # (heading path, start, page, kind): a section ends where the next one starts.
+        self._sections: list[tuple[tuple[str, ...], int, int | None, SectionKind]] = []
         self._headings: list[tuple[int, str]] = []
         self._opens = True
 
@@ -64,15 +65,13 @@ class DocumentBuilder:
             return
         if self._length + len(text) > self._max_chars:
             raise OutputTooLarge
-        start, end = self._length, self._length + len(text)
+        start = self._length
         self._parts.append(text)
-        self._length = end
-        path = tuple(label for _, label in self._headings)
-        last = self._sections[-1] if self._sections else None
-        if last is not None and (text.isspace() or self._continues(last, path, kind, page)):
-            self._sections[-1] = Section(last.heading_path, last.start, end, last.page, last.kind)
+        self._length += len(text)
+        if self._sections and (text.isspace() or self._continues(kind, page)):
             return
-        self._sections.append(Section(path, start, end, page, kind))
+        path = tuple(label for _, label in self._headings)
+        self._sections.append((path, start, page, kind))
         self._opens = False
 
     def block(self, text: str, kind: SectionKind = SectionKind.TEXT, page: int | None = None) -> None:
@@ -81,11 +80,12 @@ class DocumentBuilder:
         if stripped:
             self.append(stripped + "\n\n", kind, page)
 
-    def _continues(self, last: Section, path: tuple[str, ...], kind: SectionKind, page: int | None) -> bool:
+    def _continues(self, kind: SectionKind, page: int | None) -> bool:
         # Two tables in a row stay two sections: each is kept whole on its own.
         if self._opens or kind is SectionKind.TABLE:
             return False
-        return last.heading_path == path and last.kind is kind and last.page == page
+        _, _, last_page, last_kind = self._sections[-1]
+        return last_kind is kind and last_page == page
 
     def finish(self, language: str) -> ParsedDocument:
         """Return the document.
@@ -95,13 +95,17 @@ class DocumentBuilder:
         """
         if not self._sections:
             raise EmptyDocument
+        ends = [*(start for _, start, _, _ in self._sections[1:]), self._length]
         title = one_line(self.title)[:MAX_HEADING_CHARS] if self.title else None
         return ParsedDocument(
             text=self.text(),
             title=title or None,
             language=language,
             metadata=dict(self.metadata),
-            sections=tuple(self._sections),
+            sections=tuple(
+                Section(path, start, end, page, kind)
+                for (path, start, page, kind), end in zip(self._sections, ends, strict=True)
+            ),
             format=self.format,
             warnings=tuple(self._warnings),
         )

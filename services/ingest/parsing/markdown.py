@@ -6,7 +6,6 @@ CommonMark 0.31 (§4.2 ATX headings, §4.3 setext headings, §4.5 fenced code) a
 """
 
 import re
-from collections.abc import Callable
 
 from ingest.parsing.builder import DocumentBuilder
 from ingest.parsing.front_matter import split_front_matter
@@ -24,7 +23,7 @@ _LINK = re.compile(r"!?\[([^\]]*)\]\([^)]*\)|!?\[([^\]]*)\]\[[^\]]*\]")
 _EMPHASIS = re.compile(r"(\*\*|__|\*|`|~~)(?=\S)(.+?)(?<=\S)\1")
 _ATTRIBUTES = re.compile(r"[ \t]*\{[#.][^}]*\}$")
 
-PageOf = Callable[[str], int | None]
+_RULE_STARTS = ("-", "=", "*", "_", "~")
 
 
 def parse_markdown(source: Source, build: DocumentBuilder) -> None:
@@ -89,7 +88,11 @@ class MarkdownSections:
 
     def _take(self, lines: list[str], start: int, end: int, kind: SectionKind) -> int:
         text = "".join(lines[start:end])
-        self._build.append(text if kind is SectionKind.CODE else shorten_rules(text), kind, self._page)
+        # Single lines are the many: only what may hold a rule is looked at.
+        ruled = kind is SectionKind.TABLE or (kind is SectionKind.TEXT and text.lstrip()[:1] in _RULE_STARTS)
+        self._build.append(
+            shorten_rules(text) if ruled or (end - start > 1 and kind is SectionKind.TEXT) else text, kind, self._page
+        )
         return end
 
 

@@ -35,21 +35,31 @@ def without_furniture(pages: Sequence[PageLines]) -> list[PageLines]:
 
 
 def _edges(page: PageLines) -> set[int]:
-    """Return the indexes of the first and last lines that lie in the page's margins."""
-    order = sorted(range(len(page.lines)), key=lambda index: -page.lines[index].baseline)
-    outer = {*order[:_EDGE_LINES], *order[-_EDGE_LINES:]}
+    """Return the indexes of the outermost lines, and of the few next to them that lie in the page's margins."""
     margin = _MARGIN * page.height
-    return {index for index in outer if not margin < page.lines[index].baseline < page.height - margin}
+    inner = {
+        index
+        for index in _outermost(page, _EDGE_LINES)
+        if not margin < page.lines[index].baseline < page.height - margin
+    }
+    return inner | _outermost(page, 1)
 
 
 def _shape(page: PageLines, index: int) -> tuple[str, int]:
-    """Return what stays the same from page to page: text, numbers aside, and height on the page."""
+    """Return what stays the same from page to page: the text, numbers aside, and for inner lines the height."""
     line = page.lines[index]
     # Rows of a table at a page's end may differ in their numbers only, and those are what counts.
     text = line.text if len(line.cells) > _MAX_FURNITURE_CELLS else _DIGITS.sub("#", line.text.lower())
-    return text, round(line.baseline / _SAME_HEIGHT)
+    # Printed web pages put the foot right below the text, so the outermost line may repeat at any height.
+    outermost = index in _outermost(page, 1)
+    return text, 0 if outermost else round(line.baseline / _SAME_HEIGHT)
+
+
+def _outermost(page: PageLines, count: int) -> set[int]:
+    """Return the indexes of the `count` highest and lowest lines of the page."""
+    order = sorted(range(len(page.lines)), key=lambda index: -page.lines[index].baseline)
+    return {*order[:count], *order[-count:]}
 
 
 def _numbers(page: PageLines) -> set[int]:
-    order = sorted(range(len(page.lines)), key=lambda index: -page.lines[index].baseline)
-    return {index for index in (*order[:1], *order[-1:]) if _PAGE_NUMBER.match(page.lines[index].text)}
+    return {index for index in _outermost(page, 1) if _PAGE_NUMBER.match(page.lines[index].text)}

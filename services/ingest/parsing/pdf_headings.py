@@ -34,6 +34,7 @@ class HeadingStyles:
 
     def __init__(self, pages: Sequence[PageLines], outline: Sequence[OutlineEntry]) -> None:
         self._outline = {(entry.page, _key(entry.title)): entry.level for entry in outline}
+        self._outline_depth = max((entry.level for entry in outline), default=0)
         self._body = _body_size(pages)
         lines = [line for page in pages for line in page.lines]
         # A document in bold type throughout has no bold headings.
@@ -51,10 +52,13 @@ class HeadingStyles:
         ]
 
     def _level_of(self, line: Line, page: int) -> int:
-        if self._outline:
-            return self._outline.get((page, _key(line.text)), 0)
+        if level := self._outline.get((page, _key(line.text)), 0):
+            return level
         if not self._looks_like(line):
             return 0
+        if self._outline:
+            # Bookmarks give the outer levels, type the ones below.
+            return self._outline_depth + self._levels.get(_style(line), _MAX_LEVEL)
         if _ITEM.match(line.text):
             return 1
         if _SUB_ITEM.match(line.text):
@@ -65,8 +69,6 @@ class HeadingStyles:
 
     def heading_end(self, page: PageLines, start: int, levels: Sequence[int]) -> int:
         """Return the line after a heading that may run over up to three lines of one style."""
-        if self._outline:
-            return start + 1
         index = start + 1
         while index < min(len(page.lines), start + 3) and levels[index]:
             line = page.lines[index]

@@ -55,11 +55,11 @@ class _RstSections:
         if not bare:
             return self._take(index, index + 1)
         if (title_end := self._title_end(index)) is not None:
-            return self._take(index, title_end)
+            return self._take(index, title_end, ruled=True)
         if _SIMPLE_TABLE.match(bare):
-            return self._take(index, self._simple_table_end(index), SectionKind.TABLE)
+            return self._take(index, self._simple_table_end(index), SectionKind.TABLE, ruled=True)
         if _GRID_TABLE.match(bare):
-            return self._take(index, self._grid_table_end(index), SectionKind.TABLE)
+            return self._take(index, self._grid_table_end(index), SectionKind.TABLE, ruled=True)
         if directive := _DIRECTIVE.match(bare):
             return self._directive(index, directive)
         if bare == ".." or (bare.startswith(".. ") and not _EXPLICIT_CONTENT.match(bare)):
@@ -68,9 +68,9 @@ class _RstSections:
             return self._literal_block(index)
         return self._take(index, index + 1)
 
-    def _take(self, start: int, end: int, kind: SectionKind = SectionKind.TEXT) -> int:
+    def _take(self, start: int, end: int, kind: SectionKind = SectionKind.TEXT, ruled: bool = False) -> int:
         text = "".join(self._lines[start:end])
-        self._build.append(text if kind is SectionKind.CODE else shorten_rules(text), kind)
+        self._build.append(shorten_rules(text) if ruled else text, kind)
         return end
 
     def _title_end(self, index: int) -> int | None:
@@ -129,7 +129,7 @@ class _RstSections:
         name = directive[2].rsplit(":", 1)[-1].lower()
         if name in _CODE_DIRECTIVES or name in _TABLE_DIRECTIVES:
             kind = SectionKind.CODE if name in _CODE_DIRECTIVES else SectionKind.TABLE
-            return self._take(index, self._indented_end(index, len(directive[1])), kind)
+            return self._take(index, self._indented_end(index, len(directive[1])), kind, kind is SectionKind.TABLE)
         # Notes, warnings, versions: their body is prose and goes through the ordinary rules.
         return self._take(index, index + 1)
 

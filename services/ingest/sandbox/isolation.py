@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from enum import IntFlag
+from functools import cache
 from pathlib import Path
 
 from ingest.parsing.limits import ParseLimits
@@ -52,7 +53,7 @@ def isolate_zygote() -> Isolation:
     """Take network and privileges from this process and its future children; call first, while there is one thread."""
     if not sys.platform.startswith("linux"):
         return Isolation.NONE
-    libc = ctypes.CDLL(None, use_errno=True)
+    libc = _libc()
     measures = Isolation.NONE
     # With the privilege for it a network namespace alone is enough; without, a user namespace grants it.
     if libc.unshare(_CLONE_NEWNET) == 0 or libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET) == 0:
@@ -70,14 +71,14 @@ def isolate_files() -> Isolation:
     """
     if not sys.platform.startswith("linux"):
         return Isolation.NONE
-    restricted = _restrict_files(ctypes.CDLL(None, use_errno=True), _readable_directories())
+    restricted = _restrict_files(_libc(), _readable_directories())
     return Isolation.FILES if restricted else Isolation.NONE
 
 
 def follow_parent() -> None:
     """Die when the parent dies (Linux); elsewhere the closed channel ends the process."""
     if sys.platform.startswith("linux"):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
+        _libc().prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
 
 
 def limit_process(limits: ParseLimits, mapped_bytes: int) -> None:
@@ -104,6 +105,12 @@ def mapped_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE_BYTES
     except OSError:
         return 4 * 1024**3
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    """Loaded once in the zygote; its children inherit it."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _limit(which: int, value: int) -> None:
