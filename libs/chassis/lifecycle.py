@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -32,6 +33,8 @@ _NOTICE_SECONDS: Final = 1.0
 the budget."""
 _UNWIND_SHARE: Final = 0.25
 """Share of what is left that RPCs in flight may not use: closing stores and flushing traces needs time too."""
+_WATCHDOG_SECONDS: Final = 1.0
+"""On top of the budget, after which the process ends whatever still runs in it: an orderly end was tried."""
 _LAG_PROBE_SECONDS: Final = 1.0
 
 _log = logger("lifecycle")
@@ -46,7 +49,8 @@ class Lifecycle:
             there.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, on_stopping: Callable[[], None] = lambda: None) -> None:
+        self._on_stopping = on_stopping
         self.stack = AsyncExitStack()
         self.stopping = asyncio.Event()
         self.ready = False
@@ -92,6 +96,7 @@ class Lifecycle:
             return
         self._stop_by = time.monotonic() + self._settings.drain_seconds
         self.stopping.set()
+        self._on_stopping()
         if not self._serving and self._main is not None:
             # Still starting: nothing is in flight that would have to finish.
             self._main.cancel()
@@ -145,18 +150,25 @@ def run(service_main: Callable[[Lifecycle], Awaitable[None]], settings: ServiceS
     can't be used.
     """
     telemetry = setup(settings)
+    # A thread that never comes back would hold the loop's executor, and so the process, for ever.
+    watchdog = threading.Timer(settings.drain_seconds + _WATCHDOG_SECONDS, os._exit, (EXIT_FAILED,))
+    watchdog.daemon = True
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            return runner.run(_supervise(service_main, settings, telemetry))
+            return runner.run(_supervise(service_main, settings, telemetry, watchdog))
     finally:
         telemetry.shutdown()
+        watchdog.cancel()
         sys.stdout.flush()
 
 
 async def _supervise(
-    service_main: Callable[[Lifecycle], Awaitable[None]], settings: ServiceSettings, telemetry: Telemetry
+    service_main: Callable[[Lifecycle], Awaitable[None]],
+    settings: ServiceSettings,
+    telemetry: Telemetry,
+    watchdog: threading.Timer,
 ) -> int:
-    lifecycle = Lifecycle(settings)
+    lifecycle = Lifecycle(settings, on_stopping=watchdog.start)
     _handle_signals(lifecycle)
     endpoint = MetricsServer(settings.metrics_listen, telemetry.registry, lambda: lifecycle.ready)
     main: asyncio.Task[None] = asyncio.create_task(_main(service_main, lifecycle, endpoint), name="main")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 
 from tests.unit.chassis.echo import SERVICE, Echo, EchoSettings
 
@@ -38,6 +39,8 @@ async def serve(lifecycle: Lifecycle, settings: EchoSettings, mode: str) -> None
     await server.start(SERVICE)
     if mode == "dying-task":
         lifecycle.create_task(dying(), "dying")
+    if mode == "stuck-thread":
+        asyncio.get_running_loop().run_in_executor(None, threading.Event().wait)
     await lifecycle.serve_until_signal()
 
 

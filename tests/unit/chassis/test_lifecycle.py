@@ -115,6 +115,13 @@ async def test_an_rpc_that_never_ends_is_cut_off_within_the_budget(tmp_path: Pat
                 await forever
 
 
+async def test_a_thread_that_never_ends_does_not_hold_the_process_beyond_its_budget(tmp_path: Path) -> None:
+    async with _process(tmp_path, "stuck-thread", HEADWATER_DRAIN_SECONDS="1") as process:
+        await _endpoints(tmp_path, process)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.wait_for(process.wait(), 10) == 1
+
+
 async def test_the_second_signal_exits_at_once(tmp_path: Path) -> None:
     async with _process(tmp_path, HEADWATER_DRAIN_SECONDS="60") as process:
         endpoints = await _endpoints(tmp_path, process)
