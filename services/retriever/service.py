@@ -69,7 +69,7 @@ class SearchPolicy:
     """
 
     ranking: RankingPolicy
-    leg_candidates: int = 100
+    leg_candidates: int = 200
     deepest_candidates: int = 1_000
     rerank_seconds: float = 1.5
     heads_valid_seconds: float = 0.02

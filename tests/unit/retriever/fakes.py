@@ -178,7 +178,7 @@ class World:
         self.deadlines = LegDeadlines(0.05, 0.05, 0.05)
         self.rerank_seconds = 0.05
         self.ranking = RankingPolicy(rerank_weight=0.5)
-        self.policy = policy
+        self.policy = {"leg_candidates": 100, **policy}
 
     def add(
         self,
