@@ -10,13 +10,14 @@ from uuid import uuid4
 import structlog
 
 from chassis.clock import Clock, HybridLogicalClock
-from chassis.errors import HeadwaterError, InvalidRequest, NotFound
+from chassis.errors import Conflict, InvalidRequest, NotFound
 from chassis.identity import Caller, Scope
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry import current_trace_id
-from corpus.domain import MAX_VERSION, ChangeRecord, ChangeState, DocumentKey
+from corpus.domain import MAX_VERSION, ChangeRecord, ChangeState, DocumentKey, Tenant
 from corpus.ports import ChangeLedger, Tenants
 from ingest.domain import (
+    Change,
     Delete,
     DocumentChange,
     Draft,
@@ -31,13 +32,18 @@ from ingest.ports import ChangeLog
 
 _log = structlog.get_logger()
 
+MOST_RECENT_CHANGES = 1000
+"""Of a document, among which a repeated version is recognised before its event is appended once more."""
+_GOOD_STATES = (ChangeState.PENDING, ChangeState.APPLIED)
+
 
 @dataclass(frozen=True, slots=True)
 class AcceptChanges:
     """Use cases of the API role that change documents.
 
     The event's append is the point of acceptance. The ledger row is written after it, and by the worker if this
-    process dies in between, so a row without an event can't exist and an event without a row doesn't stay so.
+    process dies in between, so a row without an event can't exist and an event without a row doesn't stay so. A
+    receipt is given once the row is there: a call that failed before has an unknown outcome, and repeating it is safe.
     """
 
     tenants: Tenants
@@ -52,36 +58,37 @@ class AcceptChanges:
         """Stores the bytes and appends the upsert. Raises InvalidRequest (also DOCUMENT_TOO_LARGE), Conflict
         VERSION_CONFLICT, NotFound UNKNOWN_TENANT, DependencyUnavailable."""
         caller.require(Scope.WRITE)
-        await self._require_tenant(caller.tenant_id)
+        _check_version(draft.version)
+        tenant = await self._tenant(caller.tenant_id)
         stored = await self._store(caller.tenant_id, content)
-        return await self._accept(
-            DocumentKey(caller.tenant_id, draft.document_id), draft.version, Upsert(draft, stored)
-        )
+        return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored))
 
     async def delete(self, caller: Caller, document_id: str, version: int) -> Receipt:
         """Appends a delete; deleting what does not exist is accepted."""
         caller.require(Scope.WRITE)
-        await self._require_tenant(caller.tenant_id)
-        return await self._accept(DocumentKey(caller.tenant_id, document_id), version, Delete())
+        _check_version(version)
+        return await self._accept(await self._tenant(caller.tenant_id), document_id, version, Delete())
 
     async def set_access(
         self, caller: Caller, document_id: str, version: int, principals: tuple[str, ...], security_level: int
     ) -> Receipt:
         """Appends a change of readers. Raises NotFound UNKNOWN_DOCUMENT when no version was ever accepted."""
         caller.require(Scope.WRITE)
-        await self._require_tenant(caller.tenant_id)
-        key = DocumentKey(caller.tenant_id, document_id)
-        if not await self.ledger.newest(key, limit=1):
+        _check_version(version)
+        tenant = await self._tenant(caller.tenant_id)
+        if not await self.ledger.newest(DocumentKey(caller.tenant_id, document_id), limit=1):
             raise NotFound("There is no document with this id; put it first.", reason="UNKNOWN_DOCUMENT")
-        return await self._accept(key, version, SetAccess(principals, security_level))
+        return await self._accept(tenant, document_id, version, SetAccess(principals, security_level))
 
-    async def _require_tenant(self, tenant_id: str) -> None:
-        if await self.tenants.get(tenant_id) is None:
+    async def _tenant(self, tenant_id: str) -> Tenant:
+        tenant = await self.tenants.get(tenant_id)
+        if tenant is None:
             raise NotFound(
                 "This tenant does not exist; an administrator creates it with CreateTenant.",
                 reason="UNKNOWN_TENANT",
                 metadata={"tenant_id": tenant_id},
             )
+        return tenant
 
     async def _store(self, tenant_id: str, content: bytes | AsyncIterator[bytes]) -> StoredContent:
         if isinstance(content, bytes):
@@ -120,44 +127,54 @@ class AcceptChanges:
                 metadata={"limit_bytes": str(self.max_document_bytes)},
             )
 
-    async def _accept(self, key: DocumentKey, version: int, change: Upsert | Delete | SetAccess) -> Receipt:
-        said = fingerprint(change)
-        newest = next(iter(await self.ledger.newest(key, limit=1)), None)
-        if version == 0:
-            if newest is not None and newest.fingerprint == said and newest.state is not ChangeState.DEAD_LETTERED:
-                return Receipt(
-                    newest.event_id, key.document_id, newest.version, unchanged=True, trace_id=newest.trace_id
-                )
-            version = max(self.versions.next(), newest.version + 1 if newest else 1)
-        if not 1 <= version <= MAX_VERSION:
-            raise InvalidRequest(f"A version is between 1 and {MAX_VERSION}.", reason="BAD_VERSION")
-        event = DocumentChange(uuid4().hex, key, version, self.clock.now(), change)
+    async def _accept(self, tenant: Tenant, document_id: str, version: int, change: Change) -> Receipt:
+        key = DocumentKey(tenant.tenant_id, document_id)
+        if version:
+            return await self._accept_version(tenant, key, version, change)
+        while True:
+            newest = next(iter(await self.ledger.newest(key, limit=1)), None)
+            if newest is not None and newest.fingerprint == fingerprint(change) and newest.state in _GOOD_STATES:
+                return _receipt(newest)
+            assigned = max(self.versions.next(), newest.version + 1 if newest else 1)
+            _check_version(assigned)
+            try:
+                return await self._accept_version(tenant, key, assigned, change)
+            except Conflict:
+                # Somebody else used this version a moment ago; the next one is greater than theirs.
+                _log.info("assigned_version_taken", version=assigned)
+
+    async def _accept_version(self, tenant: Tenant, key: DocumentKey, version: int, change: Change) -> Receipt:
         record = ChangeRecord(
-            event_id=event.event_id,
+            event_id=uuid4().hex,
             key=key,
             version=version,
-            kind=event.kind,
+            kind=change.kind,
             state=ChangeState.PENDING,
-            accepted_at=event.accepted_at,
-            fingerprint=said,
+            # Never before the tenant: workers tell by it changes of an earlier tenant of the same name.
+            accepted_at=max(self.clock.now(), tenant.created_at),
+            fingerprint=fingerprint(change),
             trace_id=current_trace_id(),
         )
-        known = await self._known(key, version, newest)
-        if known is not None:
-            # Raises VERSION_CONFLICT unless it is the same change; the event may not have reached the log, so it goes
-            # again.
-            record = await self.ledger.accept(record)
-            if record.state is not ChangeState.PENDING:
-                return Receipt(record.event_id, key.document_id, version, unchanged=True, trace_id=record.trace_id)
-            event = DocumentChange(record.event_id, key, version, record.accepted_at, change)
-        await self.change_log.append(event)
-        try:
-            await self.ledger.accept(record)
-        except HeadwaterError as error:
-            _log.warning("ledger_row_left_to_worker", reason=error.reason, event_id=event.event_id)
-        return Receipt(event.event_id, key.document_id, version, unchanged=False, trace_id=record.trace_id)
+        if await self._is_known(key, version):
+            return _receipt(await self.ledger.accept(record))
+        await self.change_log.append(DocumentChange(record.event_id, key, version, record.accepted_at, change))
+        # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
+        # drops the other one, whose caller is told of the conflict here.
+        return _receipt(await self.ledger.accept(record))
 
-    async def _known(self, key: DocumentKey, version: int, newest: ChangeRecord | None) -> ChangeRecord | None:
-        if newest is None or version > newest.version:
-            return None
-        return next((record for record in await self.ledger.newest(key, limit=1000) if record.version == version), None)
+    async def _is_known(self, key: DocumentKey, version: int) -> bool:
+        newest = await self.ledger.newest(key, limit=1)
+        if not newest or version > newest[0].version:
+            return False
+        return any(record.version == version for record in await self.ledger.newest(key, limit=MOST_RECENT_CHANGES))
+
+
+def _check_version(version: int) -> None:
+    if not 0 <= version <= MAX_VERSION:
+        raise InvalidRequest(f"A version is between 1 and {MAX_VERSION}.", reason="BAD_VERSION")
+
+
+def _receipt(record: ChangeRecord) -> Receipt:
+    # Only what is applied is said to be unchanged: whoever repeats a call wants to know how the change ends.
+    unchanged = record.state is ChangeState.APPLIED
+    return Receipt(record.event_id, record.key.document_id, record.version, unchanged, record.trace_id)

@@ -9,22 +9,34 @@
 Writing the head is the commit point. Everything before it writes rows that no head names, everything after it only
 tidies, so a crash at any point leaves the document as it was or as it is meant to be, and the redelivered event
 completes the rest.
+
+A worker that lost its partition without noticing may still write rows. It can't change the head, but it may overwrite
+the access of rows that a newer head names. Whoever finds that something newer is there, or narrows access, therefore
+aligns the rows with the head as it is now.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from chassis.clock import Clock
 from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, ChangeState, Chunk, Head, HeadState
-from corpus.ports import ChunkStore, Heads, LexicalIndex, PutOutcome, Tenants, VectorIndex
-from ingest.domain import Delete, DocumentChange, Outcome, SetAccess, Upsert, description_sha256
+from corpus.domain import AccessPolicy, ChangeState, Head, HeadState
+from corpus.ports import Heads, PutOutcome, Tenants
+from ingest.domain import (
+    TENANT_GONE,
+    Delete,
+    DocumentChange,
+    Outcome,
+    SetAccess,
+    Upsert,
+    belongs_to,
+    description_sha256,
+)
 from ingest.index import IndexDocument
 from ingest.ports import GenerationSource, HeadFeed
+from ingest.rows import ChunkRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +45,7 @@ class ApplyChange:
 
     tenants: Tenants
     heads: Heads
-    chunks: ChunkStore
-    vectors: VectorIndex
-    lexical: LexicalIndex
+    rows: ChunkRows
     index: IndexDocument
     feed: HeadFeed
     generations: GenerationSource
@@ -44,10 +54,8 @@ class ApplyChange:
     async def apply(self, event: DocumentChange) -> Outcome:
         """Applies the event and says how it ended. Raises DocumentRejected when the document itself is bad,
         DependencyUnavailable, Overloaded or DeadlineExceeded when it must be tried again."""
-        if await self.tenants.get(event.key.tenant_id) is None:
-            return Outcome(
-                ChangeState.SUPERSEDED, "UNKNOWN_TENANT", "The tenant was deleted after the change was accepted."
-            )
+        if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            return TENANT_GONE
         head = await self.heads.get(event.key)
         if head is not None and event.version < head.version:
             return Outcome(ChangeState.SUPERSEDED)
@@ -56,16 +64,15 @@ class ApplyChange:
                 return Outcome(ChangeState.DUPLICATE)
             # Applied before, but the worker died before it could say so: only the steps after the commit may be
             # missing.
-            await self._after_commit(head, head.access)
-            return Outcome(ChangeState.APPLIED)
+            return await self._after_commit(event, head, rows_differ=True)
         match event.change:
             case Delete():
-                return await self._commit(self._tombstone(event, head))
+                return await self._commit(event, self._tombstone(event, head))
             case SetAccess(principals=principals, security_level=level):
                 if head is None or head.state is HeadState.DELETED:
                     # Nothing to serve; the version still counts, so a late older upsert can't bring back its old
                     # readers.
-                    return await self._commit(self._tombstone(event, head))
+                    return await self._commit(event, self._tombstone(event, head))
                 return await self._change_access(event, replace(head, principals=principals), level)
             case Upsert() as upsert:
                 return await self._upsert(event, upsert, head)
@@ -82,12 +89,9 @@ class ApplyChange:
         ):
             same = replace(head, principals=draft.principals, expires_at=draft.expires_at)
             return await self._change_access(event, same, draft.security_level)
-        indexed = await self.index.index(event.key, event.version, upsert, generation)
-        if await self.tenants.get(event.key.tenant_id) is None:
-            return Outcome(
-                ChangeState.SUPERSEDED, "UNKNOWN_TENANT", "The tenant was deleted after the change was accepted."
-            )
+        indexed = await self.index.index(event, upsert, generation)
         return await self._commit(
+            event,
             Head(
                 key=event.key,
                 version=event.version,
@@ -113,7 +117,7 @@ class ApplyChange:
                 chunk_count=len(indexed.document.chunks),
                 token_count=indexed.tokens,
                 ingest_trace_id=current_trace_id(),
-            )
+            ),
         )
 
     async def _change_access(self, event: DocumentChange, head: Head, security_level: int) -> Outcome:
@@ -122,29 +126,42 @@ class ApplyChange:
         old = head.access
         widest = AccessPolicy(old.tokens | new.tokens, min(old.security_level, new.security_level))
         if widest != old:
-            await self._set_chunk_access(head, widest)
+            await self.rows.set_access(head, widest)
         committed = replace(head, version=event.version, access=new, event_id=event.event_id)
-        return await self._commit(committed, chunk_access=widest)
+        return await self._commit(event, committed, rows_differ=new != old)
 
-    async def _commit(self, head: Head, chunk_access: AccessPolicy | None = None) -> Outcome:
+    async def _commit(self, event: DocumentChange, head: Head, *, rows_differ: bool = False) -> Outcome:
         if await self.heads.put(head) is PutOutcome.SUPERSEDED:
+            await self._align_rows(head)
             return Outcome(ChangeState.SUPERSEDED)
-        await self._after_commit(head, chunk_access or head.access)
+        return await self._after_commit(event, head, rows_differ=rows_differ)
+
+    async def _after_commit(self, event: DocumentChange, head: Head, *, rows_differ: bool) -> Outcome:
+        if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            await self._withdraw(event, head)
+            return TENANT_GONE
+        await self.feed.publish(head)
+        if rows_differ and head.chunks_version != head.version:
+            # An upsert that was indexed has written its rows with just this access.
+            await self._align_rows(head)
         return Outcome(ChangeState.APPLIED)
 
-    async def _after_commit(self, head: Head, chunk_access: AccessPolicy) -> None:
-        await self.feed.publish(head)
-        if chunk_access != head.access:
-            await self._set_chunk_access(head, head.access)
+    async def _align_rows(self, written: Head) -> None:
+        """Gives the rows that were just written the access of the head that names them now, if one does."""
+        while True:
+            head = await self.heads.get(written.key)
+            if head is None or head.state is HeadState.DELETED or head.chunks_version != written.chunks_version:
+                return
+            await self.rows.set_access(head, head.access)
+            again = await self.heads.get(written.key)
+            if again is None or again.version == head.version:
+                return
 
-    async def _set_chunk_access(self, head: Head, access: AccessPolicy) -> None:
-        stored: Collection[Chunk] = await self.chunks.chunks_of(head.key, head.chunks_version, head.generation)
-        chunk_ids = [chunk.chunk_id for chunk in stored]
-        if chunk_ids:
-            await asyncio.gather(
-                self.vectors.set_access(head.generation, head.key.tenant_id, chunk_ids, access),
-                self.lexical.set_access(head.generation, head.key.tenant_id, chunk_ids, access),
-            )
+    async def _withdraw(self, event: DocumentChange, head: Head) -> None:
+        """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its
+        name."""
+        await self.heads.put(self._tombstone(event, head))
+        await self.rows.remove(head.key, head.chunks_version, head.generation)
 
     def _tombstone(self, event: DocumentChange, head: Head | None) -> Head:
         return Head(

@@ -8,11 +8,12 @@ from google.protobuf import json_format, struct_pb2, timestamp_pb2
 from google.protobuf.message import DecodeError
 
 from chassis.errors import InvalidRequest
-from corpus.domain import DocumentKey
+from corpus.domain import MAX_VERSION, DocumentKey
+from corpus.ids import validate_document_id, validate_tenant_id
 from corpus.metadata import metadata_from_json, metadata_to_json
 from headwater.common.v1 import common_pb2
 from headwater.events.v1 import events_pb2
-from ingest.domain import Delete, DocumentChange, Draft, SetAccess, StoredContent, Upsert
+from ingest.domain import Change, Delete, DocumentChange, Draft, SetAccess, StoredContent, Upsert
 
 CHANGES_TOPIC = "headwater.document-changes.v1"
 HEADS_TOPIC = "headwater.heads.v1"
@@ -45,14 +46,18 @@ def encode_change(event: DocumentChange) -> bytes:
 
 
 def decode_change(value: bytes) -> DocumentChange:
-    """The event that was received. Raises InvalidRequest MALFORMED_EVENT."""
+    """The event that was received. Raises InvalidRequest (MALFORMED_EVENT, INVALID_DOCUMENT_ID, INVALID_TENANT_ID)."""
     try:
-        message = events_pb2.DocumentChange.FromString(value)
-    except DecodeError:
+        return _decode_change(events_pb2.DocumentChange.FromString(value))
+    except (DecodeError, json_format.Error, ValueError, OverflowError, TypeError, KeyError):
+        # Whatever somebody else's bytes say, they are one bad event and must not stop the worker.
         raise InvalidRequest("The event is not a document change.", reason="MALFORMED_EVENT") from None
-    if not (message.event_id and message.tenant_id and message.document_id and 0 < message.version < 2**63):
-        raise InvalidRequest("The event lacks its id, its document or its version.", reason="MALFORMED_EVENT")
-    change: Upsert | Delete | SetAccess
+
+
+def _decode_change(message: events_pb2.DocumentChange) -> DocumentChange:
+    if not (message.event_id and 0 < message.version <= MAX_VERSION):
+        raise InvalidRequest("The event lacks its id or its version.", reason="MALFORMED_EVENT")
+    change: Change
     match message.WhichOneof("change"):
         case "upsert":
             change = _decode_upsert(message)
@@ -63,7 +68,7 @@ def decode_change(value: bytes) -> DocumentChange:
             change = SetAccess(tuple(access.principals), access.security_level)
         case _:
             raise InvalidRequest("The event says no change that this version knows.", reason="MALFORMED_EVENT")
-    key = DocumentKey(message.tenant_id, message.document_id)
+    key = DocumentKey(validate_tenant_id(message.tenant_id), validate_document_id(message.document_id))
     return DocumentChange(message.event_id, key, message.version, from_timestamp(message.accepted_at), change)
 
 
@@ -99,6 +104,8 @@ def _encode_upsert(draft: Draft, content: StoredContent) -> events_pb2.Upsert:
 
 def _decode_upsert(message: events_pb2.DocumentChange) -> Upsert:
     upsert = message.upsert
+    if not (upsert.object_key and upsert.content_sha256):
+        raise InvalidRequest("The event does not say where the document's bytes are.", reason="MALFORMED_EVENT")
     draft = Draft(
         document_id=message.document_id,
         version=message.version,

@@ -1,10 +1,9 @@
-"""Worker edge: from records of the event log to `ApplyChange`, and from its outcome to the ledger and the committed
-offset.
+"""Worker edge: takes records from the event log, handles many documents side by side, and commits what is done.
 
-Documents are processed side by side; the changes of one document one after the other. An offset is committed when
-everything before it in its partition is done. What to do about a failure is the error's own disposition
-(`chassis.errors`): a bad document becomes a dead letter, a dependency that is down pauses the partition and the same
-event is tried again, anything else stops the worker without committing.
+The changes of one document are handled one after the other. An offset is committed when everything before it in its
+partition is done. What to do about a failure is the error's own disposition (`chassis.errors`): a bad event has become
+a dead letter by then, a dependency that is down pauses the partition and the same event is tried again, anything else
+stops the worker without committing.
 """
 
 from __future__ import annotations
@@ -15,61 +14,56 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 import structlog
-from opentelemetry.trace import SpanKind, StatusCode
 
-from chassis.clock import Clock
-from chassis.errors import Conflict, Disposition, HeadwaterError, disposition_of
+from chassis.errors import Defect, Disposition, HeadwaterError, disposition_of
 from chassis.eventlog.offsets import ContiguousOffsets
 from chassis.eventlog.port import Consumer, Partition, Record
-from chassis.telemetry import current_trace_id, extract, tracer
-from chassis.telemetry.metrics import INGEST_CHANGES, INGEST_DEAD_LETTERS, INGEST_LATENCY
-from corpus.domain import ChangeRecord, ChangeState
-from corpus.ports import ChangeLedger
-from ingest.apply import ApplyChange
-from ingest.codec import decode_change
-from ingest.domain import DocumentChange, Outcome, fingerprint
-from ingest.ports import DeadLetters, FailedEvent
+from ingest.handle import HandleRecord, RecordInWork
 
 _log = structlog.get_logger()
-_tracer = tracer("ingest")
 
 POLL_SECONDS = 1.0
 COMMIT_EVERY_SECONDS = 0.2
-"""Bounds what a crash makes the next worker look at again; redelivered changes cost one head read each."""
+"""Bounds what a crash makes the next worker look at again; redelivered changes cost one ledger read each."""
+HEARTBEAT_SECONDS = 5.0
+"""A quarter of the time without a poll after which the log may hand the partitions to another member."""
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 10.0
 
 
 @dataclass(slots=True)
 class ChangeConsumer:
-    """Consumes document changes until it is stopped."""
+    """Consumes document changes until it is stopped. Only ``run`` talks to the log's consumer, which is not made for
+    concurrent use."""
 
     consumer: Consumer
-    apply: ApplyChange
-    ledger: ChangeLedger
-    dead_letters: DeadLetters
-    clock: Clock
+    handler: HandleRecord
     max_in_flight: int
     _offsets: ContiguousOffsets = field(default_factory=ContiguousOffsets)
-    _last_of_key: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+    _running: dict[asyncio.Task[bool], Record] = field(default_factory=dict)
+    _last_of_key: dict[bytes, asyncio.Task[bool]] = field(default_factory=dict)
     _backing_off: Counter[Partition] = field(default_factory=Counter)
-    _running: set[asyncio.Task[None]] = field(default_factory=set)
-    _failure: asyncio.Future[None] | None = None
+    _failure: BaseException | None = None
     _stopping: bool = False
+    _last_poll: float = 0.0
+    _last_commit: float = 0.0
 
     async def run(self) -> None:
         """Consumes until cancelled, or until an event fails in a way that only a restart may mend (raised)."""
-        self._failure = asyncio.get_running_loop().create_future()
-        await self.consumer.start(self._on_revoked)
-        committing = asyncio.create_task(self._commit_for_ever(), name="commit-offsets")
         try:
-            await self._poll_for_ever(self._failure)
+            await self.consumer.start(self._on_revoked)
+            while self._failure is None:
+                try:
+                    await self._step()
+                except HeadwaterError as error:
+                    if disposition_of(error) is not Disposition.BACK_OFF:
+                        raise
+                    _log.warning("event_log_unavailable", reason=error.reason)
+                    await asyncio.sleep(FIRST_BACK_OFF_SECONDS)
+            raise self._failure
         finally:
-            committing.cancel()
-            for task in self._running:
-                task.cancel()
-            await asyncio.gather(committing, *self._running, return_exceptions=True)
-            await self._commit()
+            await self._give_up(list(self._running))
+            await self._commit_what_is_done()
             await self.consumer.stop()
 
     async def drain(self, seconds: float) -> None:
@@ -78,141 +72,83 @@ class ChangeConsumer:
         if self._running:
             await asyncio.wait(set(self._running), timeout=seconds)
 
-    async def _poll_for_ever(self, failure: asyncio.Future[None]) -> None:
-        while True:
-            if failure.done():
-                failure.result()
-            room = 0 if self._stopping else self.max_in_flight - len(self._running)
-            if room <= 0:
-                await asyncio.wait({*self._running, failure}, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                continue
-            polled = asyncio.ensure_future(self.consumer.poll(room, POLL_SECONDS))
-            await asyncio.wait({polled, failure}, return_when=asyncio.FIRST_COMPLETED)
-            if not polled.done():
-                polled.cancel()
-            for record in await polled:
-                self._start(record)
+    async def _step(self) -> None:
+        room = 0 if self._stopping else self.max_in_flight - len(self._running)
+        if room > 0:
+            # Wakes up to commit as long as something is in work.
+            await self._take(room, COMMIT_EVERY_SECONDS if self._running else POLL_SECONDS)
+        else:
+            await self._wait_for_room()
+        if _now() - self._last_commit >= COMMIT_EVERY_SECONDS or not self._running:
+            await self._commit()
+
+    async def _take(self, room: int, timeout_seconds: float) -> None:
+        self._last_poll = _now()
+        records = await self.consumer.poll(room, timeout_seconds)
+        if self._stopping:
+            return  # not begun, so not committed: whoever comes next gets them
+        for record in records:
+            self._start(record)
+
+    async def _wait_for_room(self) -> None:
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=COMMIT_EVERY_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(COMMIT_EVERY_SECONDS)  # stopping: until somebody cancels
+        if _now() - self._last_poll > HEARTBEAT_SECONDS and not self._stopping:
+            held = self.consumer.assignment()
+            self.consumer.pause(held)
+            try:
+                await self._take(1, 0.0)  # one record at most, of a partition that came with this very poll
+            finally:
+                self.consumer.resume(held - self._backing_off.keys())
 
     def _start(self, record: Record) -> None:
         self._offsets.start(record.partition, record.offset)
         before = self._last_of_key.get(record.key)
         task = asyncio.create_task(self._handle_in_order(record, before), name="apply-change")
         self._last_of_key[record.key] = task
-        self._running.add(task)
-        task.add_done_callback(lambda done: self._finished(record, done))
+        self._running[task] = record
+        task.add_done_callback(self._finished)
 
-    def _finished(self, record: Record, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+    def _finished(self, task: asyncio.Task[bool]) -> None:
+        record = self._running.pop(task)
         if self._last_of_key.get(record.key) is task:
             del self._last_of_key[record.key]
+        error: BaseException | None
         if task.cancelled():
-            return
-        error = task.exception()
-        if error is None:
-            self._offsets.done(record.partition, record.offset)
-        elif self._failure is not None and not self._failure.done():
-            self._failure.set_exception(error)
+            # Given up by us, or else a piece of work was cancelled that nobody asked to be: the event is not done.
+            error = None if task.cancelling() else Defect("The handling of a change was cancelled from within.")
+        else:
+            error = task.exception()
+            if error is None and task.result():
+                self._offsets.done(record.partition, record.offset)
+        self._failure = self._failure or error
 
-    async def _handle_in_order(self, record: Record, before: asyncio.Task[None] | None) -> None:
+    async def _handle_in_order(self, record: Record, before: asyncio.Task[bool] | None) -> bool:
+        """Whether the record is done; raises what stops the worker."""
         if before is not None:
-            # Only its end matters here: its failure stops the worker on its own account.
             await asyncio.wait({before})
-            if before.cancelled() or before.exception() is not None:
-                raise asyncio.CancelledError
-        attempts = 0
+            if not before.cancelled() and (before.exception() is not None or not before.result()):
+                return False  # the worker stops; this record comes after the one that failed
+        work = RecordInWork(record)
         while True:
-            attempts += 1
             try:
-                await self._attempt(record, attempts)
-                return
+                await self.handler.attempt(work)
+                return True
             except HeadwaterError as error:
                 if disposition_of(error) is not Disposition.BACK_OFF:
                     raise
-                await self._back_off(record.partition, error, attempts)
-
-    async def _attempt(self, record: Record, attempts: int) -> None:
-        with _tracer.start_as_current_span(
-            "process document-changes", context=extract(record.headers), kind=SpanKind.CONSUMER
-        ) as span:
-            span.set_attribute("messaging.destination.name", record.partition.topic)
-            span.set_attribute("messaging.destination.partition.id", str(record.partition.index))
-            span.set_attribute("messaging.kafka.offset", record.offset)
-            event: DocumentChange | None = None
-            try:
-                event = decode_change(record.value or b"")
-                span.set_attribute("headwater.change.kind", event.kind.value)
-                outcome = await self._known_end(event) or await self.apply.apply(event)
-            except HeadwaterError as error:
-                span.set_status(StatusCode.ERROR, error.reason)
-                if disposition_of(error) is not Disposition.DEAD_LETTER:
-                    if event is not None and disposition_of(error) is Disposition.BACK_OFF:
-                        await self._note(event, error, attempts)
-                    raise
-                outcome = await self._dead_letter(record, event, error, attempts)
-            span.set_attribute("headwater.change.outcome", outcome.state.value)
-            if event is not None:
-                await self._finish(event, outcome, attempts)
-
-    async def _finish(self, event: DocumentChange, outcome: Outcome, attempts: int) -> None:
-        now = self.clock.now()
-        await self.ledger.finish(
-            event.event_id, outcome.state, at=now, reason=outcome.reason, message=outcome.message, attempts=attempts
-        )
-        INGEST_CHANGES.add(kind=event.kind.value, state=outcome.state.value)
-        if outcome.state is ChangeState.APPLIED:
-            INGEST_LATENCY.record((now - event.accepted_at).total_seconds())
-
-    async def _known_end(self, event: DocumentChange) -> Outcome | None:
-        """Makes sure that the ledger knows the event. A dead letter that is redelivered stays the one that it is."""
-        try:
-            known = await self.ledger.accept(_accepted(event))
-        except Conflict:
-            # Another event has this version with other content; the head's version decides which of them came first.
-            return None
-        if known.event_id == event.event_id and known.state is ChangeState.DEAD_LETTERED:
-            return Outcome(known.state, known.reason, known.message)
-        return None
-
-    async def _note(self, event: DocumentChange, error: HeadwaterError, attempts: int) -> None:
-        try:
-            await self.ledger.note_failure(
-                event.event_id, reason=error.reason, message=error.message, attempts=attempts
-            )
-        except HeadwaterError as second:
-            _log.warning("failure_not_noted", reason=second.reason)
-
-    async def _dead_letter(
-        self, record: Record, event: DocumentChange | None, error: HeadwaterError, attempts: int
-    ) -> Outcome:
-        await self.dead_letters.record(
-            FailedEvent(
-                topic=record.partition.topic,
-                partition=record.partition.index,
-                offset=record.offset,
-                value=record.value or b"",
-                reason=error.reason,
-                attempts=attempts,
-                change=event,
-                trace_id=current_trace_id(),
-            )
-        )
-        INGEST_DEAD_LETTERS.add(reason=error.reason)
-        _log.warning(
-            "dead_letter",
-            reason=error.reason,
-            partition=record.partition.index,
-            offset=record.offset,
-            attempts=attempts,
-        )
-        return Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)
+                await self._back_off(record.partition, error, work.attempts)
 
     async def _back_off(self, partition: Partition, error: HeadwaterError, attempts: int) -> None:
-        wait = min(LONGEST_BACK_OFF_SECONDS, FIRST_BACK_OFF_SECONDS * 2 ** min(attempts - 1, 10))
+        wait = min(FIRST_BACK_OFF_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_BACK_OFF_SECONDS)
+        wait = max(wait, min(error.retry_after_seconds or 0, LONGEST_BACK_OFF_SECONDS))
         _log.warning("backing_off", reason=error.reason, partition=partition.index, seconds=wait, attempts=attempts)
         self._backing_off[partition] += 1
         self.consumer.pause({partition})
         try:
-            await asyncio.sleep(max(wait, min(error.retry_after_seconds or 0, LONGEST_BACK_OFF_SECONDS)))
+            await asyncio.sleep(wait)
         finally:
             self._backing_off[partition] -= 1
             if not self._backing_off[partition]:
@@ -221,32 +157,29 @@ class ChangeConsumer:
 
     async def _on_revoked(self, partitions: Collection[Partition]) -> None:
         """Another member goes on with these: what is in work there is given up, what is done is committed."""
-        await self._commit()
+        await self._give_up([task for task, record in self._running.items() if record.partition in partitions])
+        await self._commit_what_is_done()
         self._offsets.forget(partitions)
 
-    async def _commit_for_ever(self) -> None:
-        while True:
-            await asyncio.sleep(COMMIT_EVERY_SECONDS)
-            try:
-                await self._commit()
-            except HeadwaterError as error:
-                _log.warning("commit_failed", reason=error.reason)
+    async def _give_up(self, tasks: Collection[asyncio.Task[bool]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _commit_what_is_done(self) -> None:
+        try:
+            await self._commit()
+        except HeadwaterError as error:
+            # Nothing is lost: what is not committed is handed out again.
+            _log.warning("commit_failed", reason=error.reason)
 
     async def _commit(self) -> None:
+        self._last_commit = _now()
         offsets = self._offsets.committable()
         if offsets:
             await self.consumer.commit(offsets)
             self._offsets.mark_committed(offsets)
 
 
-def _accepted(event: DocumentChange) -> ChangeRecord:
-    return ChangeRecord(
-        event_id=event.event_id,
-        key=event.key,
-        version=event.version,
-        kind=event.kind,
-        state=ChangeState.PENDING,
-        accepted_at=event.accepted_at,
-        fingerprint=fingerprint(event.change),
-        trace_id=current_trace_id(),
-    )
+def _now() -> float:
+    return asyncio.get_running_loop().time()

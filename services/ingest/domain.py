@@ -7,8 +7,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import ClassVar
 
-from corpus.domain import ChangeKind, ChangeState, DocumentKey, Metadata
+from corpus.domain import ChangeKind, ChangeState, DocumentKey, Metadata, Tenant
 from corpus.metadata import metadata_to_json
 
 
@@ -45,10 +46,14 @@ class Upsert:
     draft: Draft
     content: StoredContent
 
+    kind: ClassVar[ChangeKind] = ChangeKind.UPSERT
+
 
 @dataclass(frozen=True, slots=True)
 class Delete:
     """The document is gone from a version on."""
+
+    kind: ClassVar[ChangeKind] = ChangeKind.DELETE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,11 @@ class SetAccess:
 
     principals: tuple[str, ...]
     security_level: int
+
+    kind: ClassVar[ChangeKind] = ChangeKind.SET_ACCESS
+
+
+Change = Upsert | Delete | SetAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +77,12 @@ class DocumentChange:
     key: DocumentKey
     version: int
     accepted_at: datetime
-    change: Upsert | Delete | SetAccess
+    change: Change
 
     @property
     def kind(self) -> ChangeKind:
         """Which of the three changes it is."""
-        match self.change:
-            case Upsert():
-                return ChangeKind.UPSERT
-            case Delete():
-                return ChangeKind.DELETE
-            case SetAccess():
-                return ChangeKind.SET_ACCESS
+        return self.change.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +105,22 @@ class Outcome:
     message: str = ""
 
 
+TENANT_GONE = Outcome(ChangeState.SUPERSEDED, "UNKNOWN_TENANT", "The tenant was deleted after the change was accepted.")
+"""End of a change whose tenant is no longer there."""
+
+
+def belongs_to(event: DocumentChange, tenant: Tenant | None) -> bool:
+    """Whether the tenant is the one that the event was accepted for: a tenant may be deleted, and another one created
+    under its name, while events wait."""
+    return tenant is not None and tenant.created_at <= event.accepted_at
+
+
 def content_key(tenant_id: str, sha256: str) -> str:
     """Object key of a document's bytes: the same bytes of one tenant are stored once."""
     return f"documents/{tenant_id}/{sha256[:2]}/{sha256}"
 
 
-def fingerprint(change: Upsert | Delete | SetAccess) -> str:
+def fingerprint(change: Change) -> str:
     """SHA-256 over everything a change says: two changes are the same change when their fingerprints agree."""
     match change:
         case Upsert(draft=draft, content=content):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -13,7 +12,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from chassis.errors import DependencyUnavailable
+from chassis.errors import Defect, DependencyUnavailable
 from corpus.domain import Generation
 from corpus.ports import EmbeddingCache
 from ingest.ports import Embedder
@@ -30,7 +29,7 @@ class _Wanted:
     generation: Generation
     done: asyncio.Future[NDArray[np.float32]]
     context: Context
-    """The trace it belongs to. A batch's call is a span of its first text's trace; a lone document sees its own call."""
+    """The trace it belongs to. A batch's call is a span of its first text's trace; a lone document sees its own."""
 
 
 @dataclass(slots=True)
@@ -93,18 +92,20 @@ class EmbedPassages:
                 await asyncio.create_task(self._embed_batch(batch), context=batch[0].context)
 
     async def _embed_batch(self, batch: Sequence[_Wanted]) -> None:
-        async with AsyncExitStack() as on_exit:
-            # Whatever happens to this task, nobody waits for ever.
-            on_exit.callback(lambda: [item.done.cancel() for item in batch])
-            try:
-                vectors = await self.embedder.embed_passages(
-                    [item.text for item in batch], batch[0].generation.model_revision
-                )
-            except Exception as error:
-                for item in batch:
-                    if not item.done.done():
-                        item.done.set_exception(error)
-                return
+        texts = [item.text for item in batch]
+        try:
+            vectors = await self.embedder.embed_passages(texts, batch[0].generation.model_revision)
+            if len(vectors) != len(texts):
+                raise Defect("The embedder answered with another number of vectors than it was given texts.")
+        except Exception as error:
+            for item in batch:
+                if not item.done.done():
+                    item.done.set_exception(error)
+        except asyncio.CancelledError:
+            for item in batch:
+                item.done.cancel()  # nobody waits for ever
+            raise
+        else:
             for item, vector in zip(batch, vectors, strict=True):
                 if not item.done.done():
                     item.done.set_result(vector)

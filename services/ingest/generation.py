@@ -6,7 +6,7 @@ import asyncio
 
 import structlog
 
-from chassis.errors import DependencyUnavailable, FailedPrecondition, Overloaded
+from chassis.errors import DeadlineExceeded, DependencyUnavailable, FailedPrecondition, Overloaded
 from corpus.analysis import ANALYSER_VERSION
 from corpus.domain import Generation
 from corpus.generations import describe_generation
@@ -42,7 +42,7 @@ class ActiveGeneration:
         while info is None:
             try:
                 info = await self._embedder.model_info()
-            except (DependencyUnavailable, Overloaded) as error:
+            except (DependencyUnavailable, Overloaded, DeadlineExceeded) as error:
                 _log.info("waiting_for_embedder", reason=error.reason)
                 await asyncio.sleep(RETRY_SECONDS)
         wanted = describe_generation(
@@ -55,9 +55,9 @@ class ActiveGeneration:
         active = await self._generations.active()
         if active is not None and active != wanted:
             raise FailedPrecondition(
-                f"The stores hold generation {active.name} (model {active.model_id}, chunker {active.chunker}, analyser "
-                f"{active.analyser}), but the settings ask for model {wanted.model_id}, chunker {wanted.chunker}, "
-                f"analyser {wanted.analyser}. Restore the settings, or start with an empty data directory.",
+                f"The stores hold generation {active.name} (model {active.model_id}, chunker {active.chunker}, "
+                f"analyser {active.analyser}), but the settings ask for model {wanted.model_id}, "
+                f"chunker {wanted.chunker}, analyser {wanted.analyser}. Restore the settings, or start with an empty data directory.",
                 reason="MODEL_MISMATCH",
             )
         await self._generations.activate(wanted)

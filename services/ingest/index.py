@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chassis.clock import Clock
 from chassis.errors import DocumentRejected, NotFound
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry import tracer
@@ -18,7 +17,6 @@ from corpus.domain import (
     AccessPolicy,
     Chunk,
     ChunkedDocument,
-    DocumentKey,
     Generation,
     LexicalRow,
     Metadata,
@@ -27,13 +25,14 @@ from corpus.domain import (
 )
 from corpus.ids import chunk_id
 from corpus.metadata import row_metadata
-from corpus.ports import ChunkStore, LexicalIndex, Tenants, VectorIndex
+from corpus.ports import Tenants
 from ingest.chunking import ChunkedText, Chunker, contextual_text
 from ingest.describe import described, document_time
-from ingest.domain import Upsert
+from ingest.domain import DocumentChange, Upsert
 from ingest.embedding import EmbedPassages
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
+from ingest.rows import ChunkRows
 
 _tracer = tracer("ingest")
 
@@ -57,14 +56,11 @@ class IndexDocument:
     chunker: Chunker
     embed: EmbedPassages
     tenants: Tenants
-    chunks: ChunkStore
-    vectors: VectorIndex
-    lexical: LexicalIndex
-    clock: Clock
+    rows: ChunkRows
     max_chunks_per_document: int
 
-    async def index(self, key: DocumentKey, version: int, upsert: Upsert, generation: Generation) -> IndexedDocument:
-        """Writes every row of this version; none is visible to a reader until a head names the version. Raises
+    async def index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
+        """Writes every row of the event's version; none is visible to a reader until a head names the version. Raises
         DocumentRejected, DependencyUnavailable, Overloaded, DeadlineExceeded."""
         with _tracer.start_as_current_span("fetch"):
             data = await self._fetch(upsert.content.object_key)
@@ -81,8 +77,8 @@ class IndexDocument:
                 f"The document has more than {self.max_chunks_per_document} chunks; split it into several documents.",
                 reason="TOO_MANY_CHUNKS",
             )
-        document = await self._document(key, version, upsert, generation, parsed, chunked, title)
-        access = AccessPolicy(access_tokens(key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
+        document = await self._document(event, upsert, generation, parsed, chunked, title)
+        access = AccessPolicy(access_tokens(event.key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
         texts = [contextual_text(title, piece.heading_path, piece.text) for piece in chunked.chunks]
         await self._write(document, texts, parsed.language, access, generation)
         return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
@@ -97,14 +93,14 @@ class IndexDocument:
 
     async def _document(
         self,
-        key: DocumentKey,
-        version: int,
+        event: DocumentChange,
         upsert: Upsert,
         generation: Generation,
         parsed: ParsedDocument,
         chunked: ChunkedText,
         title: str,
     ) -> ChunkedDocument:
+        key, version = event.key, event.version
         tenant = await self.tenants.get(key.tenant_id)
         metadata = described(upsert.draft.metadata, parsed.metadata, tenant.fields if tenant else {})
         # Of source code, people filter by the programming language; its text is analysed as what it is written in.
@@ -141,7 +137,7 @@ class IndexDocument:
             uri=upsert.draft.uri,
             language=language,
             metadata=metadata,
-            updated_at=document_time(metadata) or self.clock.now(),
+            updated_at=document_time(metadata) or event.accepted_at,
             sections=sections,
             chunks=chunks,
         )
@@ -172,11 +168,7 @@ class IndexDocument:
             VectorRow(chunk.chunk_id, chunk.key, chunk.chunks_version, access, filterable, vector)
             for chunk, vector in zip(document.chunks, vectors, strict=True)
         ]
-        await _all(
-            _traced("write_chunks", self.chunks.put(document)),
-            _traced("write_vectors", self.vectors.write(generation.name, vector_rows)),
-            _traced("write_terms", self.lexical.write(generation.name, lexical_rows)),
-        )
+        await self.rows.write(document, vector_rows, lexical_rows)
 
 
 def _lexical_rows(
@@ -197,15 +189,3 @@ def _lexical_rows(
         )
         for chunk in document.chunks
     ]
-
-
-async def _traced(name: str, work: Awaitable[None]) -> None:
-    with _tracer.start_as_current_span(name):
-        await work
-
-
-async def _all(*work: Awaitable[None]) -> None:
-    """Waits for every piece of work, then raises the first failure: no write goes on behind a retry's back."""
-    for result in await asyncio.gather(*work, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result

@@ -47,8 +47,10 @@ from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC
 from ingest.consumer import ChangeConsumer
 from ingest.embedding import EmbedPassages
 from ingest.generation import ActiveGeneration
+from ingest.handle import HandleRecord
 from ingest.index import IndexDocument
 from ingest.parsing.limits import ParseLimits
+from ingest.rows import ChunkRows
 from ingest.sandbox import ParserPool
 from ingest.service import LookAtDocuments, ManageTenants
 from ingest.servicer import IngestServicer
@@ -161,25 +163,21 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
     tokens = await asyncio.to_thread(ModelTokens.of_model, settings.embedding_model)
     embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedder, stores.embeddings))
     generation = ActiveGeneration(stores.generations, embedder, settings.chunk_target_tokens)
+    rows = ChunkRows(stores.chunks, stores.vectors, stores.lexical)
     index = IndexDocument(
         objects=stores.objects,
         parser=SandboxedParser(pool),
         chunker=Chunker(tokens, ChunkSettings(target_tokens=settings.chunk_target_tokens), embed.topic_vectors),
         embed=embed,
         tenants=stores.tenants,
-        chunks=stores.chunks,
-        vectors=stores.vectors,
-        lexical=stores.lexical,
-        clock=clock,
+        rows=rows,
         max_chunks_per_document=settings.max_chunks_per_document,
     )
     producer = stores.log.producer()
     apply = ApplyChange(
         tenants=stores.tenants,
         heads=stores.heads,
-        chunks=stores.chunks,
-        vectors=stores.vectors,
-        lexical=stores.lexical,
+        rows=rows,
         index=index,
         feed=EventLogHeadFeed(producer),
         generations=generation,
@@ -187,15 +185,10 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
     )
     consumer = ChangeConsumer(
         consumer=stores.log.consumer(CHANGES_TOPIC, WORKERS),
-        apply=apply,
-        ledger=stores.ledger,
-        dead_letters=EventLogDeadLetters(producer, clock),
-        clock=clock,
+        handler=HandleRecord(stores.tenants, stores.ledger, apply, EventLogDeadLetters(producer, clock), clock),
         max_in_flight=settings.max_documents_in_flight,
     )
-    sweeper = Sweeper(
-        stores.tenants, stores.heads, stores.chunks, stores.vectors, stores.lexical, clock, settings.grace_seconds
-    )
+    sweeper = Sweeper(stores.tenants, stores.heads, rows, clock, settings.grace_seconds)
 
     async def work() -> None:
         embed.generation = await generation.settle()
@@ -205,7 +198,8 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
 
     async def stop_worker() -> None:
-        await consumer.drain(settings.drain_seconds / 2)
+        # The other half is for closing the stores.
+        await consumer.drain((lifecycle.seconds_left() or 0.0) / 2)
         worker.cancel()
         await asyncio.wait({worker})
 

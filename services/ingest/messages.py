@@ -72,7 +72,14 @@ def draft_of(message: ingest_pb2.DocumentDraft, tenant: Tenant | None) -> Draft:
     for name in ("filename", "media_type", "title", "doc_type", "uri"):
         if len(getattr(message, name).encode()) > MAX_TEXT_BYTES:
             raise InvalidRequest(f"The {name} is longer than {MAX_TEXT_BYTES} bytes.", reason="FIELD_TOO_LONG")
-    raw: Mapping[str, object] = json_format.MessageToDict(message.metadata)
+    try:
+        raw: Mapping[str, object] = json_format.MessageToDict(message.metadata)
+        expires_at = from_timestamp(message.expires_at) if message.HasField("expires_at") else None
+    except (json_format.Error, ValueError, OverflowError):
+        # Not a number, nested without end, a year that no calendar has.
+        raise InvalidRequest(
+            "The metadata or the expiry holds a value that can't be represented.", reason="INVALID_METADATA"
+        ) from None
     return Draft(
         document_id=validate_document_id(message.document_id),
         version=message.version,
@@ -84,7 +91,7 @@ def draft_of(message: ingest_pb2.DocumentDraft, tenant: Tenant | None) -> Draft:
         metadata=validate_metadata(raw, tenant.fields if tenant else {}),
         principals=principals(message.access),
         security_level=message.access.security_level,
-        expires_at=from_timestamp(message.expires_at) if message.HasField("expires_at") else None,
+        expires_at=expires_at,
     )
 
 

@@ -6,14 +6,14 @@ never touches a version younger than the grace period, so a rollback and a versi
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chassis.clock import Clock
 from corpus.domain import DocumentKey, Head, HeadState
-from corpus.ports import ChunkStore, Heads, LexicalIndex, StoredVersion, Tenants, VectorIndex
+from corpus.ports import Heads, StoredVersion, Tenants
+from ingest.rows import ChunkRows
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,7 @@ class Sweeper:
 
     tenants: Tenants
     heads: Heads
-    chunks: ChunkStore
-    vectors: VectorIndex
-    lexical: LexicalIndex
+    rows: ChunkRows
     clock: Clock
     grace_seconds: float
 
@@ -33,7 +31,7 @@ class Sweeper:
         removed = 0
         for tenant in await self.tenants.list():
             after = ""
-            while page := await self.chunks.stored_versions(tenant.tenant_id, after=after):
+            while page := await self.rows.chunks.stored_versions(tenant.tenant_id, after=after):
                 removed += await self._sweep_page(tenant.tenant_id, page)
                 after = page[-1].document_id
         return removed
@@ -44,32 +42,32 @@ class Sweeper:
         removed = 0
         for version in page:
             head = heads.get(version.document_id)
-            if version.stored_at > oldest_kept or _is_named(version, head) or _recently_superseded(head, oldest_kept):
+            if version.stored_at > oldest_kept or _is_named(version, head):
                 continue
-            await self.remove(DocumentKey(tenant_id, version.document_id), version.chunks_version, version.generation)
+            if head is not None and _superseded_at(head, page) > oldest_kept:
+                continue
+            await self.rows.remove(
+                DocumentKey(tenant_id, version.document_id), version.chunks_version, version.generation
+            )
             removed += 1
         return removed
-
-    async def remove(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
-        """Removes one version: index rows first and the payload last, so that an interrupted sweep is found again."""
-        chunk_ids = [chunk.chunk_id for chunk in await self.chunks.chunks_of(key, chunks_version, generation)]
-        if chunk_ids:
-            await asyncio.gather(
-                self.vectors.delete(generation, key.tenant_id, chunk_ids),
-                self.lexical.delete(generation, key.tenant_id, chunk_ids),
-            )
-        await self.chunks.delete(key, chunks_version, generation)
 
 
 def _is_named(version: StoredVersion, head: Head | None) -> bool:
     return (
         head is not None
         and head.state is HeadState.LIVE
+        and head.key.document_id == version.document_id
         and head.chunks_version == version.chunks_version
         and head.generation == version.generation
     )
 
 
-def _recently_superseded(head: Head | None, oldest_kept: datetime) -> bool:
-    """The grace period counts from the change that superseded a version, not from when the version was stored."""
-    return head is not None and head.updated_at > oldest_kept
+def _superseded_at(head: Head, page: Sequence[StoredVersion]) -> datetime:
+    """The grace period counts from the change that superseded a version, not from when the version was stored.
+
+    A tombstone says when it was written. A live head does not (its ``updated_at`` is the document's own time), but the
+    version that it names was stored just before.
+    """
+    named = next((version.stored_at for version in page if _is_named(version, head)), None)
+    return named or head.updated_at

@@ -1,0 +1,152 @@
+"""Handling one record of the event log: from its bytes to the terminal state of its change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+from opentelemetry.trace import SpanKind, StatusCode
+
+from chassis.clock import Clock
+from chassis.errors import Conflict, Disposition, HeadwaterError, InvalidRequest, disposition_of
+from chassis.eventlog.port import Record
+from chassis.telemetry import current_trace_id, extract, tracer
+from chassis.telemetry.metrics import INGEST_CHANGES, INGEST_DEAD_LETTERS, INGEST_LATENCY
+from corpus.domain import ChangeRecord, ChangeState
+from corpus.ports import ChangeLedger, Tenants
+from ingest.apply import ApplyChange
+from ingest.codec import decode_change, key_bytes
+from ingest.domain import TENANT_GONE, DocumentChange, Outcome, belongs_to, fingerprint
+from ingest.ports import DeadLetters, FailedEvent
+
+_log = structlog.get_logger()
+_tracer = tracer("ingest")
+
+
+@dataclass(slots=True)
+class RecordInWork:
+    """A record and how far its handling has come, over all attempts."""
+
+    record: Record
+    attempts: int = 0
+    event: DocumentChange | None = None
+    outcome: Outcome | None = None
+    """How it ended; what may still be missing is that the ledger says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandleRecord:
+    """Use case of the worker's edge."""
+
+    tenants: Tenants
+    ledger: ChangeLedger
+    apply: ApplyChange
+    dead_letters: DeadLetters
+    clock: Clock
+
+    async def attempt(self, work: RecordInWork) -> None:
+        """Brings the record to its end, once. Raises an error whose disposition is BACK_OFF when it must be attempted
+        again with the same ``work``, and one with STOP when only a restart may help. Bad events end as dead letters,
+        and raise nothing."""
+        work.attempts += 1
+        record = work.record
+        with _tracer.start_as_current_span(
+            "process document-changes", context=extract(record.headers), kind=SpanKind.CONSUMER
+        ) as span:
+            span.set_attribute("messaging.destination.name", record.partition.topic)
+            span.set_attribute("messaging.destination.partition.id", str(record.partition.index))
+            span.set_attribute("messaging.kafka.offset", record.offset)
+            try:
+                if work.outcome is None:
+                    work.outcome = await self._settle(work)
+                if work.event is not None:
+                    span.set_attribute("headwater.change.kind", work.event.kind.value)
+                    await self._finish(work.event, work.outcome, work.attempts)
+            except HeadwaterError as error:
+                span.set_status(StatusCode.ERROR, error.reason)
+                if work.event is not None and disposition_of(error) is Disposition.BACK_OFF:
+                    await self._note(work.event, error, work.attempts)
+                raise
+            span.set_attribute("headwater.change.outcome", work.outcome.state.value)
+
+    async def _settle(self, work: RecordInWork) -> Outcome:
+        try:
+            event = decode_change(work.record.value or b"")
+            if key_bytes(event.key) != work.record.key:
+                raise InvalidRequest("The event is not of the document that its key names.", reason="MALFORMED_EVENT")
+            work.event = event
+            return await self._earlier_end(event) or await self.apply.apply(event)
+        except HeadwaterError as error:
+            if disposition_of(error) is not Disposition.DEAD_LETTER:
+                raise
+            return await self._dead_letter(work, error)
+
+    async def _earlier_end(self, event: DocumentChange) -> Outcome | None:
+        """How the event ended when it was delivered before; None when it is still to be applied. Makes sure that the
+        ledger knows it."""
+        if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            return TENANT_GONE
+        try:
+            known = await self.ledger.accept(_accepted(event))
+        except Conflict as conflict:
+            # Two changes were accepted with one version at the same time. The ledger says which of them is the change;
+            # the other one's caller was told.
+            return Outcome(ChangeState.DUPLICATE, conflict.reason, conflict.message)
+        if known.event_id != event.event_id:
+            # The same change was appended twice, after an unknown outcome.
+            return Outcome(ChangeState.DUPLICATE)
+        return None if known.state is ChangeState.PENDING else Outcome(known.state, known.reason, known.message)
+
+    async def _finish(self, event: DocumentChange, outcome: Outcome, attempts: int) -> None:
+        now = self.clock.now()
+        await self.ledger.finish(
+            event.event_id, outcome.state, at=now, reason=outcome.reason, message=outcome.message, attempts=attempts
+        )
+        INGEST_CHANGES.add(kind=event.kind.value, state=outcome.state.value)
+        if outcome.state is ChangeState.APPLIED:
+            INGEST_LATENCY.record((now - event.accepted_at).total_seconds())
+
+    async def _note(self, event: DocumentChange, error: HeadwaterError, attempts: int) -> None:
+        try:
+            await self.ledger.note_failure(
+                event.event_id, reason=error.reason, message=error.message, attempts=attempts
+            )
+        except HeadwaterError as second:
+            _log.warning("failure_not_noted", reason=second.reason)
+
+    async def _dead_letter(self, work: RecordInWork, error: HeadwaterError) -> Outcome:
+        record = work.record
+        await self.dead_letters.record(
+            FailedEvent(
+                topic=record.partition.topic,
+                partition=record.partition.index,
+                offset=record.offset,
+                value=record.value or b"",
+                reason=error.reason,
+                attempts=work.attempts,
+                change=work.event,
+                trace_id=current_trace_id(),
+            )
+        )
+        INGEST_DEAD_LETTERS.add(reason=error.reason)
+        _log.warning(
+            "dead_letter",
+            reason=error.reason,
+            partition=record.partition.index,
+            offset=record.offset,
+            attempts=work.attempts,
+        )
+        return Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)
+
+
+def _accepted(event: DocumentChange) -> ChangeRecord:
+    return ChangeRecord(
+        event_id=event.event_id,
+        key=event.key,
+        version=event.version,
+        kind=event.kind,
+        state=ChangeState.PENDING,
+        accepted_at=event.accepted_at,
+        fingerprint=fingerprint(event.change),
+        trace_id=current_trace_id(),
+    )

@@ -1,0 +1,77 @@
+"""The rows of one version of a document, in the chunk store and in both indexes: kept together by one rule.
+
+The payload is written first and removed last. So whatever an interrupted write or removal leaves in an index has a
+payload from which its ids can be derived, and is found again: by the retry that overwrites it, or by the sweeper.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass
+
+from chassis.telemetry import tracer
+from corpus.domain import AccessPolicy, ChunkedDocument, DocumentKey, Head, LexicalRow, VectorRow
+from corpus.ports import ChunkStore, LexicalIndex, VectorIndex
+
+_tracer = tracer("ingest")
+
+
+@dataclass(frozen=True, slots=True)
+class ChunkRows:
+    """Writes, re-permissions and removes the rows of one version. Idempotent throughout."""
+
+    chunks: ChunkStore
+    vectors: VectorIndex
+    lexical: LexicalIndex
+
+    async def write(
+        self, document: ChunkedDocument, vector_rows: Sequence[VectorRow], lexical_rows: Sequence[LexicalRow]
+    ) -> None:
+        """Replaces whatever an earlier attempt left of this version."""
+        key, generation = document.key, document.generation
+        left = await self._chunk_ids(key, document.chunks_version, generation)
+        left -= {chunk.chunk_id for chunk in document.chunks}
+        await self._delete_from_indexes(key.tenant_id, generation, left)
+        await _traced("write_chunks", self.chunks.put(document))
+        await _both(
+            _traced("write_vectors", self.vectors.write(generation, vector_rows)),
+            _traced("write_terms", self.lexical.write(generation, lexical_rows)),
+        )
+
+    async def set_access(self, head: Head, access: AccessPolicy) -> None:
+        """Gives the rows that the head names this access policy."""
+        chunk_ids = await self._chunk_ids(head.key, head.chunks_version, head.generation)
+        if chunk_ids:
+            await _both(
+                self.vectors.set_access(head.generation, head.key.tenant_id, chunk_ids, access),
+                self.lexical.set_access(head.generation, head.key.tenant_id, chunk_ids, access),
+            )
+
+    async def remove(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Removes one version."""
+        chunk_ids = await self._chunk_ids(key, chunks_version, generation)
+        await self._delete_from_indexes(key.tenant_id, generation, chunk_ids)
+        await self.chunks.delete(key, chunks_version, generation)
+
+    async def _chunk_ids(self, key: DocumentKey, chunks_version: int, generation: str) -> set[str]:
+        return {chunk.chunk_id for chunk in await self.chunks.chunks_of(key, chunks_version, generation)}
+
+    async def _delete_from_indexes(self, tenant_id: str, generation: str, chunk_ids: set[str]) -> None:
+        if chunk_ids:
+            await _both(
+                self.vectors.delete(generation, tenant_id, chunk_ids),
+                self.lexical.delete(generation, tenant_id, chunk_ids),
+            )
+
+
+async def _traced(name: str, work: Awaitable[None]) -> None:
+    with _tracer.start_as_current_span(name):
+        await work
+
+
+async def _both(*work: Awaitable[None]) -> None:
+    """Waits for both writes, then raises the first failure: no write goes on behind a retry's back."""
+    for result in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(result, BaseException):
+            raise result
