@@ -11,6 +11,7 @@ from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from retriever import messages
 from retriever.citations import ResolveCitations
 from retriever.service import SearchPassages
+from retriever.stages import offload
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -25,7 +26,9 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     async def Search(self, request: retrieval_pb2.SearchRequest, context: Context) -> retrieval_pb2.SearchResponse:
         """See the proto."""
         result = await self._searches.search(current_caller(), messages.query_of(request.query))
-        return retrieval_pb2.SearchResponse(result=messages.result_message(result))
+        return await offload.run(
+            lambda: retrieval_pb2.SearchResponse(result=messages.result_message(result)), len(result.hits)
+        )
 
     async def SearchBatch(
         self, request: retrieval_pb2.SearchBatchRequest, context: Context
@@ -33,7 +36,10 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         """See the proto."""
         queries = [messages.query_of(query) for query in request.queries]
         results = await self._searches.search_batch(current_caller(), queries)
-        return retrieval_pb2.SearchBatchResponse(results=[messages.result_message(result) for result in results])
+        return await offload.run(
+            lambda: retrieval_pb2.SearchBatchResponse(results=map(messages.result_message, results)),
+            sum(len(result.hits) for result in results),
+        )
 
     async def ResolveCitations(
         self, request: retrieval_pb2.ResolveCitationsRequest, context: Context

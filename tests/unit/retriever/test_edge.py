@@ -264,3 +264,12 @@ async def test_a_reranker_that_cannot_be_reached_is_not_recommended(tmp_path: Pa
         reranker = GrpcReranker(rerank_pb2_grpc.RerankServiceStub(channel), 5.0, ManualClock())
         with acting_as(ANN):
             assert not await reranker.recommended()
+
+
+async def test_a_large_reply_is_the_same_as_a_small_one(running: Running):
+    for number in range(100):
+        running.world.add(f"d{number:03}", vector=0.9 - number / 200, lexical=9.0 - number / 20)
+    large = await search(running, k=100)
+    small = await search(running, k=5)
+    assert [hit.document_id for hit in large.hits] == [f"d{number:03}" for number in range(100)]
+    assert list(large.hits[:5]) == list(small.hits)
