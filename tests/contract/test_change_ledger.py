@@ -1,0 +1,177 @@
+"""Contract of the change ledger, over every adapter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.contract.corpus_adapters import name_of, opened
+from tests.contract.corpus_samples import NOW, change, key
+
+from chassis.errors import Conflict, Defect
+from corpus.adapters.memory.change_ledger import MemoryChangeLedger
+from corpus.adapters.sqlite.change_ledger import SqliteChangeLedger
+from corpus.domain import ChangeKind, ChangeState
+from corpus.ports import ChangeLedger
+
+ADAPTERS = (MemoryChangeLedger, SqliteChangeLedger)
+LATER = NOW + timedelta(hours=1)
+TERMINAL = [state for state in ChangeState if state is not ChangeState.PENDING]
+
+
+@pytest.fixture(params=ADAPTERS, ids=name_of)
+async def open_ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], ChangeLedger]]:
+    async with opened(request.param, tmp_path) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def ledger(open_ledger: Callable[[], ChangeLedger]) -> ChangeLedger:
+    return open_ledger()
+
+
+async def test_an_accepted_change_comes_back_as_it_was(ledger: ChangeLedger) -> None:
+    record = change(kind=ChangeKind.SET_ACCESS)
+    assert await ledger.accept(record) == record
+    assert await ledger.get_many("acme", ["event-1", "unknown"]) == {"event-1": record}
+    assert await ledger.get_many("acme", []) == {}
+
+
+async def test_accepting_twice_leaves_one_record_and_returns_the_first(ledger: ChangeLedger) -> None:
+    first = await ledger.accept(change())
+    assert await ledger.accept(change(accepted_at=LATER)) == first
+    assert await ledger.accept(change("another-event", accepted_at=LATER)) == first
+    assert await ledger.counts("acme") == {ChangeState.PENDING: 1}
+    assert await ledger.get_many("acme", ["another-event"]) == {}
+
+
+async def test_an_earlier_record_comes_with_what_became_of_it(ledger: ChangeLedger) -> None:
+    await ledger.accept(change())
+    await ledger.finish("event-1", ChangeState.APPLIED, at=LATER)
+    assert (await ledger.accept(change("another-event"))).state is ChangeState.APPLIED
+
+
+async def test_the_same_version_with_other_content_is_a_conflict(ledger: ChangeLedger) -> None:
+    first = await ledger.accept(change())
+    for event_id in ("event-1", "another-event"):
+        with pytest.raises(Conflict) as caught:
+            await ledger.accept(change(event_id, fingerprint="other"))
+        assert caught.value.reason == "VERSION_CONFLICT"
+    assert await ledger.get_many("acme", ["event-1", "another-event"]) == {"event-1": first}
+
+
+async def test_an_event_id_names_one_change_only(ledger: ChangeLedger) -> None:
+    await ledger.accept(change())
+    for other in (change(version=2), change(document_id="other"), change(tenant_id="other")):
+        with pytest.raises(Conflict) as caught:
+            await ledger.accept(other)
+        assert caught.value.reason == "EVENT_ID_CONFLICT"
+
+
+async def test_concurrent_accepts_of_one_version_agree_on_one_record(open_ledger: Callable[[], ChangeLedger]) -> None:
+    ledgers = [open_ledger() for _ in range(3)]
+    records = await asyncio.gather(*(ledgers[i % 3].accept(change(f"event-{i}")) for i in range(30)))
+    assert len({record.event_id for record in records}) == 1
+    assert await ledgers[0].counts("acme") == {ChangeState.PENDING: 1}
+
+
+@pytest.mark.parametrize("state", TERMINAL)
+async def test_a_terminal_state_is_final(ledger: ChangeLedger, state: ChangeState) -> None:
+    await ledger.accept(change())
+    await ledger.finish("event-1", state, at=LATER, reason="WHY", message="because", attempts=3)
+    expected = replace(change(), state=state, finished_at=LATER, reason="WHY", message="because", attempts=3)
+    for other in TERMINAL:
+        await ledger.finish("event-1", other, at=NOW, reason="OTHER")
+        await ledger.note_failure("event-1", reason="LATE", message="late", attempts=9)
+        assert await ledger.get_many("acme", ["event-1"]) == {"event-1": expected}
+
+
+async def test_unknown_ids_are_ignored(ledger: ChangeLedger) -> None:
+    await ledger.finish("unknown", ChangeState.APPLIED, at=LATER)
+    await ledger.note_failure("unknown", reason="WHY", message="", attempts=1)
+    assert await ledger.counts("acme") == {}
+
+
+async def test_pending_is_no_way_to_finish(ledger: ChangeLedger) -> None:
+    await ledger.accept(change())
+    with pytest.raises(Defect):
+        await ledger.finish("event-1", ChangeState.PENDING, at=LATER)
+
+
+async def test_a_failure_of_a_pending_change_is_noted_and_its_attempts_are_kept(ledger: ChangeLedger) -> None:
+    await ledger.accept(change())
+    await ledger.note_failure("event-1", reason="EMBEDDER_DOWN", message="wait", attempts=4)
+    found = (await ledger.get_many("acme", ["event-1"]))["event-1"]
+    assert (found.state, found.reason, found.message, found.attempts) == (
+        ChangeState.PENDING,
+        "EMBEDDER_DOWN",
+        "wait",
+        4,
+    )
+    assert found.finished_at is None
+    await ledger.finish("event-1", ChangeState.APPLIED, at=LATER)
+    found = (await ledger.get_many("acme", ["event-1"]))["event-1"]
+    assert (found.state, found.reason, found.message, found.attempts) == (ChangeState.APPLIED, "", "", 4)
+
+
+async def test_newest_changes_of_a_document_come_by_version(ledger: ChangeLedger) -> None:
+    for version in (9, 2, 10, 1):
+        await ledger.accept(change(f"event-{version}", version, accepted_at=NOW))
+    await ledger.accept(change("other", 99, "other"))
+    assert [record.version for record in await ledger.newest(key())] == [10, 9, 2, 1]
+    assert [record.version for record in await ledger.newest(key(), 2)] == [10, 9]
+    assert list(await ledger.newest(key("nothing"))) == []
+
+
+async def test_latest_versions_are_the_greatest_accepted(ledger: ChangeLedger) -> None:
+    for version in (9, 10, 2):
+        await ledger.accept(change(f"event-{version}", version))
+    await ledger.finish("event-10", ChangeState.DEAD_LETTERED, at=LATER)
+    await ledger.accept(change("b", 3, "b"))
+    assert await ledger.latest_versions("acme", ["doc", "b", "c"]) == {"doc": 10, "b": 3}
+    assert await ledger.latest_versions("acme", []) == {}
+
+
+async def test_oldest_pending_changes_come_first(ledger: ChangeLedger) -> None:
+    for number in (3, 1, 2, 4):
+        await ledger.accept(change(f"event-{number}", number))
+    await ledger.finish("event-2", ChangeState.APPLIED, at=LATER)
+    assert [record.event_id for record in await ledger.oldest_pending("acme", 10)] == ["event-1", "event-3", "event-4"]
+    assert [record.event_id for record in await ledger.oldest_pending("acme", 1)] == ["event-1"]
+
+
+async def test_newest_dead_letters_come_first(ledger: ChangeLedger) -> None:
+    for number, state in enumerate((ChangeState.DEAD_LETTERED, ChangeState.APPLIED, *[ChangeState.DEAD_LETTERED] * 2)):
+        await ledger.accept(change(f"event-{number}", 9 - number))
+        await ledger.finish(f"event-{number}", state, at=NOW + timedelta(seconds=number))
+    assert [r.event_id for r in await ledger.newest_dead_letters("acme", 10)] == ["event-3", "event-2", "event-0"]
+    assert [r.event_id for r in await ledger.newest_dead_letters("acme", 1)] == ["event-3"]
+
+
+async def test_counts_are_by_state_without_empty_ones(ledger: ChangeLedger) -> None:
+    for number in range(5):
+        await ledger.accept(change(f"event-{number}", number))
+    await ledger.finish("event-0", ChangeState.APPLIED, at=LATER)
+    await ledger.finish("event-1", ChangeState.SUPERSEDED, at=LATER)
+    assert await ledger.counts("acme") == {ChangeState.APPLIED: 1, ChangeState.SUPERSEDED: 1, ChangeState.PENDING: 3}
+
+
+async def test_no_tenant_sees_another_ones_changes(ledger: ChangeLedger) -> None:
+    await ledger.accept(change("ours"))
+    await ledger.accept(change("theirs", tenant_id="other", version=7))
+    await ledger.finish("theirs", ChangeState.DEAD_LETTERED, at=LATER)
+    assert (await ledger.get_many("acme", ["ours", "theirs"])).keys() == {"ours"}
+    assert [r.event_id for r in await ledger.newest(key())] == ["ours"]
+    assert await ledger.latest_versions("acme", ["doc"]) == {"doc": 1}
+    assert [r.event_id for r in await ledger.oldest_pending("acme", 9)] == ["ours"]
+    assert list(await ledger.newest_dead_letters("acme", 9)) == []
+    assert await ledger.counts("acme") == {ChangeState.PENDING: 1}
+    for _ in range(2):
+        await ledger.drop_tenant("acme")
+    assert await ledger.counts("acme") == {}
+    assert await ledger.counts("other") == {ChangeState.DEAD_LETTERED: 1}
+    await ledger.accept(change("ours again"))

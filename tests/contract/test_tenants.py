@@ -1,0 +1,99 @@
+"""Contract of the registry of tenants, over every adapter."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from tests.contract.corpus_adapters import name_of, opened
+from tests.contract.corpus_samples import NOW
+
+from chassis.errors import FailedPrecondition
+from corpus.adapters.memory.tenants import MemoryTenants
+from corpus.adapters.sqlite.tenants import SqliteTenants
+from corpus.domain import FieldType, Tenant
+from corpus.ports import Tenants
+
+ADAPTERS = (MemoryTenants, SqliteTenants)
+
+
+@pytest.fixture(params=ADAPTERS, ids=name_of)
+async def open_tenants(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Tenants]]:
+    async with opened(request.param, tmp_path) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def tenants(open_tenants: Callable[[], Tenants]) -> Tenants:
+    return open_tenants()
+
+
+async def test_a_created_tenant_is_known_everywhere(open_tenants: Callable[[], Tenants]) -> None:
+    fields = {field_type.value: field_type for field_type in FieldType}
+    created = await open_tenants().create("acme", fields, at=NOW)
+    assert created == Tenant("acme", fields, NOW)
+    assert await open_tenants().get("acme") == created
+
+
+async def test_an_unknown_tenant_is_none(tenants: Tenants) -> None:
+    assert await tenants.get("acme") is None
+    assert list(await tenants.list()) == []
+
+
+async def test_creating_again_changes_nothing_but_adds_fields(tenants: Tenants) -> None:
+    await tenants.create("acme", {"a": FieldType.STRING}, at=NOW)
+    for _ in range(2):
+        again = await tenants.create("acme", {"b": FieldType.NUMBER}, at=NOW + timedelta(days=1))
+        assert again == Tenant("acme", {"a": FieldType.STRING, "b": FieldType.NUMBER}, NOW)
+        assert await tenants.get("acme") == again
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"a": FieldType.NUMBER, "new": FieldType.STRING},
+        {"title": FieldType.NUMBER, "new": FieldType.STRING},
+    ],
+)
+async def test_a_field_of_another_type_is_refused_and_changes_nothing(
+    tenants: Tenants, fields: dict[str, FieldType]
+) -> None:
+    await tenants.create("acme", {"a": FieldType.STRING}, at=NOW)
+    with pytest.raises(FailedPrecondition) as caught:
+        await tenants.create("acme", fields, at=NOW)
+    assert caught.value.reason == "FIELD_TYPE_CONFLICT"
+    assert await tenants.get("acme") == Tenant("acme", {"a": FieldType.STRING}, NOW)
+    with pytest.raises(FailedPrecondition):
+        await tenants.create("fresh", {"title": FieldType.NUMBER}, at=NOW)
+    assert await tenants.get("fresh") is None
+
+
+async def test_fields_that_are_added_at_the_same_time_all_stay(open_tenants: Callable[[], Tenants]) -> None:
+    registries = [open_tenants() for _ in range(3)]
+    await asyncio.gather(*(registries[i % 3].create("acme", {f"f{i}": FieldType.STRING}, at=NOW) for i in range(12)))
+    found = await registries[0].get("acme")
+    assert found is not None
+    assert len(found.fields) == 12
+
+
+async def test_tenants_have_their_own_fields_and_are_listed_by_id(tenants: Tenants) -> None:
+    for tenant_id, field_type in (("b", FieldType.NUMBER), ("a", FieldType.STRING), ("a-1", FieldType.BOOLEAN)):
+        await tenants.create(tenant_id, {"x": field_type}, at=NOW)
+    assert [(t.tenant_id, t.fields["x"]) for t in await tenants.list()] == [
+        ("a", FieldType.STRING),
+        ("a-1", FieldType.BOOLEAN),
+        ("b", FieldType.NUMBER),
+    ]
+
+
+async def test_a_deleted_tenant_is_forgotten_with_its_fields(tenants: Tenants) -> None:
+    await tenants.create("acme", {"a": FieldType.STRING}, at=NOW)
+    await tenants.create("other", {}, at=NOW)
+    for _ in range(2):
+        await tenants.delete("acme")
+    assert await tenants.get("acme") is None
+    assert [t.tenant_id for t in await tenants.list()] == ["other"]
+    assert (await tenants.create("acme", {"a": FieldType.NUMBER}, at=NOW)).fields == {"a": FieldType.NUMBER}
