@@ -1,0 +1,241 @@
+"""What the two index ports promise alike, as one suite over a small vocabulary that both can speak."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tests.contract.filters_strategy import FIELDS
+from tests.contract.index_rows import EVERYBODY, GENERATION, reader
+
+from corpus.domain import AccessPolicy, Candidate, MetadataValue
+from corpus.filters import parse_filter
+from corpus.ports import Prefilter
+
+DEADLINE_SECONDS = 20.0
+
+
+class AnyIndex(Protocol):
+    """What VectorIndex and LexicalIndex have in common."""
+
+    async def write(self, generation: str, rows: Sequence[Any]) -> None: ...
+
+    async def set_access(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
+    ) -> None: ...
+
+    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None: ...
+
+    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]: ...
+
+    async def drop_tenant(self, tenant_id: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """One index as its writer and its readers have it; the same object where there is one process only."""
+
+    writer: Any
+    reader: Any
+    row: Callable[..., Any]
+    query: Callable[..., Any]
+    """``query(index, k, prefilter, generation)``: candidates for what every row matches."""
+
+    async def found(self, prefilter: Prefilter | None = None, k: int = 100, generation: str = GENERATION) -> list[str]:
+        hits: Sequence[Candidate] = await self.query(self.reader, k, prefilter or reader(), generation)
+        return [hit.chunk_id for hit in hits]
+
+
+@asynccontextmanager
+async def opened(adapter: Any, root: Path) -> AsyncIterator[tuple[Any, Any]]:
+    """(writer, reader) of an adapter."""
+    if adapter.__name__.startswith("Memory"):
+        index = adapter()
+        yield index, index
+        return
+    async with adapter(root, writable=True) as writer, adapter(root, writable=False) as other:
+        yield writer, other
+
+
+class IndexContract:
+    """Mixed into the suite of each port, which gives the ``ends`` fixture."""
+
+    async def test_a_written_row_is_found_with_its_document_and_version(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [ends.row("c1", document="d7", version=3)])
+        [hit] = await ends.query(ends.reader, 5, reader(), GENERATION)
+        assert (hit.chunk_id, hit.document_id, hit.chunks_version) == ("c1", "d7", 3)
+
+    async def test_a_repeated_write_leaves_the_same_rows(self, ends: Ends) -> None:
+        rows = [ends.row("c1"), ends.row("c2")]
+        await ends.writer.write(GENERATION, rows)
+        await ends.writer.write(GENERATION, rows)
+        assert await ends.found() == ["c1", "c2"]
+        assert await ends.reader.chunk_ids(GENERATION, "acme") == {"c1": 1, "c2": 1}
+
+    async def test_a_row_is_replaced_by_its_chunk_id(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [ends.row("c1", version=1, document="old")])
+        await ends.writer.write(GENERATION, [ends.row("c1", version=2, document="new")])
+        [hit] = await ends.query(ends.reader, 5, reader(), GENERATION)
+        assert (hit.document_id, hit.chunks_version) == ("new", 2)
+        assert await ends.reader.chunk_ids(GENERATION, "acme") == {"c1": 2}
+
+    async def test_the_last_of_two_rows_with_one_id_in_one_call_stays(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [ends.row("c1", version=1), ends.row("c1", version=2)])
+        assert await ends.reader.chunk_ids(GENERATION, "acme") == {"c1": 2}
+
+    async def test_writing_no_rows_changes_nothing(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [])
+        assert await ends.reader.chunk_ids(GENERATION, "acme") == {}
+
+    async def test_a_deleted_row_is_gone_and_unknown_ids_are_ignored(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [ends.row("c1"), ends.row("c2")])
+        for _ in range(2):
+            await ends.writer.delete(GENERATION, "acme", ["c1", "unknown"])
+        assert await ends.found() == ["c2"]
+        await ends.writer.write(GENERATION, [ends.row("c1")])
+        assert await ends.found() == ["c1", "c2"]
+
+    async def test_deleting_from_an_index_that_is_not_there_does_nothing(self, ends: Ends) -> None:
+        await ends.writer.delete(GENERATION, "nobody", ["c1"])
+        await ends.writer.set_access(GENERATION, "nobody", ["c1"], EVERYBODY)
+        await ends.writer.drop_tenant("nobody")
+        assert await ends.reader.chunk_ids(GENERATION, "nobody") == {}
+
+    async def test_a_row_needs_one_of_the_callers_tokens(self, ends: Ends) -> None:
+        await ends.writer.write(
+            GENERATION,
+            [
+                ends.row("both", access=AccessPolicy(frozenset({"eng", "ops"}))),
+                ends.row("admins", access=AccessPolicy(frozenset({"eng-admins"}))),
+                ends.row("nobody", access=AccessPolicy(frozenset())),
+            ],
+        )
+        assert await ends.found(reader("eng")) == ["both"]
+        assert await ends.found(reader("ops", "hr")) == ["both"]
+        assert await ends.found(reader("eng-admins", "x")) == ["admins"]
+        assert await ends.found(reader("en", "admins", "Eng")) == []
+        assert await ends.found(Prefilter("acme", frozenset(), 9)) == []
+        assert await ends.found(reader("eng", *(f"group{each}" for each in range(5_000)))) == ["both"]
+
+    async def test_a_row_is_hidden_above_the_callers_clearance(self, ends: Ends) -> None:
+        levels = (0, 1, 2, 10, 4_000_000_000)
+        rows = [ends.row(f"l{level:010d}", access=AccessPolicy(frozenset({"all"}), level)) for level in levels]
+        await ends.writer.write(GENERATION, rows)
+        for clearance in (0, 2, 9, 10, 2**32 - 1):
+            expected = [f"l{level:010d}" for level in levels if level <= clearance]
+            assert await ends.found(reader(clearance=clearance)) == expected
+
+    async def test_an_access_change_replaces_tokens_and_level_and_keeps_the_rest(self, ends: Ends) -> None:
+        metadata: dict[str, MetadataValue] = {"label": "a", "size": 1.0, "tags": ("x",)}
+        await ends.writer.write(GENERATION, [ends.row("c1", document="d", metadata=metadata), ends.row("c2")])
+        await ends.writer.set_access(GENERATION, "acme", ["c1", "unknown"], AccessPolicy(frozenset({"eng"}), 2))
+        await ends.writer.set_access(GENERATION, "acme", ["c1"], AccessPolicy(frozenset({"eng"}), 2))
+        assert await ends.found() == ["c2"]
+        assert await ends.found(reader("eng", clearance=1)) == []
+        row_filter = parse_filter({"label": "a", "size": {"$lte": 1}, "tags": "x"}, FIELDS)
+        assert await ends.found(reader("eng", clearance=2, row_filter=row_filter)) == ["c1"]
+        assert await ends.reader.chunk_ids(GENERATION, "acme") == {"c1": 1, "c2": 1}
+
+    async def test_a_foreign_tenants_rows_are_never_visible(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [ends.row("c1", tenant="acme"), ends.row("c1", tenant="globex", version=9)])
+        await ends.writer.write(GENERATION, [ends.row("c2", tenant="globex")])
+        assert await ends.found(reader(tenant="acme")) == ["c1"]
+        assert await ends.found(reader(tenant="initech")) == []
+        await ends.writer.delete(GENERATION, "acme", ["c2"])
+        await ends.writer.set_access(GENERATION, "acme", ["c2"], AccessPolicy(frozenset()))
+        assert await ends.found(reader(tenant="globex")) == ["c1", "c2"]
+        assert await ends.reader.chunk_ids(GENERATION, "acme") == {"c1": 1}
+
+    async def test_generations_are_apart(self, ends: Ends) -> None:
+        await ends.writer.write("g1", [ends.row("c1")])
+        await ends.writer.write("g2", [ends.row("c2")])
+        assert await ends.found(generation="g1") == ["c1"]
+        assert await ends.found(generation="g2") == ["c2"]
+        assert await ends.found(generation="g3") == []
+
+    async def test_a_dropped_tenant_is_gone_from_every_generation_and_can_come_back(self, ends: Ends) -> None:
+        for generation in ("g1", "g2"):
+            await ends.writer.write(generation, [ends.row("c1"), ends.row("c1", tenant="globex")])
+            assert await ends.found(generation=generation) == ["c1"]
+        for _ in range(2):
+            await ends.writer.drop_tenant("acme")
+        assert await ends.reader.chunk_ids("g1", "acme") == {}
+        assert await ends.found(generation="g2") == []
+        assert await ends.found(reader(tenant="globex")) == ["c1"]
+        await ends.writer.write("g1", [ends.row("c9")])
+        assert await ends.found() == ["c9"]
+
+    async def test_equal_scores_are_ordered_by_chunk_id_also_at_the_cut(self, ends: Ends) -> None:
+        names = [f"c{each:03d}" for each in range(60)]
+        for part in (names[1::2][::-1], names[::2]):
+            await ends.writer.write(GENERATION, [ends.row(name) for name in part])
+        assert await ends.found(k=7) == names[:7]
+        assert await ends.found(k=60) == names
+        assert await ends.found(k=1000) == names
+
+    async def test_concurrent_writes_and_searches_all_succeed(self, ends: Ends) -> None:
+        async def write(place: int) -> None:
+            await ends.writer.write(GENERATION, [ends.row(f"c{place:02d}")])
+            assert f"c{place:02d}" in await ends.found()
+
+        await asyncio.gather(*(write(place) for place in range(24)))
+        assert await ends.found() == [f"c{place:02d}" for place in range(24)]
+
+
+@asynccontextmanager
+async def writing_process(kind: str, root: Path, program: str) -> AsyncIterator[subprocess.Popen[str]]:
+    """Runs ``program`` of ``tests/contract/index_process.py`` on an index of this kind; killed at the end."""
+    command = [sys.executable, "-m", "tests.contract.index_process", kind, str(root), program]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+async def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return (await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), DEADLINE_SECONDS)).strip()
+
+
+async def check_visibility_across_processes(kind: str, adapter: Any, root: Path) -> None:
+    """A write that returned in one process is seen by a search that another one begins."""
+    async with writing_process(kind, root, "announce") as process, adapter(root, writable=False) as index:
+        seen: set[str] = set()
+        while (line := await line_of(process)) != "done":
+            seen.add(line)
+            assert (await index.chunk_ids(GENERATION, "acme")).keys() >= seen
+        assert len(seen) == 8
+        assert await index.chunk_ids(GENERATION, "globex") == {}
+
+
+async def check_crash_of_the_writer(kind: str, adapter: Any, root: Path) -> None:
+    """SIGKILL in the middle of writing loses nothing that was announced, and the index goes on."""
+    announced: set[str] = set()
+    for _ in range(3):
+        async with writing_process(kind, root, "endless") as process:
+            started = time.monotonic()
+            while time.monotonic() - started < 0.5:
+                announced.add(await line_of(process))
+            os.kill(process.pid, signal.SIGKILL)
+            # A name that was printed in full was written in full.
+            while (line := await line_of(process)) != "":
+                announced.add(line)
+        async with adapter(root, writable=False) as index:
+            assert (await index.chunk_ids(GENERATION, "acme")).keys() >= announced
+    async with adapter(root, writable=True) as writer:
+        stored = await writer.chunk_ids(GENERATION, "acme")
+        await writer.delete(GENERATION, "acme", list(stored))
+        assert await writer.chunk_ids(GENERATION, "acme") == {}
