@@ -53,7 +53,7 @@ class _SqliteEngine:
         await self._writer.run(lambda c: sqlite_records.create_topic(c, topic, partitions, compacted))
 
     async def append(self, topic: str, key: bytes, value: bytes | None, headers: Mapping[str, bytes]) -> Position:
-        position = await self._writer.run(lambda c: sqlite_records.append(c, topic, key, value, headers))
+        position = await self._writer.run(lambda c: sqlite_records.append(c, topic, key, value, headers, self._now()))
         self._appended += 1
         if self._appended >= CLEAN_EVERY_RECORDS and (self._cleaning is None or self._cleaning.done()):
             self._appended = 0

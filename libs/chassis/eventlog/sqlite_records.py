@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Mapping, Sequence
 
 from chassis.errors import DependencyUnavailable
@@ -41,7 +40,12 @@ def topic_of(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
 
 
 def append(
-    connection: sqlite3.Connection, topic: str, key: bytes, value: bytes | None, headers: Mapping[str, bytes]
+    connection: sqlite3.Connection,
+    topic: str,
+    key: bytes,
+    value: bytes | None,
+    headers: Mapping[str, bytes],
+    now_seconds: float,
 ) -> Position:
     """Appends one record."""
     topic_id, partitions = topic_of(connection, topic)
@@ -53,7 +57,7 @@ def append(
     ).fetchone()
     connection.execute(
         "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (topic_id, index, offset, key, value, _headers_to_text(headers), int(time.time() * 1000)),
+        (topic_id, index, offset, key, value, _headers_to_text(headers), int(now_seconds * 1000)),
     )
     return Position(Partition(topic, index), offset)
 

@@ -67,7 +67,7 @@ class GroupCommitWriter:
         undone). After a cancellation the outcome is unknown.
         """
         if self._closed:
-            raise DependencyUnavailable("The embedded database is closed.", reason="STORAGE_CLOSED")
+            raise _closed_error()
         if self._jobs.qsize() >= QUEUE_LIMIT:
             raise Overloaded("Too many writes are waiting.", reason="STORAGE_QUEUE_FULL", retry_after_seconds=1.0)
         self._ensure_thread()
@@ -100,7 +100,9 @@ class GroupCommitWriter:
                         connection = open_connection(self._path, self._migrations, synchronous=self._synchronous)
                     stop = self._commit_together(connection, job, batch)
                 except HeadwaterError as error:
-                    _settle(batch or [job], error)
+                    # A file that can't even be opened or locked: whoever queues fails too, instead of waiting for one
+                    # time-out after another.
+                    _settle(batch or _claimed([job, *self._queued()]), error)
                     continue
                 _settle(batch, None)
                 if stop:
@@ -118,9 +120,9 @@ class GroupCommitWriter:
             deadline = time.monotonic() + BATCH_SECONDS
             following: _Job | None = job
             while following is not None:
-                if following.future.set_running_or_notify_cancel():
-                    batch.append(following)
-                    _attempt(connection, following)
+                for claimed in _claimed([following]):
+                    batch.append(claimed)
+                    _attempt(connection, claimed)
                 if time.monotonic() >= deadline:
                     break
                 try:
@@ -130,9 +132,6 @@ class GroupCommitWriter:
                     break
             connection.execute("COMMIT")
         except sqlite3.Error as error:
-            if not batch:
-                batch.append(job)
-                job.future.set_running_or_notify_cancel()
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
             if stop:
@@ -151,13 +150,19 @@ class GroupCommitWriter:
 
     def _abandon_queue(self) -> None:
         self._closed = True
+        _settle(_claimed(self._queued()), _closed_error())
+
+    def _queued(self) -> list[_Job]:
+        """Takes the jobs that wait now; a request to stop stays in the queue."""
+        taken: list[_Job] = []
         with suppress(queue.Empty):
             while True:
                 job = self._jobs.get_nowait()
-                if job is not None and job.future.set_running_or_notify_cancel():
-                    job.future.set_exception(
-                        DependencyUnavailable("The embedded database is closed.", reason="STORAGE_CLOSED")
-                    )
+                if job is None:
+                    self._jobs.put(None)
+                    return taken
+                taken.append(job)
+        return taken
 
 
 def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
@@ -171,6 +176,15 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
         connection.execute("ROLLBACK TO job")
         job.error = translated(error) if isinstance(error, sqlite3.Error) else error
     connection.execute("RELEASE job")
+
+
+def _claimed(jobs: Sequence[_Job]) -> list[_Job]:
+    """Those whose callers still wait; from now on they can't be cancelled."""
+    return [job for job in jobs if not job.future.cancelled() and job.future.set_running_or_notify_cancel()]
+
+
+def _closed_error() -> DependencyUnavailable:
+    return DependencyUnavailable("The embedded database is closed.", reason="STORAGE_CLOSED")
 
 
 def _settle(batch: Sequence[_Job], failure: BaseException | None) -> None:
