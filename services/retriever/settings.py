@@ -19,7 +19,7 @@ class RetrieverSettings(ServiceSettings):
             instead of 100 adds .003 to .005 nDCG@10 on two sets of four and takes nothing from the others; 0.3 ms.
         deepest_candidates: How many it returns at most, when many of the first were dropped.
         embed_seconds, vector_seconds, lexical_seconds, heads_seconds, chunks_seconds, rerank_seconds: Deadline of
-            each stage.
+            each stage: a hundred times what it takes on an idle machine, for one that is busy must not count as down.
         vector_weight: Share of the vector leg in the fused score.
         vector_weight_by_type: The same by document type.
         freshness_weight, default_half_life_days, half_life_days_by_type, structure_weight: See ``stages.adjust``.
@@ -37,12 +37,12 @@ class RetrieverSettings(ServiceSettings):
 
     leg_candidates: int = Field(default=200, ge=50, le=1_000)
     deepest_candidates: int = Field(default=1_000, ge=200, le=10_000)
-    embed_seconds: float = Field(default=1.0, gt=0)
-    vector_seconds: float = Field(default=1.0, gt=0)
-    lexical_seconds: float = Field(default=1.0, gt=0)
-    heads_seconds: float = Field(default=1.0, gt=0)
-    chunks_seconds: float = Field(default=1.0, gt=0)
-    rerank_seconds: float = Field(default=1.5, gt=0)
+    embed_seconds: float = Field(default=2.0, gt=0)
+    vector_seconds: float = Field(default=2.0, gt=0)
+    lexical_seconds: float = Field(default=2.0, gt=0)
+    heads_seconds: float = Field(default=3.0, gt=0)
+    chunks_seconds: float = Field(default=3.0, gt=0)
+    rerank_seconds: float = Field(default=2.0, gt=0)
 
     vector_weight: float = Field(default=0.5, ge=0, le=1)
     vector_weight_by_type: dict[str, float] = Field(default_factory=dict)
