@@ -6,13 +6,28 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.trace import Span
+from opentelemetry.trace import Span, StatusCode
 
+from chassis.errors import HeadwaterError
 from chassis.telemetry import names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_STAGE_DURATION
 from retriever.domain import StageTiming
 
 _tracer = tracer("retriever")
+
+
+@contextmanager
+def span_of(name: str) -> Iterator[Span]:
+    """A current span that notes the class of what is raised, and never its text, which may quote a question."""
+    with _tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
+        try:
+            yield span
+        except BaseException as error:
+            span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+            if isinstance(error, HeadwaterError):
+                span.set_attribute(names.ERROR_REASON, error.reason)
+            span.set_status(StatusCode.ERROR)
+            raise
 
 
 class Stopwatch:
@@ -24,7 +39,7 @@ class Stopwatch:
     @contextmanager
     def stage(self, name: str) -> Iterator[Span]:
         """Measures the enclosed work as stage ``name``."""
-        with _tracer.start_as_current_span(f"retrieval.{name}", record_exception=False) as span:
+        with span_of(f"retrieval.{name}") as span:
             span.set_attribute(names.STAGE, name)
             started = time.perf_counter()
             try:
