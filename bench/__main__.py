@@ -13,6 +13,7 @@ import json
 import sys
 import tempfile
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,8 @@ def main() -> int:
     arguments = parser.parse_args()
     say = lambda what: print(f"bench: {what}", file=sys.stderr)  # noqa: E731
     say("embedder")
-    figures: dict[str, Any] = embed.measure(
-        list(corpus.passages(corpus.sentences(arguments.texts), 1_000, FULL_CHUNK_TOKENS))
-    )
+    passages = list(corpus.passages(corpus.sentences(arguments.texts), 1_000, FULL_CHUNK_TOKENS))
+    figures: dict[str, Any] = asdict(embed.measure(passages))
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
         data = Path(folder)
         began = time.perf_counter()
