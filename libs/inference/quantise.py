@@ -2,8 +2,10 @@
 
 Each product with a constant matrix becomes one `DynamicQuantizeMatMul`: the matrix is stored as int8 with a scale per
 output column, activations are quantised to uint8 per call with one scale for the whole tensor. That scale depends on
-everything in the call, which is why the int8 session runs one text at a time: a vector then can't depend on its
-neighbours in a batch.
+everything in the call: one text alone and the same text in a padded batch of 16 had a cosine of .993 on average and
+.986 at worst. That is why a pass holds one text. A vector then can't depend on its neighbours at all, and against
+float32 its cosine is .995 on average (.994 with 7 bits); nDCG@10 of the vectors alone was .650 (float32 .645) on
+SciFact and .507 (.506) on Cranfield.
 """
 
 from dataclasses import dataclass
