@@ -28,7 +28,12 @@ SHORT_CHUNK_TOKENS = 48
 the time."""
 
 
-async def measure(target: str, arguments: argparse.Namespace, say: Any) -> dict[str, Any]:
+def say(what: str) -> None:
+    """Progress, on standard error."""
+    print(f"bench: {what}", file=sys.stderr)
+
+
+async def measure(target: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """All figures that need the running stack."""
     pool = corpus.sentences(arguments.texts)
     figures: dict[str, Any] = {}
@@ -75,7 +80,6 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10.0, help="time with 16 callers")
     parser.add_argument("--changes", type=int, default=100, help="changes to time")
     arguments = parser.parse_args()
-    say = lambda what: print(f"bench: {what}", file=sys.stderr)  # noqa: E731
     say("embedder")
     passages = list(corpus.passages(corpus.sentences(arguments.texts), 1_000, FULL_CHUNK_TOKENS))
     figures: dict[str, Any] = asdict(embed.measure(passages))
@@ -85,7 +89,7 @@ def main() -> int:
         endpoints = stack.start(data, port_base=0)
         figures["ready_seconds"] = time.perf_counter() - began
         try:
-            figures |= asyncio.run(measure(endpoints.grpc["gateway"], arguments, say))
+            figures |= asyncio.run(measure(endpoints.grpc["gateway"], arguments))
             pids = [pid for service in stack.SERVICES if (pid := stack.pid_of(data, service))]
             figures["rss_bytes"] = sum(stack.resident_bytes(pid) for pid in pids)
         finally:

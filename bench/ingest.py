@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from uuid import uuid4
 
 from headwater import AsyncClient
@@ -42,7 +43,7 @@ async def event_to_searchable(client: AsyncClient, rounds: int) -> list[float]:
         await client.put_document(
             word, f"A new notice with the {word} in it.".encode(), filename="n.txt", readers=["public"]
         )
-        await _until(lambda word=word: _finds(client, word), wanted=True)
+        await _until(partial(_finds, client, word), wanted=True)
         times.append((time.perf_counter() - began) * 1000)
     return times
 
@@ -56,10 +57,10 @@ async def revoke_to_invisible(client: AsyncClient, rounds: int) -> list[float]:
     times = []
     for _ in range(rounds):
         await client.set_document_access(word, ["public"])
-        await _until(lambda: _finds(client, word), wanted=True)
+        await _until(partial(_finds, client, word), wanted=True)
         began = time.perf_counter()
         await client.set_document_access(word, ["group:nobody-is-in-this-group"])
-        await _until(lambda: _finds(client, word), wanted=False)
+        await _until(partial(_finds, client, word), wanted=False)
         times.append((time.perf_counter() - began) * 1000)
     return times
 

@@ -6,7 +6,7 @@ import sys
 from importlib.resources import files
 from pathlib import Path
 
-from grpc_tools import protoc
+from grpc_tools import protoc  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTOS = ROOT / "protos"
@@ -18,7 +18,7 @@ def main() -> int:
     for stale in OUT.rglob("*_pb2*"):
         stale.unlink()
     well_known = str(files("grpc_tools").joinpath("_proto"))
-    status = protoc.main(
+    status: int = protoc.main(
         [
             "protoc",
             f"-I{PROTOS}",

@@ -1,1 +1,2 @@
-"""What the stores hold: documents, chunks, heads, access tokens, filters, generations, text analysis; their ports and adapters."""
+"""What the stores hold: documents, chunks, heads, access tokens, filters, generations, text analysis; their ports and
+adapters."""

@@ -15,6 +15,7 @@ HeadwaterError
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
@@ -116,4 +117,4 @@ def _status_of(error: grpc.RpcError) -> status_pb2.Status | None:
             if key == "grpc-status-details-bin" and isinstance(value, bytes):
                 return status_pb2.Status.FromString(value)
         return None
-    return rpc_status.from_call(error)
+    return rpc_status.from_call(cast(grpc.Call, error))

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,7 +164,7 @@ class FakeGenerations(Peer):
 class World:
     """A tenant's corpus and everything a search talks to."""
 
-    def __init__(self, **policy: object) -> None:
+    def __init__(self, **policy: Any) -> None:
         self.clock = ManualClock(START)
         self.embedder = FakeEmbedder()
         self.vector = FakeIndex()
@@ -188,7 +189,7 @@ class World:
         lexical: float | None = None,
         text: str = "",
         ordinal: int = 0,
-        **head: object,
+        **head: Any,
     ) -> str:
         """Adds a chunk of a live document that everybody in the tenant may read, and puts it into the legs' lists."""
         chunk_id = f"{document_id}#{ordinal}"
@@ -208,7 +209,7 @@ class World:
                 index.ranked.sort(key=lambda each: (-each.score, each.chunk_id))
         return chunk_id
 
-    def change_head(self, document_id: str, **changes: object) -> None:
+    def change_head(self, document_id: str, **changes: Any) -> None:
         self.heads.by_id[document_id] = replace(self.heads.by_id[document_id], **changes)
 
     def catalogue(self) -> Catalogue:
