@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 
@@ -60,6 +61,10 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.001)
 
 
+def _has_grown(queue: TokenBudgetBatcher[int, int], priority: Priority, before: int) -> bool:
+    return queue.queued_tokens(priority) > before
+
+
 async def behind_a_running_pass(
     queue: TokenBudgetBatcher[int, int], encoder: Encoder, calls: Sequence[tuple[list[int], Priority]]
 ) -> list[asyncio.Task[list[int]]]:
@@ -70,7 +75,7 @@ async def behind_a_running_pass(
     for items, priority in calls:
         before = queue.queued_tokens(priority)
         tasks.append(asyncio.create_task(queue.submit(items, priority)))
-        await until(lambda before=before, priority=priority: queue.queued_tokens(priority) > before)
+        await until(partial(_has_grown, queue, priority, before))
     return tasks
 
 
