@@ -21,8 +21,8 @@ from typing import Literal
 import yaml
 from docx import Document
 from eval.pdf_writer import write_pdf
-from openpyxl import Workbook  # type: ignore[import-untyped]
-from openpyxl.styles import Font  # type: ignore[import-untyped]
+from openpyxl import Workbook
+from openpyxl.styles import Font
 from pptx import Presentation
 
 ROOT = Path(__file__).resolve().parent

@@ -2,7 +2,7 @@
 
 import io
 
-from openpyxl import load_workbook  # type: ignore[import-untyped]
+from openpyxl import load_workbook
 
 from ingest.parsing.builder import DocumentBuilder
 from ingest.parsing.errors import DocumentTooLarge
