@@ -59,7 +59,8 @@ class Producer(Protocol):
 
         Records of one producer with one key keep their order. Not idempotent: a call that was repeated after an
         unknown outcome may leave two records. Raises DependencyUnavailable, Overloaded, DeadlineExceeded; after any
-        of them the outcome is unknown.
+        of them the outcome is unknown. Raises FailedPrecondition
+        TOPIC_MISSING for a topic that was never created.
         """
         ...
 

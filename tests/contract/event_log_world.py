@@ -1,0 +1,86 @@
+"""What the suites of the event log share: a world around an adapter, and verbs of its members."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from chassis.eventlog.memory import MemoryEventLog
+from chassis.eventlog.port import Consumer, EventLog, Record
+from chassis.eventlog.sqlite import SqliteEventLog
+
+TOPIC = "changes"
+GROUP = "workers"
+LEASE_SECONDS = 30.0  # longer than any adapter's
+
+
+@dataclass
+class World:
+    """One adapter with a wall clock that the test moves."""
+
+    make: Callable[[], EventLog]
+    now: list[float] = field(default_factory=lambda: [time.time()])
+    logs: list[EventLog] = field(default_factory=list)
+
+    def log(self) -> EventLog:
+        """The log as one process sees it; a second call is a second process, where the adapter knows processes."""
+        self.logs.append(self.make())
+        return self.logs[-1]
+
+    def pass_time(self, seconds: float) -> None:
+        self.now[0] += seconds
+
+
+@asynccontextmanager
+async def opened_world(adapter: type[EventLog], directory: Path) -> AsyncIterator[World]:
+    """A world around one adapter; closes every log at the end."""
+    now = [time.time()]
+    if adapter is SqliteEventLog:
+        made = World(lambda: SqliteEventLog(directory / "log.sqlite", now_seconds=lambda: now[0]), now)
+    else:
+        only = MemoryEventLog(lambda: now[0])
+        made = World(lambda: only, now)
+    yield made
+    for log in made.logs:
+        await log.close()
+
+
+async def with_topic(world: World) -> EventLog:
+    log = world.log()
+    await log.ensure_topic(TOPIC, 4)
+    return log
+
+
+async def started(log: EventLog, group: str = GROUP, topic: str = TOPIC) -> Consumer:
+    consumer = log.consumer(topic, group)
+    await consumer.start()
+    return consumer
+
+
+async def fill(log: EventLog, count: int, keys: int = 20) -> None:
+    producer = log.producer()
+    await asyncio.gather(*(producer.append(TOPIC, b"key%d" % (i % keys), b"%d" % i) for i in range(count)))
+
+
+async def drain(consumer: Consumer) -> list[Record]:
+    found: list[Record] = []
+    while records := await consumer.poll(100, 0):
+        found += records
+    return found
+
+
+async def settle(*consumers: Consumer, until: Callable[[], bool]) -> None:
+    """Polls everybody in turn, as live members do, until something holds."""
+    deadline = time.monotonic() + 20
+    while not until():
+        assert time.monotonic() < deadline, [sorted(c.assignment()) for c in consumers]
+        for consumer in consumers:
+            await consumer.poll(1, 0.01)
+
+
+def positions(records: Collection[Record]) -> set[tuple[int, int]]:
+    return {(record.partition.index, record.offset) for record in records}
