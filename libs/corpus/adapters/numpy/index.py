@@ -45,9 +45,24 @@ class _Drop:
 class NumpyVectorIndex:
     """Exact cosine similarity over the vectors of one tenant and generation, under ``root/generation/tenant``.
 
-    One process writes (``writable``), any number of processes read. A reader asks for changes before every search, so
-    it sees a committed write at once. Concurrent writes share one fsync and commit, concurrent searches one pass over
-    the vectors.
+    One process writes (``writable``), any number of processes read. A reader asks for changes before every search, so it
+    sees a committed write at once. Concurrent writes share one fsync and commit, concurrent searches one pass.
+
+    How a search scans, measured with ``bench/vector_index.py`` at 50,000 x 384 on two cores of an Intel Xeon (AVX-512,
+    VNNI), milliseconds per pass with one thread:
+
+    ==================================  =========  ==========  =======================
+    scan                                one query  16 queries  memory
+    ==================================  =========  ==========  =======================
+    float32, BLAS                       7.3        26          77 MB mapped
+    float32, BLAS, blocks of 1,024      7.1        15          77 MB mapped
+    int8, simsimd                       2.2        27          77 MB mapped + 19 MB
+    ==================================  =========  ==========  =======================
+
+    So up to four queries take the int8 pass, more of them the blocked product. The int8 pass only proposes: its error is
+    bounded, every row that could be among the k best within that bound (about 100 of 50,000) is scored from its float32
+    vector, and the answer is exact. A second BLAS thread brings one float32 query to 3.8 ms, still behind int8 on one, and
+    takes the core that the lexical leg needs.
     """
 
     def __init__(

@@ -43,18 +43,17 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Readable:
-    """Rows that satisfy a prefilter, as positions in the concatenation of all segments."""
+    """Rows that satisfy a prefilter, as ascending positions in the concatenation of all segments."""
 
-    mask: NDArray[np.bool_]
-    count: int
+    positions: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class _Approximation:
-    """(n,) products of one query with all rows, and how far each may be off: one bound, or one per row."""
+    """(n,) products of one query with all rows, and how far each of them may be off."""
 
     products: NDArray[np.float32]
-    margin: NDArray[np.float32] | np.float32
+    margin: float
 
 
 SearchResult = Sequence[Sequence[Candidate]]
@@ -79,7 +78,7 @@ class VectorReader:
         wrong = [request.vectors.shape[1] != self._dimensions for request in requests]
         readable = [self._readable(request.prefilter) for request in requests]
         passes = [
-            each.count > max(_FEW_ROWS, request.k) and not bad
+            len(each.positions) > max(_FEW_ROWS, request.k) and not bad
             for request, each, bad in zip(requests, readable, wrong, strict=True)
         ]
         approximate = self._approximate([each.vectors for each, needed in zip(requests, passes, strict=True) if needed])
@@ -212,7 +211,7 @@ class VectorReader:
                 mask &= passes[segment.metadata[: segment.size]]
             masks.append(mask)
         mask = np.concatenate(masks)
-        readable = self._masks[key] = _Readable(mask, int(np.count_nonzero(mask)))
+        readable = self._masks[key] = _Readable(np.flatnonzero(mask))
         return readable
 
     def _approximate(self, vectors: Sequence[NDArray[np.float32]]) -> Iterator[_Approximation]:
@@ -221,35 +220,36 @@ class VectorReader:
             return
         queries = np.concatenate(vectors)
         lengths = np.linalg.norm(queries, axis=1)
-        segments = list(self._segments.values())
-        norm = max(segment.norm for segment in segments)
-        if len(queries) >= _FLOAT32_FROM_QUERIES:
-            products = np.concatenate([segment.products_float32(queries) for segment in segments], axis=1)
-            for row, length in zip(products, lengths, strict=True):
-                yield _Approximation(row, np.float32(_ROUNDING * norm * length))
-            return
+        norm = max(segment.norm for segment in self._segments.values())
+        margins = _ROUNDING * norm * lengths
+        products = np.empty((len(queries), sum(each.size for each in self._segments.values())), dtype=np.float32)
         copies, scales, errors, _ = quantise(queries)
-        products = np.concatenate([segment.products_int8(copies, scales) for segment in segments], axis=1)
-        row_errors = np.concatenate([segment.errors[: segment.size] for segment in segments])
-        for row, length, error in zip(products, lengths, errors, strict=True):
+        if len(queries) < _FLOAT32_FROM_QUERIES:
             # |q·x − q'·x'| ≤ |q|·|x − x'| + |q − q'|·|x'| for the copies q' and x' (Cauchy-Schwarz).
-            constant = error * norm + _ROUNDING * norm * length
-            yield _Approximation(row, (row_errors * length + constant).astype(np.float32))
+            margins += lengths * max(segment.error for segment in self._segments.values()) + errors * norm
+        start = 0
+        for segment in self._segments.values():
+            part = products[:, start : start + segment.size]
+            if len(queries) < _FLOAT32_FROM_QUERIES:
+                segment.products_int8(copies, scales, part)
+            else:
+                segment.products_float32(queries, part)
+            start += segment.size
+        yield from (_Approximation(row, float(margin)) for row, margin in zip(products, margins, strict=True))
 
     def _best(
         self, query: NDArray[np.float32], k: int, rows: _Readable, approximation: _Approximation | None
     ) -> Sequence[Candidate]:
-        if rows.count == 0 or k < 1:
+        positions = rows.positions
+        if len(positions) == 0 or k < 1:
             return ()
-        if approximation is None:
-            positions = np.flatnonzero(rows.mask)
-        else:
+        if approximation is not None:
             # The k rows that look best give a lower bound of the k-th best score. Every row that could reach it is
             # scored exactly, so the result is exact although the pass over all rows was not.
-            products = np.where(rows.mask, approximation.products, -np.inf)
+            products = approximation.products[positions]
             likely = np.argpartition(products, len(products) - k)[len(products) - k :]
-            bound = self._exact(likely, query).min()
-            positions = np.flatnonzero(products >= bound - approximation.margin)
+            bound = self._exact(positions[likely], query).min()
+            positions = positions[products >= bound - approximation.margin]
         scores = self._exact(positions, query)
         if len(scores) > k:
             last = np.partition(scores, len(scores) - k)[len(scores) - k]

@@ -22,7 +22,7 @@ class Segment:
         size: Rows that are filled, dead ones included.
         live, access, metadata, versions: (SEGMENT_ROWS,) attributes by place.
         chunk_ids, document_ids: Names by place.
-        errors: (SEGMENT_ROWS,) float32 bound of the distance between a vector and its int8 copy.
+        error: Greatest distance between a vector and its int8 copy.
         norm: Greatest length of a vector or its copy.
     """
 
@@ -36,7 +36,7 @@ class Segment:
         self.versions = np.zeros(SEGMENT_ROWS, dtype=np.int64)
         self.chunk_ids = [""] * SEGMENT_ROWS
         self.document_ids = [""] * SEGMENT_ROWS
-        self.errors = np.zeros(SEGMENT_ROWS, dtype=np.float32)
+        self.error = 0.0
         self.norm = 0.0
         self._scales = np.zeros(SEGMENT_ROWS, dtype=np.float32)
         # Pages are only touched, and so only cost memory, where rows are.
@@ -54,26 +54,25 @@ class Segment:
         for start in range(self.size, size, _BLOCK_ROWS):
             end = min(start + _BLOCK_ROWS, size)
             copies, scales, errors, norm = quantise(np.asarray(self._vectors[start:end]))
-            self._copies[start:end], self._scales[start:end], self.errors[start:end] = copies, scales, errors
+            self._copies[start:end], self._scales[start:end] = copies, scales
+            self.error = max(self.error, float(errors.max()))
             self.norm = max(self.norm, norm)
         self.size = size
 
-    def products_int8(self, copies: NDArray[np.int8], scales: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(q, size) inner products of the int8 copies of queries and rows."""
+    def products_int8(
+        self, copies: NDArray[np.int8], scales: NDArray[np.float32], products: NDArray[np.float32]
+    ) -> None:
+        """Fills (q, size) ``products`` with inner products of the int8 copies of queries and rows."""
         raw = np.asarray(simsimd.cdist(copies, self._copies[: self.size], metric="dot", dtype="int8"))
-        products = raw.reshape(len(copies), self.size).astype(np.float32)
-        products *= self._scales[: self.size]
-        products *= scales[:, None]
-        return products
+        for row, scale, into in zip(raw.reshape(len(copies), self.size), scales, products, strict=True):
+            np.multiply(row, self._scales[: self.size] * scale, out=into, casting="same_kind")
 
-    def products_float32(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(q, size) inner products of queries and rows."""
-        products = np.empty((len(queries), self.size), dtype=np.float32)
+    def products_float32(self, queries: NDArray[np.float32], products: NDArray[np.float32]) -> None:
+        """Fills (q, size) ``products`` with inner products of queries and rows."""
         transposed = np.ascontiguousarray(queries.T)
         for start in range(0, self.size, _BLOCK_ROWS):
             end = min(start + _BLOCK_ROWS, self.size)
             products[:, start:end] = (self._vectors[start:end] @ transposed).T
-        return products
 
     def exact(self, places: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
         """Inner products of one query with some rows, summed row by row in the same order, so that equal vectors get
