@@ -66,6 +66,10 @@ class SentenceEmbedder(Protocol):
         DeadlineExceeded."""
         ...
 
+    async def embed_words(self, words: Sequence[str], caller: Caller) -> NDArray[np.float32]:
+        """(n, d) float32, L2-normalised: what single words mean. Raises as ``embed``."""
+        ...
+
 
 class TokenCounter(Protocol):
     """Tokens of a text, as a generator would count them; may be an estimate."""

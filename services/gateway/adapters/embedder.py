@@ -36,6 +36,9 @@ class GrpcSentenceEmbedder:
         )
         return asked[0], read
 
+    async def embed_words(self, words: Sequence[str], caller: Caller) -> NDArray[np.float32]:
+        return await self._embed(words, embedding_pb2.TEXT_KIND_PASSAGE, caller)
+
     async def _embed(
         self, texts: Sequence[str], kind: embedding_pb2.TextKind.ValueType, caller: Caller
     ) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Final
@@ -50,6 +50,7 @@ def features_of(
     chosen: Sequence[ScoredUnit],
     scored: Sequence[ScoredUnit],
     asked: QuestionTerms,
+    known: frozenset[str],
     analyse: TermAnalyser,
 ) -> dict[str, float]:
     """Numbers that tell an answer from a guess. ``chosen`` is not empty.
@@ -61,15 +62,14 @@ def features_of(
     passage; ``margin``: lead of the best sentence over the typical one; ``form``: whether it has the form asked for.
     """
     best = max(chosen, key=lambda unit: unit.score)
-    in_chosen = _terms_of({unit.candidate.passage.chunk_id: unit.candidate.passage for unit in chosen}, analyse)
-    in_all = _terms_of({unit.candidate.passage.chunk_id: unit.candidate.passage for unit in scored}, analyse)
+    in_chosen = terms_of((unit.candidate.passage for unit in chosen), analyse)
     similarities = sorted(unit.similarity for unit in scored)
     typical = similarities[len(similarities) // 2]
     return {
         "similarity": max(unit.similarity for unit in chosen),
         "coverage": max(asked.covered(unit.terms, unit.context_terms) for unit in chosen),
         "missing": asked.missing(in_chosen),
-        "absent": asked.missing(in_all),
+        "absent": asked.missing(known),
         "identifiers": _missing_identifiers(question, [unit.candidate.passage for unit in chosen]),
         "passage": max(unit.candidate.passage.similarity for unit in scored),
         "margin": best.similarity - typical,
@@ -77,10 +77,11 @@ def features_of(
     }
 
 
-def _terms_of(passages: Mapping[str, Passage], analyse: TermAnalyser) -> frozenset[str]:
+def terms_of(passages: Iterable[Passage], analyse: TermAnalyser) -> frozenset[str]:
+    """Terms of the passages, their titles and headings."""
     return frozenset(
         term
-        for passage in passages.values()
+        for passage in dict.fromkeys(passages)
         for term in analyse(" ".join((passage.title, *passage.place.heading_path, passage.text)))
     )
 

@@ -10,7 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from chassis.errors import DependencyUnavailable, Overloaded
+from chassis.errors import DeadlineExceeded, DependencyUnavailable, Overloaded
+from chassis.identity import Caller
 from gateway.domain import (
     ABSTENTION_TEXT,
     Citation,
@@ -22,13 +23,16 @@ from gateway.domain import (
     TextPiece,
     Usage,
 )
-from gateway.generators.extractive.confidence import ConfidenceModel, features_of
+from gateway.generators.extractive.confidence import ConfidenceModel, features_of, terms_of
 from gateway.generators.extractive.cues import kind_of
 from gateway.generators.extractive.scoring import CandidateUnit, ScoredUnit, candidates_of, score_units
 from gateway.generators.extractive.selection import select
 from gateway.generators.extractive.units import UnitKind
+from gateway.generators.extractive.unmet import offered_words, unmet_weight, unmet_words
 from gateway.ports import GenerationRequest, SentenceEmbedder, TermAnalyser, TokenCounter
 
+_EMBEDDER_DOWN: Final = (DependencyUnavailable, Overloaded, DeadlineExceeded)
+"""Too slow is down. When it is the question's own time that is up, its reader is gone, and this task with him."""
 WITHOUT_VECTORS: Final = "sentence_embedding"
 """Name in ``degraded`` for an answer whose sentences were scored by their words alone."""
 
@@ -36,9 +40,8 @@ WITHOUT_VECTORS: Final = "sentence_embedding"
 @dataclass(frozen=True, slots=True)
 class _Scored:
     chosen: list[ScoredUnit]
-    confidence: float
-    enough: bool
-    features: tuple[tuple[str, float], ...]
+    features: dict[str, float]
+    unmet: tuple[str, ...]
 
 
 class ExtractiveGenerator:
@@ -62,21 +65,19 @@ class ExtractiveGenerator:
         vectors = await self._vectors(request, candidates)
         # Analysis of a hundred sentences takes milliseconds of CPU, which others on the loop should not wait for.
         found = await asyncio.to_thread(self._score, request.question, candidates, vectors)
+        model = self._model if vectors is not None else self._model_without_vectors
+        unmet = await self._unmet(found, request.caller, with_vectors=vectors is not None)
+        features = {**found.features, "unmet": unmet}
+        confidence = model.confidence(features)
         degraded = () if vectors is not None else (WITHOUT_VECTORS,)
         usage = Usage(context_tokens=sum(block.tokens for block in request.blocks))
-        if not found.enough:
-            yield Draft(
-                Outcome.ABSTAINED,
-                ABSTENTION_TEXT,
-                found.confidence,
-                usage=usage,
-                degraded=degraded,
-                features=found.features,
-            )
+        reported = tuple(features.items())
+        if confidence < model.threshold:
+            yield Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, confidence, (), usage, degraded, reported)
             return
         text, citations = _compose(found.chosen)
         usage = Usage(usage.context_tokens, 0, self._tokens.count(text))
-        yield Draft(Outcome.ANSWERED, text, found.confidence, citations, usage, degraded, found.features)
+        yield Draft(Outcome.ANSWERED, text, confidence, citations, usage, degraded, reported)
 
     async def _vectors(
         self, request: GenerationRequest, candidates: Sequence[CandidateUnit]
@@ -84,8 +85,21 @@ class ExtractiveGenerator:
         sentences = [candidate.embedded_text for candidate in candidates]
         try:
             return await self._embedder.embed(request.question, sentences, request.caller)
-        except (DependencyUnavailable, Overloaded):
+        except _EMBEDDER_DOWN:
             return None
+
+    async def _unmet(self, found: _Scored, caller: Caller, *, with_vectors: bool) -> float:
+        """See ``unmet.unmet_weight``; without vectors every unmet word counts in full."""
+        if not found.unmet:
+            return 0.0
+        if not with_vectors:
+            return 1.0
+        offered = offered_words(found.chosen)
+        try:
+            vectors = await self._embedder.embed_words([*found.unmet, *offered], caller)
+        except _EMBEDDER_DOWN:
+            return 1.0
+        return unmet_weight(vectors[: len(found.unmet)], vectors[len(found.unmet) :])
 
     def _score(
         self,
@@ -95,10 +109,9 @@ class ExtractiveGenerator:
     ) -> _Scored:
         scored, asked = score_units(question, candidates, self._analyse, vectors)
         chosen = select(scored, asked, kind_of(question))
-        features = features_of(question, chosen, scored, asked, self._analyse)
-        model = self._model if vectors is not None else self._model_without_vectors
-        confidence = model.confidence(features)
-        return _Scored(chosen, confidence, confidence >= model.threshold, tuple(features.items()))
+        known = terms_of((unit.candidate.passage for unit in scored), self._analyse)
+        features = features_of(question, chosen, scored, asked, known, self._analyse)
+        return _Scored(chosen, features, unmet_words(question, known, self._analyse))
 
 
 def _compose(chosen: Sequence[ScoredUnit]) -> tuple[str, tuple[Citation, ...]]:

@@ -16,11 +16,11 @@ from gateway.generators.extractive.cues import AnswerKind, kind_of, offers
 from gateway.generators.extractive.units import Unit, UnitKind, cells_of, readable_text, split_units
 from gateway.ports import ContextBlock, TermAnalyser
 
-MAX_UNITS: Final = 96
+MAX_UNITS: Final = 60
 """Units that are embedded at most; beyond, those of the weakest passages are left out. Bounds the latency of one
 question."""
 
-_WEIGHTS: Final = {"similarity": 0.45, "coverage": 0.24, "passage": 0.28, "form": 0.03}
+_WEIGHTS: Final = {"similarity": 0.52, "coverage": 0.20, "passage": 0.25, "form": 0.03}
 _WEIGHTS_WITHOUT_VECTORS: Final = {"similarity": 0.0, "coverage": 0.58, "passage": 0.30, "form": 0.12}
 _HEADING_SHARE: Final = 0.6
 """A term that stands in the title or heading only counts for this much: it says what the sentence is about, not what
@@ -120,12 +120,11 @@ def score_units(
     weights = _WEIGHTS if vectors is not None else _WEIGHTS_WITHOUT_VECTORS
     best = max((candidate.passage.score for candidate in candidates), default=0.0) or 1.0
     kind = kind_of(question)
-    return [
-        _score(
-            candidate, float(similarity), own, context, asked, candidate.passage.score / best, kind, question, weights
-        )
+    scored = [
+        _score(candidate, float(similarity), own, context, asked, best, kind, question, weights)
         for candidate, similarity, own, context in zip(candidates, similarities, terms, contexts, strict=True)
-    ], asked
+    ]
+    return scored, asked
 
 
 def _score(

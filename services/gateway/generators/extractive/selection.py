@@ -14,7 +14,7 @@ MAX_STEPS: Final = 8
 """Steps of one procedure that are shown together: cutting a procedure short would mislead."""
 _STEPS_FIT_FROM: Final = 0.75
 """Share of the best step's score from which another one counts as part of the same answer."""
-_KEEP_FROM: Final = 0.85
+_KEEP_FROM: Final = 0.78
 """A further sentence needs this share of the best one's score: an answer is short rather than complete."""
 _REDUNDANCY: Final = 0.35
 """Weight of what was said already, in the manner of maximal marginal relevance (Carbonell and Goldstein, SIGIR

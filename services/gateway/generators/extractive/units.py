@@ -47,7 +47,8 @@ class UnitKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """``text[start:end]`` of a passage. ``block`` counts the paragraphs, lists and tables of the passage; ``columns`` are the heads of
+    """``text[start:end]`` of a passage. ``block`` counts the paragraphs, lists and tables of the passage; ``columns``
+    are the heads of
     a table's columns where the passage has them."""
 
     kind: UnitKind

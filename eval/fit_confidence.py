@@ -1,0 +1,204 @@
+"""``python -m eval.fit_confidence``: fits the extractive generator's confidence to the golden set, and says how well
+it holds.
+
+Asks every golden and every unanswerable question of a stack of its own, takes the features that the gateway notes on
+its spans, and fits a
+logistic regression (ridge penalty, Newton's method). Prints leave-one-out figures: each question judged by a model that
+has not seen it. ``--write`` stores the coefficients where the gateway reads them; restart it then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from eval.golden_set import GoldenSet, load_golden_set
+from eval.sample import ingest_corpus
+from numpy.typing import NDArray
+
+from headwater import AsyncClient, Identity
+from headwater.cli import stack
+
+MODEL_FILE = Path(__file__).resolve().parent.parent / "services/gateway/generators/extractive/confidence.json"
+COMMAND = "python -m eval.fit_confidence --write"
+PREFIX = "headwater.confidence."
+WITH_VECTORS = ("similarity", "coverage", "missing", "identifiers", "passage", "unmet")
+LEXICAL_ONLY = ("coverage", "missing", "identifiers", "unmet")
+RIDGE = 1.0
+"""Penalty on standardised weights: 70 questions should not move a coefficient far."""
+TRACE_SECONDS = 30.0
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One question with its features; ``answerable`` is what the model should say."""
+
+    case_id: str
+    answerable: bool
+    features: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """A fitted model on raw features."""
+
+    intercept: float
+    weights: Matrix
+
+    def confidence(self, rows: Matrix) -> Matrix:
+        """(n,) confidences of (n, f) rows."""
+        return np.asarray(1.0 / (1.0 + np.exp(-(self.intercept + rows @ self.weights))))
+
+
+def fit(rows: Matrix, labels: Matrix, ridge: float = RIDGE) -> Fit:
+    """Ridge logistic regression on standardised features, both classes weighing the same."""
+    mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
+    design = np.column_stack([np.ones(len(rows)), (rows - mean) / scale])
+    weight = np.where(labels == 1, 0.5 / max(1, labels.sum()), 0.5 / max(1, (1 - labels).sum())) * len(labels)
+    penalty = np.diag([0.0, *([ridge] * rows.shape[1])])
+    beta = np.zeros(design.shape[1])
+    for _ in range(50):
+        chance = 1.0 / (1.0 + np.exp(-design @ beta))
+        gradient = design.T @ (weight * (labels - chance)) - penalty @ beta
+        hessian = (design * (weight * chance * (1 - chance))[:, None]).T @ design + penalty
+        step = np.linalg.solve(hessian, gradient)
+        beta = beta + step
+        if np.abs(step).max() < 1e-9:
+            break
+    weights = beta[1:] / scale
+    return Fit(float(beta[0] - mean @ weights), weights)
+
+
+def leave_one_out(rows: Matrix, labels: Matrix) -> Matrix:
+    """(n,) confidence of each example by the model of all others."""
+    held = [fit(np.delete(rows, i, 0), np.delete(labels, i)).confidence(rows[i : i + 1])[0] for i in range(len(rows))]
+    return np.array(held)
+
+
+def threshold_between(confidence: Matrix, labels: Matrix) -> float:
+    """Over every unanswerable question, and as far from them as from the answerable ones that have to pass (19 in
+    20)."""
+    highest_unanswerable = float(confidence[labels == 0].max())
+    answerable = np.sort(confidence[labels == 1])
+    must_pass = float(answerable[len(answerable) // 20])
+    return (highest_unanswerable + must_pass) / 2 if must_pass > highest_unanswerable else highest_unanswerable + 1e-3
+
+
+def matrix(examples: Sequence[Example], names: Sequence[str], *, lexical: bool) -> Matrix:
+    """(n, f) features; without vectors an unmet word counts in full, as it does in the gateway then."""
+    rows = np.array([[example.features[name] for name in names] for example in examples])
+    if lexical:
+        unmet = names.index("unmet")
+        rows[:, unmet] = rows[:, unmet] > 0
+    return rows
+
+
+def report(name: str, examples: Sequence[Example], names: Sequence[str], *, lexical: bool) -> dict[str, object]:
+    """Fits, prints the figures, and returns the model as the gateway reads it."""
+    rows, labels = matrix(examples, names, lexical=lexical), np.array([float(e.answerable) for e in examples])
+    model = fit(rows, labels)
+    own, held = model.confidence(rows), leave_one_out(rows, labels)
+    threshold = threshold_between(own, labels)
+    print(f"{name}: threshold {threshold:.3f}")
+    for title, confidence in (("fitted", own), ("leave one out", held)):
+        refused = [e.case_id for e, c in zip(examples, confidence, strict=True) if e.answerable and c < threshold]
+        answered = [e.case_id for e, c in zip(examples, confidence, strict=True) if not e.answerable and c >= threshold]
+        print(f"  {title}: answerable refused {refused}, unanswerable answered {answered}")
+    return {
+        "intercept": round(model.intercept, 4),
+        "weights": {key: round(float(weight), 4) for key, weight in zip(names, model.weights, strict=True)},
+        "threshold": round(threshold, 4),
+        "fitted_with": COMMAND,
+    }
+
+
+async def ask_all(target: str, golden: GoldenSet) -> list[tuple[str, bool, str]]:
+    """(case id, answerable, trace id) of every question."""
+    async with _client(target, golden, frozenset()) as client:
+        await ingest_corpus(client, golden)
+    asked: list[tuple[str, bool, str]] = []
+    for case in golden.answerable:
+        async with _client(target, golden, case.groups) as client:
+            answer = await client.ask(case.question, filter=case.filter)
+        asked.append((case.case_id, True, answer.trace_id))
+    for gap in golden.unanswerable:
+        async with _client(target, golden, gap.groups) as client:
+            answer = await client.ask(gap.question)
+        asked.append((gap.case_id, False, answer.trace_id))
+    return asked
+
+
+def features_in(traces: Path, trace_ids: frozenset[str]) -> dict[str, dict[str, float]]:
+    """Features by trace id, as soon as the gateway has written all of its spans."""
+    deadline = time.monotonic() + TRACE_SECONDS
+    while True:
+        found: dict[str, dict[str, float]] = {}
+        for line in traces.read_text(encoding="utf-8").splitlines():
+            span = json.loads(line) if "gateway.generate" in line and line.endswith("}") else None
+            if span is not None and span["trace_id"] in trace_ids:
+                attributes = span["attributes"]
+                features = {k.removeprefix(PREFIX): v for k, v in attributes.items() if k.startswith(PREFIX)}
+                if features:
+                    found[span["trace_id"]] = features
+        # A question for which nothing was retrieved has no features and needs no model.
+        if len(found) == len(trace_ids) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.2)
+
+
+def collect(golden: GoldenSet) -> list[Example]:
+    """Starts a stack, asks, and returns the examples."""
+    with tempfile.TemporaryDirectory(prefix="headwater-fit-") as folder:
+        data = Path(folder)
+        patient = {"HEADWATER_GATEWAY_EMBED_SECONDS": "30"}
+        endpoints = stack.start(data, port_base=0, environment=patient)
+        try:
+            asked = asyncio.run(ask_all(endpoints.grpc["gateway"], golden))
+            features = features_in(data / "traces" / "gateway.jsonl", frozenset(trace_id for _, _, trace_id in asked))
+        finally:
+            stack.stop(data)
+    return [
+        Example(case_id, answerable, features[trace_id])
+        for case_id, answerable, trace_id in asked
+        if trace_id in features
+    ]
+
+
+def _client(target: str, golden: GoldenSet, groups: frozenset[str]) -> AsyncClient:
+    return AsyncClient(target, identity=Identity(tenant=golden.tenant, subject="calibration", groups=tuple(groups)))
+
+
+def main() -> int:
+    """Fits both models: with sentence vectors, and with words alone for when the embedder is down."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="store the coefficients in the gateway")
+    parser.add_argument("--examples", type=Path, help="read the features from this file, or write them there")
+    arguments = parser.parse_args()
+    if arguments.examples and arguments.examples.exists():
+        examples = [Example(*row) for row in json.loads(arguments.examples.read_text(encoding="utf-8"))]
+    else:
+        examples = collect(load_golden_set())
+        if arguments.examples:
+            rows = [[e.case_id, e.answerable, dict(e.features)] for e in examples]
+            arguments.examples.write_text(json.dumps(rows), encoding="utf-8")
+    models = {
+        "with_vectors": report("with_vectors", examples, WITH_VECTORS, lexical=False),
+        "lexical_only": report("lexical_only", examples, LEXICAL_ONLY, lexical=True),
+    }
+    if arguments.write:
+        MODEL_FILE.write_text(json.dumps(models, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
