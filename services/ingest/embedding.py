@@ -89,7 +89,13 @@ class EmbedPassages:
                 batch.append(self._queue.get_nowait())
             batch = [item for item in batch if not item.done.done()]
             if batch:
-                await asyncio.create_task(self._embed_batch(batch), context=batch[0].context)
+                # A task of its own is what runs in another context. How it ended is told to those who wait.
+                call = asyncio.create_task(self._embed_batch(batch), context=batch[0].context)
+                try:
+                    await asyncio.wait({call})
+                finally:
+                    call.cancel()
+                    await asyncio.gather(call, return_exceptions=True)
 
     async def _embed_batch(self, batch: Sequence[_Wanted]) -> None:
         texts = [item.text for item in batch]
@@ -103,7 +109,8 @@ class EmbedPassages:
                     item.done.set_exception(error)
         except asyncio.CancelledError:
             for item in batch:
-                item.done.cancel()  # nobody waits for ever
+                if not item.done.done():
+                    item.done.set_exception(DependencyUnavailable("The call of the embedder was given up."))
             raise
         else:
             for item, vector in zip(batch, vectors, strict=True):

@@ -57,7 +57,8 @@ class ActiveGeneration:
             raise FailedPrecondition(
                 f"The stores hold generation {active.name} (model {active.model_id}, chunker {active.chunker}, "
                 f"analyser {active.analyser}), but the settings ask for model {wanted.model_id}, "
-                f"chunker {wanted.chunker}, analyser {wanted.analyser}. Restore the settings, or start with an empty data directory.",
+                f"chunker {wanted.chunker}, analyser {wanted.analyser}. Restore the "
+                f"settings, or start with an empty data directory.",
                 reason="MODEL_MISMATCH",
             )
         await self._generations.activate(wanted)
