@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from chassis.errors import Defect, DependencyUnavailable, InvalidRequest
 from corpus.adapters.coalescing import Coalescer
-from corpus.adapters.numpy.reader import SearchRequest, SearchResult, VectorReader
+from corpus.adapters.numpy.reader import SearchRequest, SearchResult, VectorReader, list_chunk_ids
 from corpus.adapters.numpy.schema import KIND
 from corpus.adapters.numpy.writer import (
     DeleteRows,
@@ -45,8 +45,8 @@ class _Drop:
 class NumpyVectorIndex:
     """Exact cosine similarity over the vectors of one tenant and generation, under ``root/generation/tenant``.
 
-    One process writes (``writable``), any number of processes read. A reader asks for changes before every search, so it
-    sees a committed write at once. Concurrent writes share one fsync and commit, concurrent searches one pass.
+    One process writes (``writable``), any number of processes read. A reader asks for changes before every search, so
+    it sees a committed write at once. Concurrent writes share one fsync and commit, concurrent searches one pass.
 
     How a search scans, measured with ``bench/vector_index.py`` at 50,000 x 384 on two cores of an Intel Xeon (AVX-512,
     VNNI), milliseconds per pass with one thread:
@@ -59,10 +59,10 @@ class NumpyVectorIndex:
     int8, simsimd                       2.2        27          77 MB mapped + 19 MB
     ==================================  =========  ==========  =======================
 
-    So up to four queries take the int8 pass, more of them the blocked product. The int8 pass only proposes: its error is
-    bounded, every row that could be among the k best within that bound (about 100 of 50,000) is scored from its float32
-    vector, and the answer is exact. A second BLAS thread brings one float32 query to 3.8 ms, still behind int8 on one, and
-    takes the core that the lexical leg needs.
+    So up to four queries take the int8 pass, more of them the blocked product. The int8 pass only proposes: its error
+    is bounded, every row that could be among the k best within that bound (about 100 of 50,000) is scored from its
+    float32 vector, and the answer is exact. A second BLAS thread brings one float32 query to 3.8 ms, still behind
+    int8 on one, and takes the core that the lexical leg needs.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class NumpyVectorIndex:
         # Tenants are searched side by side only where there are threads for it; one tenant's searches go in groups.
         self._searching = ThreadPoolExecutor(search_threads, thread_name_prefix="vector-search")
         self._writing = ThreadPoolExecutor(4, thread_name_prefix="vector-write")
-        self._searches = Coalescer[IndexPlace, SearchRequest | None, SearchResult | Mapping[str, int]](
+        self._searches = Coalescer[IndexPlace, SearchRequest, SearchResult](
             self._answer, self._searching, max_group=_MAX_SEARCH_GROUP, name="vector index"
         )
         self._commits = Coalescer[IndexPlace, Operation | _Drop, None](
@@ -129,17 +129,15 @@ class NumpyVectorIndex:
         if len(queries) == 0:
             return []
         place = IndexPlace(generation, prefilter.tenant_id)
-        found = await self._searches.run(place, SearchRequest(queries, k, prefilter))
-        if isinstance(found, Mapping):
-            raise Defect("The vector index answered a search with a listing.")
-        return found
+        return await self._searches.run(place, SearchRequest(queries, k, prefilter))
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``VectorIndex.chunk_ids``."""
-        listed = await self._searches.run(IndexPlace(generation, tenant_id), None)
-        if not isinstance(listed, Mapping):
-            raise Defect("The vector index answered a listing with a search.")
-        return listed
+        directory = IndexPlace(generation, tenant_id).directory(self._root, KIND)
+        try:
+            return await asyncio.to_thread(list_chunk_ids, directory)
+        except (sqlite3.Error, OSError) as error:
+            raise _unavailable("read") from error
 
     async def drop_tenant(self, tenant_id: str) -> None:
         """See ``VectorIndex.drop_tenant``."""
@@ -166,16 +164,12 @@ class NumpyVectorIndex:
             raise Defect("This process may only read the vector index; only the ingest service writes.")
         await self._commits.run(place, operation)
 
-    def _answer(
-        self, place: IndexPlace, requests: Sequence[SearchRequest | None]
-    ) -> Sequence[SearchResult | Mapping[str, int] | BaseException]:
+    def _answer(self, place: IndexPlace, requests: Sequence[SearchRequest]) -> Sequence[SearchResult | InvalidRequest]:
         """Runs in a searching thread, once at a time per place."""
         with self._lock:
             reader = self._readers.pop(place, None) or VectorReader(place.directory(self._root, KIND))
         try:
-            searches = [request for request in requests if request is not None]
-            found = iter(reader.search(searches) if searches else ())
-            results = [reader.chunk_ids() if request is None else next(found) for request in requests]
+            results = reader.search(requests)
         except (sqlite3.Error, OSError, ValueError) as error:
             reader.close()
             raise _unavailable("read") from error

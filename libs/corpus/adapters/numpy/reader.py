@@ -92,15 +92,6 @@ class VectorReader:
             )
         return results
 
-    def chunk_ids(self) -> dict[str, int]:
-        """chunk_id → chunks_version of every row."""
-        self._refresh()
-        return {
-            segment.chunk_ids[place]: int(segment.versions[place])
-            for segment in self._segments.values()
-            for place in np.flatnonzero(segment.live)
-        }
-
     def close(self) -> None:
         """Lets go of files and memory. The next call opens them again."""
         if self._connection is not None:
@@ -275,3 +266,15 @@ class VectorReader:
                 )
             position -= segment.size
         raise Defect("A vector search found a row outside of every segment.")
+
+
+def list_chunk_ids(directory: Path) -> dict[str, int]:
+    """chunk_id → chunks_version of every row. Reads the row table only: an audit needs no vectors in memory."""
+    path = directory / ROWS_FILE
+    if not path.exists():
+        return {}
+    connection = open_connection(path, MIGRATIONS, read_only=True)
+    try:
+        return dict(connection.execute("SELECT chunk_id, chunks_version FROM vector_rows WHERE live = 1").fetchall())
+    finally:
+        connection.close()
