@@ -66,7 +66,7 @@ async def test_keys_do_not_wait_for_each_other(gate: Gate, coalescer: Coalescer[
     gate.entered.clear()
     second = await started(gate, coalescer, "b", 2)
     gate.open.set()
-    assert await asyncio.gather(first, second) == [2, 4]
+    assert [await first, await second] == [2, 4]
 
 
 async def test_one_items_error_is_its_callers_alone(gate: Gate, coalescer: Coalescer[str, int, int]) -> None:
@@ -99,7 +99,7 @@ async def test_a_caller_that_left_is_not_worked_for(gate: Gate, coalescer: Coale
     gone.cancel()
     await asyncio.sleep(0)
     gate.open.set()
-    assert await asyncio.gather(first, stays) == [2, 6]
+    assert [await first, await stays] == [2, 6]
     assert gate.groups == [("a", [1]), ("a", [3])]
 
 
