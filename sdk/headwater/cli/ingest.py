@@ -30,6 +30,11 @@ from headwater.errors import InvalidRequestError, OverloadedError, UnavailableEr
 from headwater.types import Change, Receipt
 
 CALLS_AT_ONCE = 16
+ASKED_AT_ONCE = 100
+"""Open changes that one call asks about. Asking costs the service as much as a part of the work that is waited for."""
+SHORT_PAUSE_SECONDS = 0.05
+LONG_PAUSE_SECONDS = 0.25
+"""Between two questions while much is open."""
 LONGEST_STALL_SECONDS = 300.0
 """Without one change finishing for so long the command gives up waiting; the changes stay accepted."""
 
@@ -163,13 +168,19 @@ async def _put(client: AsyncClient, source: Source, description: Mapping[str, An
 async def _follow(client: AsyncClient, report: Report, total: int, bars: Progress, bar: TaskID) -> None:
     """Asks what became of the changes until every one is in a terminal state."""
     last_progress = time.monotonic()
+    first = 0
     while True:
         done = sum(receipt.unchanged for receipt in report.receipts) + len(report.changes) + len(report.refused)
         bars.update(bar, completed=done)
         if done >= total:
             return
-        open_ids = [r.event_id for r in report.receipts if not r.unchanged and r.event_id not in report.changes][:500]
-        finished = [change for change in await _changes(client, open_ids) if change.state != "pending"]
+        open_ids = [r.event_id for r in report.receipts if not r.unchanged and r.event_id not in report.changes]
+        # They end about in the order in which they were sent. A part in which nothing ended is not asked for again
+        # before the others: a few slow documents don't hide the rest.
+        first = first if first < len(open_ids) else 0
+        asked = open_ids[first : first + ASKED_AT_ONCE]
+        finished = [change for change in await _changes(client, asked) if change.state != "pending"]
+        first = 0 if finished else first + ASKED_AT_ONCE
         report.changes.update({change.event_id: change for change in finished})
         if finished or not open_ids:
             last_progress = time.monotonic()
@@ -179,8 +190,8 @@ async def _follow(client: AsyncClient, report: Report, total: int, bars: Progres
                 hint="'headwater status' shows why; they are applied as soon as what is missing is back.",
                 exit_code=EXIT_UNAVAILABLE,
             )
-        if not finished:
-            await asyncio.sleep(0.05)
+        if len(finished) < ASKED_AT_ONCE:
+            await asyncio.sleep(SHORT_PAUSE_SECONDS if len(open_ids) <= ASKED_AT_ONCE else LONG_PAUSE_SECONDS)
 
 
 async def _changes(client: AsyncClient, event_ids: Sequence[str]) -> list[Change]:
