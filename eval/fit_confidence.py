@@ -1,7 +1,9 @@
 """``python -m eval.fit_confidence``: fits the extractive generator's confidence to the golden set, and says how well
 it holds.
 
-Asks every golden and every unanswerable question of a stack of its own, takes the features that the gateway notes on
+Asks a stack of its own every golden question, every unanswerable one, and every golden one again with the documents
+that answer it filtered
+out, which makes it a hard unanswerable one; takes the features that the gateway notes on
 its spans, and fits a
 logistic regression (ridge penalty, Newton's method). Prints leave-one-out figures: each question judged by a model that
 has not seen it. ``--write`` stores the coefficients where the gateway reads them; restart it then.
@@ -18,9 +20,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from eval.golden_set import GoldenSet, load_golden_set
+from eval.golden_set import AnswerableCase, GoldenSet, load_golden_set
 from eval.sample import ingest_corpus
 from numpy.typing import NDArray
 
@@ -30,9 +33,9 @@ from headwater.cli import stack
 MODEL_FILE = Path(__file__).resolve().parent.parent / "services/gateway/generators/extractive/confidence.json"
 COMMAND = "python -m eval.fit_confidence --write"
 PREFIX = "headwater.confidence."
-WITH_VECTORS = ("similarity", "coverage", "missing", "identifiers", "passage", "unmet")
-LEXICAL_ONLY = ("coverage", "missing", "identifiers", "unmet")
-RIDGE = 1.0
+WITH_VECTORS = ("similarity", "coverage", "absent", "identifiers", "unmet")
+LEXICAL_ONLY = ("coverage", "absent", "unmet")
+RIDGE = 3.0
 """Penalty on standardised weights: 70 questions should not move a coefficient far."""
 TRACE_SECONDS = 30.0
 
@@ -41,10 +44,11 @@ Matrix = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One question with its features; ``answerable`` is what the model should say."""
+    """One question with its features; ``answerable`` is what the model should say, ``hard`` marks a filtered one."""
 
     case_id: str
     answerable: bool
+    hard: bool
     features: Mapping[str, float]
 
 
@@ -86,12 +90,10 @@ def leave_one_out(rows: Matrix, labels: Matrix) -> Matrix:
 
 
 def threshold_between(confidence: Matrix, labels: Matrix) -> float:
-    """Over every unanswerable question, and as far from them as from the answerable ones that have to pass (19 in
-    20)."""
+    """Halfway between the most confident unanswerable question and the answerable one next above it."""
     highest_unanswerable = float(confidence[labels == 0].max())
-    answerable = np.sort(confidence[labels == 1])
-    must_pass = float(answerable[len(answerable) // 20])
-    return (highest_unanswerable + must_pass) / 2 if must_pass > highest_unanswerable else highest_unanswerable + 1e-3
+    above = confidence[(labels == 1) & (confidence > highest_unanswerable)]
+    return (highest_unanswerable + float(above.min())) / 2 if len(above) else 1.0
 
 
 def matrix(examples: Sequence[Example], names: Sequence[str], *, lexical: bool) -> Matrix:
@@ -108,12 +110,15 @@ def report(name: str, examples: Sequence[Example], names: Sequence[str], *, lexi
     rows, labels = matrix(examples, names, lexical=lexical), np.array([float(e.answerable) for e in examples])
     model = fit(rows, labels)
     own, held = model.confidence(rows), leave_one_out(rows, labels)
-    threshold = threshold_between(own, labels)
+    plain = np.array([not example.hard for example in examples])
+    threshold = threshold_between(own[plain], labels[plain])
     print(f"{name}: threshold {threshold:.3f}")
     for title, confidence in (("fitted", own), ("leave one out", held)):
         refused = [e.case_id for e, c in zip(examples, confidence, strict=True) if e.answerable and c < threshold]
-        answered = [e.case_id for e, c in zip(examples, confidence, strict=True) if not e.answerable and c >= threshold]
-        print(f"  {title}: answerable refused {refused}, unanswerable answered {answered}")
+        wrong = [e for e, c in zip(examples, confidence, strict=True) if not e.answerable and c >= threshold]
+        answered = [e.case_id for e in wrong if not e.hard]
+        hard = f"{sum(e.hard for e in wrong)} of {int((~plain).sum())}"
+        print(f"  {title}: answerable refused {refused}, unanswerable answered {answered}, filtered answered {hard}")
     return {
         "intercept": round(model.intercept, 4),
         "weights": {key: round(float(weight), 4) for key, weight in zip(names, model.weights, strict=True)},
@@ -122,19 +127,21 @@ def report(name: str, examples: Sequence[Example], names: Sequence[str], *, lexi
     }
 
 
-async def ask_all(target: str, golden: GoldenSet) -> list[tuple[str, bool, str]]:
-    """(case id, answerable, trace id) of every question."""
+async def ask_all(target: str, golden: GoldenSet) -> list[tuple[str, bool, bool, str]]:
+    """(case id, answerable, hard, trace id) of every question."""
     async with _client(target, golden, frozenset()) as client:
         await ingest_corpus(client, golden)
-    asked: list[tuple[str, bool, str]] = []
+    asked: list[tuple[str, bool, bool, str]] = []
     for case in golden.answerable:
         async with _client(target, golden, case.groups) as client:
             answer = await client.ask(case.question, filter=case.filter)
-        asked.append((case.case_id, True, answer.trace_id))
+            asked.append((case.case_id, True, False, answer.trace_id))
+            answer = await client.ask(case.question, filter=_without_source(case))
+            asked.append((case.case_id, False, True, answer.trace_id))
     for gap in golden.unanswerable:
         async with _client(target, golden, gap.groups) as client:
             answer = await client.ask(gap.question)
-        asked.append((gap.case_id, False, answer.trace_id))
+        asked.append((gap.case_id, False, False, answer.trace_id))
     return asked
 
 
@@ -164,14 +171,20 @@ def collect(golden: GoldenSet) -> list[Example]:
         endpoints = stack.start(data, port_base=0, environment=patient)
         try:
             asked = asyncio.run(ask_all(endpoints.grpc["gateway"], golden))
-            features = features_in(data / "traces" / "gateway.jsonl", frozenset(trace_id for _, _, trace_id in asked))
+            features = features_in(data / "traces" / "gateway.jsonl", frozenset(trace_id for *_, trace_id in asked))
         finally:
             stack.stop(data)
     return [
-        Example(case_id, answerable, features[trace_id])
-        for case_id, answerable, trace_id in asked
+        Example(case_id, answerable, hard, features[trace_id])
+        for case_id, answerable, hard, trace_id in asked
         if trace_id in features
     ]
+
+
+def _without_source(case: AnswerableCase) -> Mapping[str, Any]:
+    """A filter that hides every document which answers the case."""
+    hidden = {"document_id": {"$nin": sorted({passage.document_id for passage in case.expected})}}
+    return {"$and": [case.filter, hidden]} if case.filter else hidden
 
 
 def _client(target: str, golden: GoldenSet, groups: frozenset[str]) -> AsyncClient:
@@ -189,7 +202,7 @@ def main() -> int:
     else:
         examples = collect(load_golden_set())
         if arguments.examples:
-            rows = [[e.case_id, e.answerable, dict(e.features)] for e in examples]
+            rows = [[e.case_id, e.answerable, e.hard, dict(e.features)] for e in examples]
             arguments.examples.write_text(json.dumps(rows), encoding="utf-8")
     models = {
         "with_vectors": report("with_vectors", examples, WITH_VECTORS, lexical=False),
