@@ -34,6 +34,9 @@ fi
 echo "[2/3] installing locked dependencies into .venv"
 UV_PYTHON_DOWNLOADS=never "$tools/bin/uv" sync --frozen --python "$("$python" -c 'import sys; print(sys.executable)')" "$@"
 
+# Compiled here in parallel, or every first start of a service would compile what it imports.
+.venv/bin/python -m compileall -q -j 0 .venv/lib libs services sdk >/dev/null || true
+
 echo "[3/3] preparing the embedding model"
 .venv/bin/python -m inference.prepare
 touch .venv/.stamp

@@ -84,13 +84,13 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     clock = SystemClock()
     stores = await _open_stores(lifecycle, settings)
     change_log = EventLogChangeLog(stores.log.producer(), stores.log.consumer(CHANGES_TOPIC, WORKERS))
-    if settings.role in ("worker", "all"):
-        await _start_worker(lifecycle, settings, stores, clock)
     verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), {"gateway"})
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
     if settings.role in ("api", "all"):
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(_servicer(settings, stores, change_log, clock), server.grpc)
     await server.start("headwater.ingest.v1.IngestService")
+    if settings.role in ("worker", "all"):
+        await _start_worker(lifecycle, settings, stores, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
     await lifecycle.serve_until_signal()
 
@@ -149,7 +149,8 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
 
 
 async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, clock: Clock) -> None:
-    """Starts what applies changes; it waits for the embedder by itself, so that the API can accept at once."""
+    """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
+    once."""
     channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
     embedder = EmbedderClient(channel)
     limits = ParseLimits(
@@ -158,7 +159,6 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
         memory_bytes=settings.parse_memory_bytes,
     )
     pool = ParserPool(settings.parser_processes, limits)
-    await pool.start()
     lifecycle.stack.push_async_callback(pool.aclose)
     tokens = await asyncio.to_thread(ModelTokens.of_model, settings.embedding_model)
     embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedder, stores.embeddings))
@@ -192,6 +192,9 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
 
     async def work() -> None:
         embed.generation = await generation.settle()
+        # The parsers' imports take seconds of a core, which the embedder needed more until now. Deletes and changes of
+        # access don't wait for them.
+        lifecycle.create_task(_start_parsers(pool), "start-parsers")
         await consumer.run()
 
     worker = lifecycle.create_task(work(), "worker")
@@ -204,6 +207,16 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
         await asyncio.wait({worker})
 
     lifecycle.stack.push_async_callback(stop_worker)
+
+
+async def _start_parsers(pool: ParserPool) -> None:
+    try:
+        await pool.start()
+    except HeadwaterError as error:
+        # Documents try again, each with its own back-off.
+        _log.warning("parsers_not_started", reason=error.reason)
+    else:
+        _log.info("parsers_ready", isolation=str(pool.isolation))
 
 
 async def _sweep_for_ever(sweeper: Sweeper, every_seconds: float) -> None:

@@ -10,10 +10,10 @@ from importlib.metadata import PackageNotFoundError, version
 from types import TracebackType
 from typing import Any, Final
 
-import structlog
 from opentelemetry import trace
 
 from chassis.errors import HeadwaterError
+from chassis.telemetry._structlog import structlog
 from chassis.telemetry.redaction import redact_event
 
 Event = MutableMapping[str, Any]

@@ -9,11 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import ir_measures
 import typer
-from ir_measures import RR, R, Success, nDCG
 
 from headwater.aio import AsyncClient
 from headwater.cli.context import DEFAULT_DATA, DataOption, JsonOption, TargetOption, connect_async, identity_of
@@ -24,13 +22,18 @@ from headwater.cli.search import parse_rerank
 from headwater.cli.sources import Source
 from headwater.messages import RerankChoice
 
+if TYPE_CHECKING:
+    import ir_measures
+
 MEASURES = {
-    "ndcg@10": nDCG @ 10,
-    "recall@10": R @ 10,
-    "recall@100": R @ 100,
-    "mrr@10": RR @ 10,
-    "hit@5": Success @ 5,
+    "ndcg@10": "nDCG@10",
+    "recall@10": "R@10",
+    "recall@100": "R@100",
+    "mrr@10": "RR@10",
+    "hit@5": "Success@5",
 }
+"""Our keys and the names by which ir_measures knows them. It is imported where it is used: no other command needs it,
+and all would wait for it."""
 DEPTH = 100
 """Documents per query: what recall@100 needs."""
 PASSAGES = 200
@@ -78,6 +81,8 @@ def evaluate(
 
 def read_collection(folder: Path) -> Collection:
     """Reads a collection. Raises CommandError when a file is missing or broken."""
+    import ir_measures
+
     try:
         queries = {line["_id"]: line["text"] for line in _lines(folder / "queries.jsonl")}
         judgements = []
@@ -142,6 +147,8 @@ async def _ingest(client: AsyncClient, collection: Collection) -> dict[str, Any]
 async def _measure(
     client: AsyncClient, collection: Collection, rerank: RerankChoice, legs: Sequence[str], label: str
 ) -> dict[str, Any]:
+    import ir_measures
+
     for text in list(collection.queries.values())[:WARM_UP_QUERIES]:
         await client.search(text, k=PASSAGES, rerank=rerank, legs=legs)
     run: list[ir_measures.ScoredDoc] = []
@@ -161,9 +168,10 @@ async def _measure(
             # Ranks, not scores, so that equal scores keep the order that the caller saw.
             run += [ir_measures.ScoredDoc(query_id, document_id, -rank) for rank, (document_id, _) in enumerate(ranked)]
             bars.advance(bar)
-    values = ir_measures.calc_aggregate(MEASURES.values(), collection.judgements, run)
+    measures = {name: ir_measures.parse_measure(text) for name, text in MEASURES.items()}
+    values = ir_measures.calc_aggregate(measures.values(), collection.judgements, run)
     return {
-        **{name: float(values[measure]) for name, measure in MEASURES.items()},
+        **{name: float(values[measure]) for name, measure in measures.items()},
         "queries": len(collection.queries),
         "latency_ms": _percentiles(latencies),
         "degraded": degraded,

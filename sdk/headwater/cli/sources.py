@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import httpx
-
 from headwater.cli.problems import EXIT_NOT_FOUND, CommandError
 
 MEDIA_SUFFIXES = frozenset(
@@ -136,6 +134,8 @@ def _from_file(path: Path, document_id: str) -> Source:
 
 
 def _from_url(url: str, id_prefix: str) -> Source:
+    import httpx  # a quarter of a second that only URLs are worth
+
     try:
         reply = httpx.get(url, follow_redirects=True, timeout=URL_SECONDS)
         reply.raise_for_status()

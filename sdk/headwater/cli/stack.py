@@ -100,7 +100,8 @@ def start(
     waiting = list(SERVICES)
     while waiting:
         for service in list(waiting):
-            if _serving(endpoints.grpc[service], HEALTH_NAMES[service]):
+            # A service that listens has written its file; before that, asking would only take time from it.
+            if pid_of(data, service) is not None and _serving(endpoints.grpc[service], HEALTH_NAMES[service]):
                 waiting.remove(service)
                 on_ready(service, time.monotonic() - began)
             elif service in children and children[service].poll() is not None:

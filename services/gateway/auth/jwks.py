@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
 import jwt
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -81,7 +80,7 @@ class KeySet:
             self._tried_at = time.monotonic()
             try:
                 keys = parse_jwks(await self._load())
-            except (OSError, httpx.HTTPError, ValueError) as error:
+            except (OSError, ValueError) as error:
                 _log.warning("the key set can't be read", error_type=type(error).__name__, keys_known=len(self._keys))
                 return False
             self._keys, self._loaded = keys, True
@@ -156,14 +155,20 @@ def _read(file: Path) -> bytes:
 
 
 async def _fetch(url: str) -> bytes:
-    async with (
-        httpx.AsyncClient(timeout=_FETCH_SECONDS, follow_redirects=False) as client,
-        client.stream("GET", url, headers={"accept": "application/json"}) as response,
-    ):
-        response.raise_for_status()
-        content = b""
-        async for part in response.aiter_bytes():
-            content += part
-            if len(content) > _MAX_BYTES:
-                raise ValueError("the key set is too large")
-        return content
+    """Raises OSError, ValueError."""
+    import httpx  # a quarter of a second of the start, and most gateways read a file
+
+    try:
+        async with (
+            httpx.AsyncClient(timeout=_FETCH_SECONDS, follow_redirects=False) as client,
+            client.stream("GET", url, headers={"accept": "application/json"}) as response,
+        ):
+            response.raise_for_status()
+            content = b""
+            async for part in response.aiter_bytes():
+                content += part
+                if len(content) > _MAX_BYTES:
+                    raise ValueError("the key set is too large")
+            return content
+    except httpx.HTTPError as error:
+        raise OSError("the key set can't be fetched") from error
