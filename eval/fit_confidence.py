@@ -33,8 +33,12 @@ from headwater.cli import stack
 MODEL_FILE = Path(__file__).resolve().parent.parent / "services/gateway/generators/extractive/confidence.json"
 COMMAND = "python -m eval.fit_confidence --write"
 PREFIX = "headwater.confidence."
-WITH_VECTORS = ("similarity", "coverage", "absent", "identifiers", "unmet")
+WITH_VECTORS = ("similarity", "coverage", "missing", "absent", "margin", "form", "unmet")
 LEXICAL_ONLY = ("coverage", "absent", "unmet")
+HARD_SHARE = 0.15
+"""Weight of the filtered questions in the fit, of 1 for all; the answerable ones have half. They keep the model from
+trusting words alone,
+but passages that remain often do answer a part of them, so they must not decide."""
 RIDGE = 3.0
 """Penalty on standardised weights: 70 questions should not move a coefficient far."""
 TRACE_SECONDS = 30.0
@@ -64,11 +68,10 @@ class Fit:
         return np.asarray(1.0 / (1.0 + np.exp(-(self.intercept + rows @ self.weights))))
 
 
-def fit(rows: Matrix, labels: Matrix, ridge: float = RIDGE) -> Fit:
-    """Ridge logistic regression on standardised features, both classes weighing the same."""
+def fit(rows: Matrix, labels: Matrix, weight: Matrix, ridge: float = RIDGE) -> Fit:
+    """Ridge logistic regression on standardised features. All arrays are by example; weights have a mean of 1."""
     mean, scale = rows.mean(axis=0), rows.std(axis=0) + 1e-9
     design = np.column_stack([np.ones(len(rows)), (rows - mean) / scale])
-    weight = np.where(labels == 1, 0.5 / max(1, labels.sum()), 0.5 / max(1, (1 - labels).sum())) * len(labels)
     penalty = np.diag([0.0, *([ridge] * rows.shape[1])])
     beta = np.zeros(design.shape[1])
     for _ in range(50):
@@ -83,9 +86,19 @@ def fit(rows: Matrix, labels: Matrix, ridge: float = RIDGE) -> Fit:
     return Fit(float(beta[0] - mean @ weights), weights)
 
 
-def leave_one_out(rows: Matrix, labels: Matrix) -> Matrix:
+def weights_of(examples: Sequence[Example]) -> Matrix:
+    """(n,) weights: half for the answerable, ``HARD_SHARE`` for the filtered, the rest for the unanswerable."""
+    kinds = [(example.answerable, example.hard) for example in examples]
+    shares = {(True, False): 0.5, (False, True): HARD_SHARE, (False, False): 0.5 - HARD_SHARE}
+    return np.array([shares[kind] * len(kinds) / kinds.count(kind) for kind in kinds])
+
+
+def leave_one_out(rows: Matrix, labels: Matrix, weight: Matrix) -> Matrix:
     """(n,) confidence of each example by the model of all others."""
-    held = [fit(np.delete(rows, i, 0), np.delete(labels, i)).confidence(rows[i : i + 1])[0] for i in range(len(rows))]
+    held = []
+    for i in range(len(rows)):
+        others = fit(np.delete(rows, i, 0), np.delete(labels, i), np.delete(weight, i))
+        held.append(others.confidence(rows[i : i + 1])[0])
     return np.array(held)
 
 
@@ -108,8 +121,9 @@ def matrix(examples: Sequence[Example], names: Sequence[str], *, lexical: bool) 
 def report(name: str, examples: Sequence[Example], names: Sequence[str], *, lexical: bool) -> dict[str, object]:
     """Fits, prints the figures, and returns the model as the gateway reads it."""
     rows, labels = matrix(examples, names, lexical=lexical), np.array([float(e.answerable) for e in examples])
-    model = fit(rows, labels)
-    own, held = model.confidence(rows), leave_one_out(rows, labels)
+    weight = weights_of(examples)
+    model = fit(rows, labels, weight)
+    own, held = model.confidence(rows), leave_one_out(rows, labels, weight)
     plain = np.array([not example.hard for example in examples])
     threshold = threshold_between(own[plain], labels[plain])
     print(f"{name}: threshold {threshold:.3f}")

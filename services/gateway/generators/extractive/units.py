@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -21,7 +21,7 @@ _ABBREVIATIONS: Final = (
 )
 """Words, between blanks, behind which a full stop hardly ever ends a sentence."""
 _HEADING: Final = re.compile(r"\s{0,3}#{1,6}\s")
-_UNDERLINE: Final = re.compile(r"\s{0,3}([=\-~^\"'`#*+.:_])\1{2,}\s*$")
+_UNDERLINE: Final = re.compile(r"\s{0,3}(?:([=\-~^#*+])\1{2,}|([\"'.:_])\2{3,})\s*$")
 _FENCE: Final = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _ITEM: Final = re.compile(r"(?P<indent>\s*)(?P<bullet>[-*+•–]|#\.|\(?(?:\d{1,3}|[a-zA-Z])[.)])\s+(?=\S)")
 _TABLE_ROW: Final = re.compile(r"\s*\|.*\|\s*$")
@@ -240,6 +240,6 @@ def _bounded(text: str, unit: Unit) -> Iterator[Unit]:
         if cut < 0:
             cut = text.rfind(" ", start + 1, start + MAX_UNIT_CHARACTERS)
         cut = cut if cut > start else start + MAX_UNIT_CHARACTERS
-        yield Unit(unit.kind, start, cut, unit.block)
+        yield replace(unit, start=start, end=cut)
         start = cut + 1 if text[cut].isspace() else cut
-    yield Unit(unit.kind, start, unit.end, unit.block)
+    yield replace(unit, start=start)
