@@ -12,10 +12,10 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from chassis.errors import Defect, InvalidRequest
+from chassis.errors import InvalidRequest
 from chassis.sqlite.connection import open_connection
 from corpus.adapters.numpy.schema import MIGRATIONS, ROWS_FILE, SEGMENT_ROWS, segment_file
-from corpus.adapters.numpy.segment import Segment, quantise
+from corpus.adapters.numpy.segment import BLOCK_ROWS, Segment, quantise
 from corpus.adapters.numpy.tables import AccessTable, MetadataTable
 from corpus.adapters.numpy.writer import wrong_dimensions
 from corpus.domain import Candidate
@@ -43,9 +43,15 @@ class SearchRequest:
 
 @dataclass(frozen=True, slots=True)
 class _Readable:
-    """Rows that satisfy a prefilter, as ascending positions in the concatenation of all segments."""
+    """Rows that satisfy a prefilter.
+
+    Attributes:
+        positions: Ascending, in the concatenation of all segments.
+        blocks: (segments, blocks of a segment) whether any row of the block is among them.
+    """
 
     positions: NDArray[np.int64]
+    blocks: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ class VectorReader:
             len(each.positions) > max(_FEW_ROWS, request.k) and not bad
             for request, each, bad in zip(requests, readable, wrong, strict=True)
         ]
-        approximate = self._approximate([each.vectors for each, needed in zip(requests, passes, strict=True) if needed])
+        asked = [(each.vectors, rows) for each, rows, needed in zip(requests, readable, passes, strict=True) if needed]
+        approximate = self._approximate([vectors for vectors, _ in asked], [rows for _, rows in asked])
         results: list[SearchResult | InvalidRequest] = []
         for request, rows, needed, bad in zip(requests, readable, passes, wrong, strict=True):
             if bad:
@@ -196,17 +203,21 @@ class VectorReader:
         may_read = self._access.passing(prefilter.access_tokens, prefilter.clearance)
         passes = None if prefilter.filter is None else self._metadata.passing(prefilter.filter.expression)
         masks = []
-        for segment in self._segments.values():
+        blocks = np.zeros((len(self._segments), -(-SEGMENT_ROWS // BLOCK_ROWS)), dtype=np.bool_)
+        for segment, touched in zip(self._segments.values(), blocks, strict=True):
             mask = segment.live[: segment.size] & may_read[segment.access[: segment.size]]
             if passes is not None:
                 mask &= passes[segment.metadata[: segment.size]]
+            touched[np.unique(np.flatnonzero(mask) // BLOCK_ROWS)] = True
             masks.append(mask)
-        mask = np.concatenate(masks)
-        readable = self._masks[key] = _Readable(np.flatnonzero(mask))
+        readable = self._masks[key] = _Readable(np.flatnonzero(np.concatenate(masks)), blocks)
         return readable
 
-    def _approximate(self, vectors: Sequence[NDArray[np.float32]]) -> Iterator[_Approximation]:
-        """Products of every query with every row, each with a bound of its error."""
+    def _approximate(
+        self, vectors: Sequence[NDArray[np.float32]], readable: Sequence[_Readable]
+    ) -> Iterator[_Approximation]:
+        """Products of every query with every row, each with a bound of its error. Blocks of which no request may read a
+        row are left out: what one group of people reads often came in together."""
         if not vectors:
             return
         queries = np.concatenate(vectors)
@@ -219,12 +230,14 @@ class VectorReader:
             # |q·x − q'·x'| ≤ |q|·|x − x'| + |q − q'|·|x'| for the copies q' and x' (Cauchy-Schwarz).
             margins += lengths * max(segment.error for segment in self._segments.values()) + errors * norm
         start = 0
-        for segment in self._segments.values():
+        blocks = np.logical_or.reduce([each.blocks for each in readable])
+        for segment, touched in zip(self._segments.values(), blocks, strict=True):
             part = products[:, start : start + segment.size]
-            if len(queries) < _FLOAT32_FROM_QUERIES:
-                segment.products_int8(copies, scales, part)
-            else:
-                segment.products_float32(queries, part)
+            for rows in _runs(touched, segment.size):
+                if len(queries) < _FLOAT32_FROM_QUERIES:
+                    segment.products_int8(copies, scales, rows, part)
+                else:
+                    segment.products_float32(queries, rows, part)
             start += segment.size
         yield from (_Approximation(row, float(margin)) for row, margin in zip(products, margins, strict=True))
 
@@ -246,8 +259,7 @@ class VectorReader:
             last = np.partition(scores, len(scores) - k)[len(scores) - k]
             kept = scores >= last
             positions, scores = positions[kept], scores[kept]
-        candidates = [self._candidate(*pair) for pair in zip(positions.tolist(), scores.tolist(), strict=True)]
-        return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))[:k]
+        return self._candidates(positions, scores)[:k]
 
     def _exact(self, positions: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
         scores = np.empty(len(positions), dtype=np.float32)
@@ -258,14 +270,29 @@ class VectorReader:
             start += segment.size
         return scores
 
-    def _candidate(self, position: int, score: float) -> Candidate:
+    def _candidates(self, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Candidate]:
+        """The rows at ascending positions, best first, ties by chunk id."""
+        found: list[tuple[float, str, str, int]] = []
+        start = 0
         for segment in self._segments.values():
-            if position < segment.size:
-                return Candidate(
-                    segment.chunk_ids[position], segment.document_ids[position], int(segment.versions[position]), score
-                )
-            position -= segment.size
-        raise Defect("A vector search found a row outside of every segment.")
+            first, last = np.searchsorted(positions, (start, start + segment.size))
+            places = positions[first:last] - start
+            versions, negated = segment.versions[places].tolist(), (-scores[first:last]).tolist()
+            chunk_ids, document_ids = segment.chunk_ids, segment.document_ids
+            found += [
+                (score, chunk_ids[place], document_ids[place], version)
+                for place, version, score in zip(places.tolist(), versions, negated, strict=True)
+            ]
+            start += segment.size
+        found.sort()
+        return [Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found]
+
+
+def _runs(touched: NDArray[np.bool_], size: int) -> Iterator[range]:
+    """The rows of blocks that are wanted, neighbours together."""
+    edges = np.flatnonzero(np.diff(touched, prepend=False, append=False))
+    for first, last in edges.reshape(-1, 2).tolist():
+        yield range(first * BLOCK_ROWS, min(last * BLOCK_ROWS, size))
 
 
 def list_chunk_ids(directory: Path) -> dict[str, int]:

@@ -12,7 +12,7 @@ from corpus.adapters.numpy.schema import SEGMENT_ROWS
 
 # Fits the second-level cache together with a batch of queries: 1.3 times faster than one product over the whole
 # segment.
-_BLOCK_ROWS = 1_024
+BLOCK_ROWS = 1_024
 
 
 class Segment:
@@ -51,8 +51,8 @@ class Segment:
         if size <= self.size:
             return
         self._vectors = np.memmap(self._path, dtype="<f4", mode="r", shape=(size, self._dimensions))
-        for start in range(self.size, size, _BLOCK_ROWS):
-            end = min(start + _BLOCK_ROWS, size)
+        for start in range(self.size, size, BLOCK_ROWS):
+            end = min(start + BLOCK_ROWS, size)
             copies, scales, errors, norm = quantise(np.asarray(self._vectors[start:end]))
             self._copies[start:end], self._scales[start:end] = copies, scales
             self.error = max(self.error, float(errors.max()))
@@ -60,27 +60,28 @@ class Segment:
         self.size = size
 
     def products_int8(
-        self, copies: NDArray[np.int8], scales: NDArray[np.float32], products: NDArray[np.float32]
+        self, copies: NDArray[np.int8], scales: NDArray[np.float32], rows: range, products: NDArray[np.float32]
     ) -> None:
-        """Fills (q, size) ``products`` with inner products of the int8 copies of queries and rows."""
-        raw = np.asarray(simsimd.cdist(copies, self._copies[: self.size], metric="dot", dtype="int8"))
-        for row, scale, into in zip(raw.reshape(len(copies), self.size), scales, products, strict=True):
-            np.multiply(row, self._scales[: self.size] * scale, out=into, casting="same_kind")
+        """Fills (q, size) ``products`` at ``rows`` with inner products of the int8 copies of queries and rows."""
+        start, end = rows.start, rows.stop
+        raw = np.asarray(simsimd.cdist(copies, self._copies[start:end], metric="dot", dtype="int8"))
+        for row, scale, into in zip(raw.reshape(len(copies), end - start), scales, products, strict=True):
+            np.multiply(row, self._scales[start:end] * scale, out=into[start:end], casting="same_kind")
 
-    def products_float32(self, queries: NDArray[np.float32], products: NDArray[np.float32]) -> None:
-        """Fills (q, size) ``products`` with inner products of queries and rows."""
+    def products_float32(self, queries: NDArray[np.float32], rows: range, products: NDArray[np.float32]) -> None:
+        """Fills (q, size) ``products`` at ``rows`` with inner products of queries and rows."""
         transposed = np.ascontiguousarray(queries.T)
-        for start in range(0, self.size, _BLOCK_ROWS):
-            end = min(start + _BLOCK_ROWS, self.size)
+        for start in range(rows.start, rows.stop, BLOCK_ROWS):
+            end = min(start + BLOCK_ROWS, rows.stop)
             products[:, start:end] = (self._vectors[start:end] @ transposed).T
 
     def exact(self, places: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
         """Inner products of one query with some rows, summed row by row in the same order, so that equal vectors get
         equal scores. Matrix products don't promise that."""
         scores = np.empty(len(places), dtype=np.float32)
-        for start in range(0, len(places), _BLOCK_ROWS):
-            part = self._vectors[places[start : start + _BLOCK_ROWS]]
-            scores[start : start + _BLOCK_ROWS] = np.einsum("ij,j->i", part, query)
+        for start in range(0, len(places), BLOCK_ROWS):
+            part = self._vectors[places[start : start + BLOCK_ROWS]]
+            scores[start : start + BLOCK_ROWS] = np.einsum("ij,j->i", part, query)
         return scores
 
 
