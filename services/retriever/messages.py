@@ -53,8 +53,12 @@ def query_of(message: retrieval_pb2.SearchQuery) -> Query:
     )
 
 
-def result_message(result: SearchResult) -> retrieval_pb2.SearchResult:
-    """The result for the wire."""
+def result_message(result: SearchResult, *, show_dropped: bool) -> retrieval_pb2.SearchResult:
+    """The result for the wire.
+
+    How many candidates the head check dropped is for callers who may know of every document: index rows outlive a
+    deletion and a revocation for a while, and the count would tell a reader whether they hold the words he tries.
+    """
     return retrieval_pb2.SearchResult(
         hits=[_hit_message(hit) for hit in result.hits],
         degraded=result.degraded,
@@ -62,7 +66,7 @@ def result_message(result: SearchResult) -> retrieval_pb2.SearchResult:
             common_pb2.StageTiming(stage=timing.stage, milliseconds=timing.milliseconds) for timing in result.timings
         ],
         generation=result.generation,
-        dropped_by_head_check=result.dropped_by_head_check,
+        dropped_by_head_check=result.dropped_by_head_check if show_dropped else 0,
         reranked=result.reranked,
     )
 

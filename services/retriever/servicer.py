@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from chassis.identity import current_caller
+from chassis.identity import Caller, Scope, current_caller
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from retriever import messages
 from retriever.citations import ResolveCitations
@@ -25,9 +25,12 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
 
     async def Search(self, request: retrieval_pb2.SearchRequest, context: Context) -> retrieval_pb2.SearchResponse:
         """See the proto."""
-        result = await self._searches.search(current_caller(), messages.query_of(request.query))
+        caller = current_caller()
+        result = await self._searches.search(caller, messages.query_of(request.query))
+        show = _may_know_of_every_document(caller)
         return await offload.run(
-            lambda: retrieval_pb2.SearchResponse(result=messages.result_message(result)), len(result.hits)
+            lambda: retrieval_pb2.SearchResponse(result=messages.result_message(result, show_dropped=show)),
+            len(result.hits),
         )
 
     async def SearchBatch(
@@ -35,9 +38,13 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb2.SearchBatchResponse:
         """See the proto."""
         queries = [messages.query_of(query) for query in request.queries]
-        results = await self._searches.search_batch(current_caller(), queries)
+        caller = current_caller()
+        results = await self._searches.search_batch(caller, queries)
+        show = _may_know_of_every_document(caller)
         return await offload.run(
-            lambda: retrieval_pb2.SearchBatchResponse(results=map(messages.result_message, results)),
+            lambda: retrieval_pb2.SearchBatchResponse(
+                results=[messages.result_message(result, show_dropped=show) for result in results]
+            ),
             sum(len(result.hits) for result in results),
         )
 
@@ -50,3 +57,8 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
         return retrieval_pb2.ResolveCitationsResponse(
             citations=[messages.citation_message(citation) for citation in resolved]
         )
+
+
+def _may_know_of_every_document(caller: Caller) -> bool:
+    # As in the ingest service, which lists all documents for those who write them.
+    return Scope.WRITE in caller.scopes

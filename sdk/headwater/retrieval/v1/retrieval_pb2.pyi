@@ -221,7 +221,9 @@ class SearchResult(google.protobuf.message.Message):
     RERANKED_FIELD_NUMBER: builtins.int
     generation: builtins.str
     dropped_by_head_check: builtins.int
-    """Candidates that were dropped by the head check."""
+    """Candidates that were dropped by the head check. 0 for callers without the write scope: the count speaks of documents
+    that they may not know of.
+    """
     reranked: builtins.bool
     @property
     def hits(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Hit]: ...
