@@ -36,9 +36,10 @@ PREFIX = "headwater.confidence."
 WITH_VECTORS = ("similarity", "coverage", "missing", "absent", "margin", "form", "unmet")
 LEXICAL_ONLY = ("coverage", "absent", "unmet")
 HARD_SHARE = 0.15
-"""Weight of the filtered questions in the fit, of 1 for all; the answerable ones have half. They keep the model from
-trusting words alone,
-but passages that remain often do answer a part of them, so they must not decide."""
+"""Weight of the filtered questions in the fit, of 1 for all; the answerable ones have half.
+
+They keep the model from trusting single words alone, but passages that remain often do answer a part of them, so they
+must not decide."""
 RIDGE = 3.0
 """Penalty on standardised weights: 70 questions should not move a coefficient far."""
 TRACE_SECONDS = 30.0

@@ -7,6 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
+
 from chassis.clock import ManualClock
 from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller, Scope
@@ -18,7 +20,6 @@ from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.stages.context import ContextLimits
-from numpy.typing import NDArray
 
 ALICE = Caller("acme", "alice", frozenset({"support"}), 0, frozenset(Scope))
 BOB = Caller("acme", "bob", frozenset(), 0, frozenset({Scope.READ}))

@@ -8,6 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.unit.gateway.fakes import NOW
+
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.domain import (
     Answer,
@@ -21,8 +23,6 @@ from gateway.domain import (
     Timing,
     Usage,
 )
-
-from tests.unit.gateway.fakes import NOW
 
 CITATION = Citation(
     1, CitationKey("doc/ü", 2**62, "c1"), "Title", "https://x", Place(("A", "B"), 3, Span(5, 9)), "text", "ab" * 16, NOW

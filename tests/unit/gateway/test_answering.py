@@ -6,6 +6,8 @@ from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
+from tests.unit.gateway.fakes import ALICE, BOB, PASSAGES, Gateway, retrieved
+
 from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound, Overloaded, PermissionDenied
 from chassis.identity import Caller, Scope
 from gateway.domain import (
@@ -20,8 +22,6 @@ from gateway.domain import (
     StageFinished,
     TextPiece,
 )
-
-from tests.unit.gateway.fakes import ALICE, BOB, PASSAGES, Gateway, retrieved
 
 SENSORS = Question("How many sensors does a gateway with firmware 3.1 accept?")
 

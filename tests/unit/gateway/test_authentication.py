@@ -10,15 +10,16 @@ from typing import Any
 
 import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from pydantic import ValidationError
+
 from chassis.errors import DependencyUnavailable, Unauthenticated
 from chassis.identity import Caller, Scope
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from gateway.auth.authenticator import EdgeAuthenticator
 from gateway.auth.bearer import BearerTokens, TokenRules
 from gateway.auth.claims import ClaimNames
 from gateway.auth.jwks import KeySet, key_source, parse_jwks
 from gateway.settings import GatewaySettings
-from pydantic import ValidationError
 
 RSA = rsa.generate_private_key(65537, 2048)
 EC = ec.generate_private_key(ec.SECP256R1())

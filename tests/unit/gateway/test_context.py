@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from tests.unit.gateway.fakes import passage
+
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.domain import Passage, Place, SectionText, Span
 from gateway.ports import ContextBlock
 from gateway.stages.context import ContextLimits, select_context
-
-from tests.unit.gateway.fakes import passage
 
 
 def select(*passages: Passage, tokens: int = 1000, blocks: int = 10, sections: bool = False) -> list[ContextBlock]:

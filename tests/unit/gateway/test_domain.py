@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from gateway.domain import marks_in, without_sentences_citing
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.gateway.fakes import ALICE, NOW, PROBE_TEXT, Gateway, passage
+
 from gateway.domain import Citation, Draft, Outcome
 from gateway.generators.extractive.units import UnitKind, readable_text, split_units
 from gateway.ports import GenerationRequest
 from gateway.stages.context import ContextLimits, select_context
-from hypothesis import given
-from hypothesis import strategies as st
-
-from tests.unit.gateway.fakes import ALICE, NOW, PROBE_TEXT, Gateway, passage
 
 SAMPLES = sorted((Path(__file__).parents[3] / "eval" / "corpus").glob("*.*"))
 TEXTS = [path for path in SAMPLES if path.suffix in {".md", ".rst", ".txt", ".csv", ".py", ".jsonl", ".html"}]
@@ -37,7 +38,7 @@ def test_units_of_real_documents_are_in_order_and_do_not_overlap(path: Path) -> 
     units = split_units(text)
 
     assert units
-    assert all(one.end <= other.start for one, other in zip(units, units[1:], strict=False))
+    assert all(one.end <= other.start for one, other in pairwise(units))
     assert all(text[unit.start : unit.end].strip() for unit in units)
 
 

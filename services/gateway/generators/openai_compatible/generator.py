@@ -127,7 +127,9 @@ class OpenAICompatibleGenerator:
         if not usage.completion_tokens:
             usage = replace(usage, completion_tokens=self._tokens.count(writing.text))
         text = writing.text.strip()
-        if not text or (_is_abstention(text) and not writing.citations):
+        if not text:
+            return _fallback(request.blocks, usage)
+        if _is_abstention(text) and not writing.citations:
             return Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0, usage=usage)
         degraded = (TRUNCATED,) if writing.finish_reason == "length" else ()
         if not writing.citations:

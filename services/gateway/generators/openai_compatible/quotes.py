@@ -11,6 +11,7 @@ from gateway.generators.extractive.scoring import CandidateUnit, candidates_of
 from gateway.ports import ContextBlock, TermAnalyser
 
 _SENTENCE_START: Final = re.compile(r"[.!?]\s+|\n")
+_MARKS: Final = re.compile(r"^\s*(?:\[\d{1,3}\]\s*)+")
 _NUMBER: Final = re.compile(r"\d+")
 
 
@@ -18,7 +19,7 @@ def claim_before(text: str) -> str:
     """The sentence that ends where ``text`` ends."""
     trimmed = re.sub(r"[\s.!?]*(?:\[\d{1,3}\])*[\s.!?]*$", "", text)
     starts = [match.end() for match in _SENTENCE_START.finditer(trimmed)]
-    return trimmed[starts[-1] :] if starts else trimmed
+    return _MARKS.sub("", trimmed[starts[-1] :] if starts else trimmed)
 
 
 def supporting_citation(block: ContextBlock, claim: str, analyse: TermAnalyser) -> Citation | None:
