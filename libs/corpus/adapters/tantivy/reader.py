@@ -18,7 +18,9 @@ from corpus.adapters.tantivy.schema import (
     HEADLINE,
     HEADLINE_WEIGHT,
     LEVEL,
+    ROW,
     TEXT,
+    Origin,
     access_term,
     origin_of,
 )
@@ -35,15 +37,22 @@ _TIE_SLACK = 16
 # 50,000 rows).
 _UNION_LIMIT = 12
 
+_REMEMBERED_ORIGINS = 65_536
+"""About 20 MB when full, as much as the int8 vectors of so many rows."""
+
+_Row = int | float | None
+"""Value of the column ROW: the binding knows no unsigned integers."""
+
 _Signature = tuple[int, int, int, int]
 
 
 class Snapshot:
     """One committed state of an index. Immutable, shared by threads."""
 
-    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema) -> None:
+    def __init__(self, searcher: tantivy.Searcher, schema: tantivy.Schema, origins: dict[_Row, Origin]) -> None:
         self._searcher = searcher
         self._schema = schema
+        self._origins = origins
         self.terms_with_prefix = lru_cache(maxsize=64)(self._terms_with_prefix)
         self._levels = sorted(int(level) for level, _ in searcher.terms_with_prefix(LEVEL, ""))
         self._access_query = lru_cache(maxsize=64)(self._build_access_query)
@@ -63,8 +72,7 @@ class Snapshot:
                 break
             limit *= 4
         last_score = hits[k - 1][0] if len(hits) >= k else 0.0
-        candidates = [self._candidate(score, address) for score, address in hits if score >= last_score]
-        return sorted(candidates, key=lambda candidate: (-candidate.score, candidate.chunk_id))[:k]
+        return self._candidates([(score, address) for score, address in hits if score >= last_score])[:k]
 
     def chunk_ids(self) -> dict[str, int]:
         """chunk_id → chunks_version of every row."""
@@ -81,9 +89,22 @@ class Snapshot:
         hits = self._searcher.search(query, max(1, len(chunk_ids)), count=False).hits
         return [self._searcher.doc(address) for _, address in hits]
 
-    def _candidate(self, score: float, address: tantivy.DocAddress) -> Candidate:
-        origin = origin_of(self._searcher.doc(address))
-        return Candidate(origin.chunk_id, origin.document_id, origin.chunks_version, score)
+    def _candidates(self, hits: Sequence[tuple[float, tantivy.DocAddress]]) -> list[Candidate]:
+        """The rows, best first, ties by chunk id."""
+        rows = self._searcher.fast_field_values(ROW, [address for _, address in hits])
+        found: list[tuple[float, str, str, int]] = []
+        for (score, address), row in zip(hits, rows, strict=True):
+            origin = self._origins.get(row) or self._read_origin(row, address)
+            found.append((-score, origin.chunk_id, origin.document_id, origin.chunks_version))
+        found.sort()
+        return [Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found]
+
+    def _read_origin(self, row: _Row, address: tantivy.DocAddress) -> Origin:
+        # What a row is never changes, so it outlives this snapshot. One dict operation each: threads may share it.
+        if len(self._origins) >= _REMEMBERED_ORIGINS:
+            self._origins.clear()
+        origin = self._origins[row] = origin_of(self._searcher.doc(address))
+        return origin
 
     def _rarest(self, terms: list[str]) -> list[str]:
         if len(terms) <= MAX_QUERY_TERMS:
@@ -134,6 +155,7 @@ class IndexReader:
         self._signature: _Signature | None = None
         self._index: tantivy.Index | None = None
         self._snapshot: Snapshot | None = None
+        self._origins: dict[_Row, Origin] = {}
 
     def snapshot(self) -> Snapshot | None:
         """The state as of now, None while there is no index. Costs one ``stat`` when nothing changed.
@@ -164,5 +186,5 @@ class IndexReader:
             # The other policy polls the files twice a second in a thread of its own.
             self._index.config_reader("manual")
         self._index.reload()
-        self._snapshot = Snapshot(self._index.searcher(), self._index.schema)
+        self._snapshot = Snapshot(self._index.searcher(), self._index.schema, self._origins)
         self._signature = signature

@@ -85,5 +85,5 @@ class IndexWriter:
 
     def _stored_rows(self, chunk_ids: Sequence[str], access: AccessPolicy) -> list[LexicalRow]:
         self._index.reload()
-        snapshot = Snapshot(self._index.searcher(), self._index.schema)
+        snapshot = Snapshot(self._index.searcher(), self._index.schema, {})
         return [row_of(document, self._tenant_id, access) for document in snapshot.documents(chunk_ids)]
