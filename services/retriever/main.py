@@ -6,6 +6,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Final
 
+from threadpoolctl import threadpool_limits
+
 from chassis.cache.memory import MemoryCache
 from chassis.clock import Clock, SystemClock
 from chassis.lifecycle import Lifecycle
@@ -117,6 +119,9 @@ def search_policy(settings: RetrieverSettings) -> SearchPolicy:
 
 def _open_stores(lifecycle: Lifecycle, settings: RetrieverSettings) -> Stores:
     data = settings.data_dir
+    # Searches that come together share one matrix product. More threads for each would take the core from the others
+    # and from the embedder: at 16 callers they doubled what a search costs.
+    threadpool_limits(limits=1, user_api="blas")
     database = CorpusDatabase(data / "corpus.sqlite")
     lifecycle.stack.push_async_callback(database.close)
     vectors = NumpyVectorIndex(data / "index", writable=False)
