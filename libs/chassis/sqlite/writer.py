@@ -9,7 +9,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any, TypeVar
 
 from chassis.errors import DependencyUnavailable, HeadwaterError, Overloaded
 from chassis.sqlite.connection import Synchronous, open_connection, translated
+from chassis.sqlite.handback import Reply, deliver
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -37,9 +37,7 @@ _log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class _Job:
     work: Work[Any]
-    future: Future[Any] = field(default_factory=Future)
-    result: Any = None
-    error: BaseException | None = None
+    reply: Reply = field(default_factory=Reply.to_this_task)
 
 
 class GroupCommitWriter:
@@ -73,7 +71,7 @@ class GroupCommitWriter:
         self._ensure_thread()
         job = _Job(work)
         self._jobs.put(job)
-        result: T = await asyncio.wrap_future(job.future)
+        result: T = await job.reply.future
         return result
 
     async def close(self) -> None:
@@ -169,18 +167,18 @@ def _attempt(connection: sqlite3.Connection, job: _Job) -> None:
     """Runs one job in a savepoint. Re-raises an SQLite error that took the whole transaction down."""
     connection.execute("SAVEPOINT job")
     try:
-        job.result = job.work(connection)
+        job.reply.result = job.work(connection)
     except BaseException as error:
         if not connection.in_transaction:
             raise
         connection.execute("ROLLBACK TO job")
-        job.error = translated(error) if isinstance(error, sqlite3.Error) else error
+        job.reply.error = translated(error) if isinstance(error, sqlite3.Error) else error
     connection.execute("RELEASE job")
 
 
 def _claimed(jobs: Sequence[_Job]) -> list[_Job]:
-    """Those whose callers still wait; from now on they can't be cancelled."""
-    return [job for job in jobs if not job.future.cancelled() and job.future.set_running_or_notify_cancel()]
+    """Those whose callers still wait."""
+    return [job for job in jobs if not job.reply.future.cancelled()]
 
 
 def _closed_error() -> DependencyUnavailable:
@@ -189,12 +187,5 @@ def _closed_error() -> DependencyUnavailable:
 
 def _settle(batch: Sequence[_Job], failure: BaseException | None) -> None:
     for job in batch:
-        error = failure or job.error
-        try:
-            if error is not None:
-                job.future.set_exception(error)
-            else:
-                job.future.set_result(job.result)
-        except RuntimeError:
-            # The caller's event loop is gone: nobody is left to be told.
-            _log.debug("a caller left before its write was settled")
+        job.reply.error = failure or job.reply.error
+    deliver([job.reply for job in batch])

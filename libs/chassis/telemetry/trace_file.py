@@ -29,6 +29,9 @@ KEPT_FILES: Final = 4
 """Rotated files kept beside the current one: 160 MiB per service at most."""
 
 
+_to_json = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, check_circular=False).encode
+
+
 class JsonLinesSpanExporter(SpanExporter):
     """Appends spans to a file and rotates it by size. Format and path: see the module."""
 
@@ -43,10 +46,7 @@ class JsonLinesSpanExporter(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Writes a batch. Called from the span processor's thread."""
-        lines = b"".join(
-            json.dumps(span_record(span, self._service), separators=(",", ":"), ensure_ascii=False).encode() + b"\n"
-            for span in spans
-        )
+        lines = b"".join(_to_json(span_record(span, self._service)).encode() + b"\n" for span in spans)
         try:
             self._append(lines)
         except OSError:
