@@ -149,6 +149,8 @@ def run(service_main: Callable[[Lifecycle], Awaitable[None]], settings: ServiceS
     everything within ``drain_seconds``. 0: it was asked to stop and did; 1: something failed; 78: keys or settings
     can't be used.
     """
+    # Whatever a service writes, documents and keys among it, is for its own user only.
+    os.umask(0o077)
     telemetry = setup(settings)
     # A thread that never comes back would hold the loop's executor, and so the process, for ever.
     watchdog = threading.Timer(settings.drain_seconds + _WATCHDOG_SECONDS, os._exit, (EXIT_FAILED,))

@@ -186,7 +186,7 @@ class InternalTokenVerifier:
                 options={"require": ["exp", "iat", "iss", "aud", "sub"]},
             )
             caller = _caller(claims, issuer)
-        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
+        except (jwt.InvalidTokenError, KeyError, TypeError, ValueError, RecursionError):
             raise Unauthenticated(
                 "The internal identity is not valid: it may have expired, retry.", reason="INVALID_IDENTITY"
             ) from None

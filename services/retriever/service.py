@@ -367,13 +367,14 @@ def _describe(span: Span, results: Sequence[SearchResult]) -> None:
         span.set_attribute(names.DEGRADED, degraded)
     if not span.is_recording():
         return
-    traces = {
-        hit.head.ingest_trace_id: hit.head.key.document_id
+    traces = dict.fromkeys(
+        hit.head.ingest_trace_id
         for result in results
         for hit in result.hits
         if len(hit.head.ingest_trace_id) == _TRACE_ID_DIGITS
-    }
-    for trace_id, document_id in islice(traces.items(), _MAX_LINKS):
-        # Heads keep the trace, not the span: a link with an attribute may leave the span open.
-        context = SpanContext(int(trace_id, 16), 0, is_remote=True)
-        span.add_link(context, {names.DOCUMENT_ID: document_id})
+    )
+    for trace_id in islice(traces, _MAX_LINKS):
+        # Heads keep the trace, not the span: the lower half stands in for its root. No document ids: they are often
+        # file names, and who reads traces may not know of every document.
+        number = int(trace_id, 16)
+        span.add_link(SpanContext(number, number & (2**64 - 1), is_remote=True))

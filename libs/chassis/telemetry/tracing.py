@@ -9,7 +9,11 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.trace import StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from chassis.errors import HeadwaterError
+from chassis.telemetry import names
 
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _propagator = TraceContextTextMapPropagator()
@@ -34,8 +38,22 @@ class _LateTracer(trace.Tracer):
     def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
         return self._current().start_span(*args, **kwargs)
 
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Any:
-        return self._current().start_as_current_span(*args, **kwargs)
+    @contextmanager
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:  # type: ignore[override]
+        """As OpenTelemetry's, but what is raised leaves its class and reason on the span and never its text or
+        traceback: an exception may quote the document it choked on."""
+        span = self.start_span(*args, **kwargs)
+        try:
+            with current(span):
+                yield span
+        except BaseException as error:
+            span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+            if isinstance(error, HeadwaterError):
+                span.set_attribute(names.ERROR_REASON, error.reason)
+            span.set_status(StatusCode.ERROR)
+            raise
+        finally:
+            span.end()
 
 
 def tracer(name: str) -> trace.Tracer:

@@ -84,9 +84,10 @@ def start(
     """
     _require_services()
     data = data.resolve()
+    data.mkdir(parents=True, exist_ok=True)
+    os.chmod(data, 0o700)  # before anything is in it: it will hold documents and keys
     for folder in ("run", "logs", "traces", "keys"):
-        (data / folder).mkdir(parents=True, exist_ok=True)
-    os.chmod(data, 0o700)  # it holds documents and keys
+        (data / folder).mkdir(mode=0o700, exist_ok=True)
     known = Endpoints.load(data)
     endpoints = known if known and any(pid_of(data, service) for service in SERVICES) else _choose(port_base)
     endpoints.save(data)

@@ -72,7 +72,7 @@ class BearerTokens:
     async def _checked_claims(self, token: str) -> dict[str, Any]:
         try:
             header = jwt.get_unverified_header(token)
-        except jwt.InvalidTokenError:
+        except (jwt.InvalidTokenError, RecursionError):
             raise _invalid() from None
         algorithm, key_id = header.get("alg"), header.get("kid")
         if algorithm not in ALGORITHMS or not (key_id is None or isinstance(key_id, str)):
@@ -94,7 +94,7 @@ class BearerTokens:
             )
         except jwt.ExpiredSignatureError:
             raise Unauthenticated("The token has expired: get a new one.", reason="TOKEN_EXPIRED") from None
-        except (jwt.InvalidTokenError, ValueError, TypeError):
+        except (jwt.InvalidTokenError, ValueError, TypeError, RecursionError):
             raise _invalid() from None
         return claims
 

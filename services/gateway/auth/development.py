@@ -50,7 +50,7 @@ def _last(metadata: Mapping[str, Sequence[str]], key: str, default: str) -> str:
 def _json_list(value: str) -> list[object]:
     try:
         names = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         names = None
     if not isinstance(names, list):
         raise Unauthenticated(f'{GROUPS} must be a JSON list of names, such as ["support"].', reason="INVALID_CLAIMS")

@@ -39,4 +39,4 @@ def build_app(
     for part in (answers, documents, openai):
         app.include_router(part.router)
     problem.install(app)
-    return Guard(app, limits, admission)
+    return Guard(app, identity, limits, admission)

@@ -182,7 +182,7 @@ async def _parts(
 def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise InvalidRequest("metadata must be a JSON object.", reason="INVALID_METADATA")

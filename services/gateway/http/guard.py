@@ -1,4 +1,4 @@
-"""Around every HTTP request: span, limits of body and time, admission, security headers."""
+"""Around every HTTP request: span, limits of body and time, admission, who calls, security headers."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Final
 
 from opentelemetry.trace import Span, SpanKind, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import DeadlineExceeded, HeadwaterError, InvalidRequest
 from chassis.resilience.admission import AdmissionController
 from chassis.rpc.deadlines import budget
 from chassis.telemetry import logger, names, tracer, tracing
+from gateway.http.identity import HttpIdentity
 from gateway.http.problem import error_response, known
 
 _SECURITY_HEADERS: Final = {
@@ -47,10 +49,13 @@ class HttpLimits:
 
 
 class Guard:
-    """ASGI middleware, outermost."""
+    """ASGI middleware, outermost. Nobody's body is read before it is known who he is."""
 
-    def __init__(self, app: ASGIApp, limits: HttpLimits, admission: AdmissionController) -> None:
+    def __init__(
+        self, app: ASGIApp, identity: HttpIdentity, limits: HttpLimits, admission: AdmissionController
+    ) -> None:
         self._app = app
+        self._identity = identity
         self._limits = limits
         self._admission = admission
 
@@ -72,7 +77,9 @@ class Guard:
             span.end()
 
     async def _serve(self, scope: Scope, headers: Headers, exchange: _Exchange) -> None:
-        upload = scope["method"] == "PUT" and scope["path"].startswith("/v1/documents/")
+        path: str = scope["path"]
+        # A document streams through; every other body is held in memory as a whole.
+        upload = scope["method"] == "PUT" and path.startswith("/v1/documents/") and not path.endswith("/access")
         limits = self._limits
         exchange.limit_body(
             limits.upload_bytes if upload else limits.body_bytes,
@@ -84,6 +91,8 @@ class Guard:
                 await stack.enter_async_context(self._admission.admit())
                 await stack.enter_async_context(budget(limits.upload_seconds if upload else limits.request_seconds))
                 exchange.check_length()
+                if path.startswith("/v1/"):
+                    await self._identity.caller(Request(scope))
                 await self._app(scope, exchange.receive, exchange.send)
         except asyncio.CancelledError:
             raise

@@ -6,9 +6,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace import Span
 
-from chassis.errors import HeadwaterError
 from chassis.telemetry import names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_STAGE_DURATION
 from retriever.domain import StageTiming
@@ -19,15 +18,8 @@ _tracer = tracer("retriever")
 @contextmanager
 def span_of(name: str) -> Iterator[Span]:
     """A current span that notes the class of what is raised, and never its text, which may quote a question."""
-    with _tracer.start_as_current_span(name, record_exception=False, set_status_on_exception=False) as span:
-        try:
-            yield span
-        except BaseException as error:
-            span.set_attribute(names.ERROR_TYPE, type(error).__name__)
-            if isinstance(error, HeadwaterError):
-                span.set_attribute(names.ERROR_REASON, error.reason)
-            span.set_status(StatusCode.ERROR)
-            raise
+    with _tracer.start_as_current_span(name) as span:
+        yield span
 
 
 class Stopwatch:
