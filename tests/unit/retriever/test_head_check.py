@@ -68,7 +68,7 @@ async def test_a_chunk_without_a_head_is_not_served(world: World):
 
 
 async def test_a_candidate_of_another_version_than_the_head_s_is_not_served(world: World):
-    world.vector.ranked = [replace(each, chunks_version=1) for each in world.vector.ranked]
+    world.vector.ranked = [each._replace(chunks_version=1) for each in world.vector.ranked]
     world.lexical.ranked = []
     assert await shown(world) == []
 

@@ -259,7 +259,7 @@ class VectorReader:
             last = np.partition(scores, len(scores) - k)[len(scores) - k]
             kept = scores >= last
             positions, scores = positions[kept], scores[kept]
-        return self._candidates(positions, scores)[:k]
+        return self._candidates(positions, scores, k)
 
     def _exact(self, positions: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
         scores = np.empty(len(positions), dtype=np.float32)
@@ -270,8 +270,8 @@ class VectorReader:
             start += segment.size
         return scores
 
-    def _candidates(self, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Candidate]:
-        """The rows at ascending positions, best first, ties by chunk id."""
+    def _candidates(self, positions: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> list[Candidate]:
+        """The k best rows at ascending positions, best first, ties by chunk id."""
         found: list[tuple[float, str, str, int]] = []
         start = 0
         for segment in self._segments.values():
@@ -285,7 +285,9 @@ class VectorReader:
             ]
             start += segment.size
         found.sort()
-        return [Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found]
+        return [
+            Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found[:k]
+        ]
 
 
 def _runs(touched: NDArray[np.bool_], size: int) -> Iterator[range]:

@@ -72,7 +72,7 @@ class Snapshot:
                 break
             limit *= 4
         last_score = hits[k - 1][0] if len(hits) >= k else 0.0
-        return self._candidates([(score, address) for score, address in hits if score >= last_score])[:k]
+        return self._candidates([(score, address) for score, address in hits if score >= last_score], k)
 
     def chunk_ids(self) -> dict[str, int]:
         """chunk_id → chunks_version of every row."""
@@ -89,15 +89,17 @@ class Snapshot:
         hits = self._searcher.search(query, max(1, len(chunk_ids)), count=False).hits
         return [self._searcher.doc(address) for _, address in hits]
 
-    def _candidates(self, hits: Sequence[tuple[float, tantivy.DocAddress]]) -> list[Candidate]:
-        """The rows, best first, ties by chunk id."""
+    def _candidates(self, hits: Sequence[tuple[float, tantivy.DocAddress]], k: int) -> list[Candidate]:
+        """The k best rows, best first, ties by chunk id."""
         rows = self._searcher.fast_field_values(ROW, [address for _, address in hits])
         found: list[tuple[float, str, str, int]] = []
         for (score, address), row in zip(hits, rows, strict=True):
             origin = self._origins.get(row) or self._read_origin(row, address)
             found.append((-score, origin.chunk_id, origin.document_id, origin.chunks_version))
         found.sort()
-        return [Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found]
+        return [
+            Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found[:k]
+        ]
 
     def _read_origin(self, row: _Row, address: tantivy.DocAddress) -> Origin:
         # What a row is never changes, so it outlives this snapshot. One dict operation each: threads may share it.
