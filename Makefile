@@ -22,7 +22,7 @@ down: setup ## Stop them
 	@.venv/bin/headwater down --data $(DATA)
 
 test: setup ## Run the whole offline test suite
-	@$(PY) -m pytest -n 2 --dist worksteal
+	@$(PY) -m pytest -n 2 --dist loadgroup
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run

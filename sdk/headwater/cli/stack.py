@@ -11,7 +11,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -105,9 +104,9 @@ def start(
             if pid_of(data, service) is not None and _serving(endpoints.grpc[service], HEALTH_NAMES[service]):
                 waiting.remove(service)
                 on_ready(service, time.monotonic() - began)
-            elif service in children and children[service].poll() is not None:
+            elif service in children and (exit_code := _ended(children[service])) is not None:
                 raise CommandError(
-                    f"{service} stopped with exit code {children[service].returncode} while starting.",
+                    f"{service} stopped with exit code {exit_code} while starting.",
                     hint=f"Its log says why: {data / 'logs' / f'{service}.log'}",
                 )
         if waiting and time.monotonic() - began > READY_SECONDS:
@@ -131,11 +130,11 @@ def stop(data: Path) -> list[str]:
     deadline = time.monotonic() + STOP_SECONDS
     for service in running:
         while (pid := pid_of(data, service)) is not None and time.monotonic() < deadline:
-            _reap(pid)
+            _ended(pid)
             time.sleep(0.02)
         if pid is not None:
             os.kill(pid, signal.SIGKILL)
-            _reap(pid)
+            _ended(pid)
         (data / "run" / f"{service}.json").unlink(missing_ok=True)
     return running
 
@@ -239,7 +238,7 @@ def _create_keys(keys: Path) -> None:
     create_keys(keys, ["gateway", "retriever", "ingest"])
 
 
-def _spawn(service: str, data: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(service: str, data: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> int:
     (data / "run" / f"{service}.json").unlink(missing_ok=True)
     prefix = f"HEADWATER_{service.upper()}_"
     settings = {
@@ -254,15 +253,19 @@ def _spawn(service: str, data: Path, endpoints: Endpoints, environment: Mapping[
     }
     if service == "gateway":
         settings[f"{prefix}HTTP_LISTEN"] = endpoints.gateway_http
-    with (data / "logs" / f"{service}.log").open("ab") as log:
-        return subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, "-m", service],
-            env=settings,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+    log = str(data / "logs" / f"{service}.log")
+    # The service outlives this process, so there is no object here that would wait for it.
+    return os.posix_spawn(
+        sys.executable,
+        [sys.executable, "-m", service],
+        settings,
+        setsid=True,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
 
 
 def _serving(address: str, name: str) -> bool:
@@ -275,8 +278,10 @@ def _serving(address: str, name: str) -> bool:
     return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def _reap(pid: int) -> None:
+def _ended(pid: int) -> int | None:
+    """Exit code of a service that was started here and has ended; also lets the system forget it."""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        return  # started by another process
+        return None  # started by another process
+    return os.waitstatus_to_exitcode(status) if ended else None

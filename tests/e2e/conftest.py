@@ -1,0 +1,72 @@
+"""The five real processes on embedded engines, once for all tests of this folder; every test has a tenant of its
+own."""
+
+import itertools
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headwater import Client, Identity
+from headwater.cli import stack
+
+_numbers = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tenant of a running stack."""
+
+    data: Path
+    target: str
+    http: str
+    tenant: str
+
+    def client(self, *groups: str, subject: str = "tester", **identity: Any) -> Client:
+        return Client(self.target, identity=Identity(self.tenant, subject, groups, **identity))
+
+    def command(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Runs the command line as a user would; ``tenants``, ``trace``, ``up`` and ``down`` know no tenant."""
+        tenant = () if arguments[0] in {"tenants", "trace", "up", "down", "eval"} else ("--tenant", self.tenant)
+        return subprocess.run(
+            [sys.executable, "-m", "headwater.cli", *arguments, "--data", str(self.data), *tenant],
+            input=stdin,
+            capture_output=True,
+            timeout=100,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        done = self.command(*arguments, "--json")
+        assert done.returncode == 0, done.stderr.decode()
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, stack.Endpoints]]:
+    data = tmp_path_factory.mktemp("stack")
+    try:
+        yield data, stack.start(data, port_base=0)
+    finally:
+        stack.stop(data)
+
+
+@pytest.fixture
+def place(running: tuple[Path, stack.Endpoints]) -> Place:
+    data, endpoints = running
+    tenant = f"t{next(_numbers)}"
+    made = Place(data, endpoints.grpc["gateway"], endpoints.gateway_http, tenant)
+    with made.client() as client:
+        client.create_tenant(tenant, {"product": "string", "release": "version", "year": "number"})
+    return made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker runs this folder, so that there is one stack."""
+    for item in items:
+        if "tests/e2e" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group("stack"))
