@@ -39,7 +39,7 @@ from retriever.stages.expand import expand
 from retriever.stages.guard import Guard, caller_out_of_time
 from retriever.stages.head_check import Reader, Rejection
 from retriever.stages.legs import LegAnswer, LegRequest, Legs
-from retriever.stages.observation import Stopwatch, span_of
+from retriever.stages.observation import SpanScope, Stopwatch
 from retriever.stages.ranking import Ranking, RankingPolicy
 from retriever.stages.understand import Understood, check, check_batch, reader_of, understand
 
@@ -124,7 +124,7 @@ class SearchPassages:
         """Results in the order of the queries, each what ``search`` gives for it alone. Any error is that of the
         whole batch.
         """
-        with span_of("retrieval.search") as span:
+        with SpanScope("retrieval.search") as span:
             span.set_attribute(names.OPENINFERENCE_SPAN_KIND, "RETRIEVER")
             span.set_attribute(names.TENANT_ID, caller.tenant_id)
             span.set_attribute(names.BATCH_SIZE, len(queries))

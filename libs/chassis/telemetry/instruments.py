@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Iterable
+from itertools import accumulate
 from typing import ClassVar, Final, Literal
 
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
 
 Kind = Literal["counter", "up_down_counter", "histogram", "gauge", "observed"]
 
 LATENCY_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.015, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 """Finer than a default around 15 ms, where the search latency target lies."""
 SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
+
+_PROMETHEUS_UNITS: Final = {"s": "seconds", "By": "bytes"}
+"""Units in braces are notes, and no part of a name."""
 
 _declared: dict[str, Metric] = {}
 _NOTHING: Final[Callable[..., None]] = lambda *_, **__: None  # noqa: E731
@@ -102,8 +109,22 @@ class UpDownCounter(Metric):
         self._emit(amount, labels)
 
 
+class _Series:
+    """One histogram under one set of label values."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self, buckets: int) -> None:
+        self.counts = [0] * (buckets + 1)
+        self.total = 0.0
+
+
 class Histogram(Metric):
-    """A distribution. ``buckets`` are upper bounds in the metric's unit."""
+    """A distribution. ``buckets`` are upper bounds in the metric's unit, ascending.
+
+    Counts are kept here, as a counter's total is, and read by ``HistogramCollector``: OpenTelemetry has no histogram
+    that is observed, and a search records twenty values.
+    """
 
     kind = "histogram"
 
@@ -118,16 +139,46 @@ class Histogram(Metric):
     ) -> None:
         super().__init__(name, unit=unit, description=description, labels=labels)
         self.buckets = buckets
+        self._order = tuple(sorted(self.labels))
+        self._series: dict[tuple[str, ...], _Series] = {}
+        self._lock = threading.Lock()
 
     def bind(self, meter: Meter) -> None:
-        self._emit = meter.create_histogram(
-            self.name, self.unit, self.description, explicit_bucket_boundaries_advisory=self.buckets
-        ).record
+        with self._lock:
+            self._series.clear()
 
     def record(self, value: float, /, **labels: str) -> None:
         """Notes one observation in the metric's unit."""
         self._check(labels)
-        self._emit(value, labels)
+        key = tuple([labels[name] for name in self._order])
+        place = bisect_left(self.buckets, value)
+        with self._lock:
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = _Series(len(self.buckets))
+            series.counts[place] += 1
+            series.total += value
+
+    def family(self) -> HistogramMetricFamily:
+        """What was recorded, named as OpenTelemetry's exporter names the other metrics."""
+        name = self.name.replace(".", "_")
+        unit = _PROMETHEUS_UNITS.get(self.unit, "")
+        family = HistogramMetricFamily(name, self.description, labels=self._order, unit=unit)
+        bounds = [*map(str, map(float, self.buckets)), "+Inf"]
+        with self._lock:
+            series = [(key, each.counts.copy(), each.total) for key, each in self._series.items()]
+        for key, counts, total in series:
+            family.add_metric(key, list(zip(bounds, accumulate(counts), strict=True)), total)
+        return family
+
+
+class HistogramCollector(Collector):
+    """Shows every histogram that recorded something in Prometheus' text format."""
+
+    def collect(self) -> Iterable[HistogramMetricFamily]:
+        """Called by the registry for each scrape."""
+        families = [metric.family() for metric in declared() if isinstance(metric, Histogram)]
+        return [family for family in families if family.samples]
 
 
 class Gauge(Metric):

@@ -71,6 +71,7 @@ def setup(settings: ServiceSettings) -> Telemetry:
         exemplar_filter=AlwaysOffExemplarFilter(),
     )
     instruments.bind_all(meter_provider.get_meter("headwater"))
+    registry.register(instruments.HistogramCollector())
     metrics.PROCESS_MEMORY.observe(_resident_bytes)
     metrics.PROCESS_CPU.observe(time.process_time)
     tracer_provider = _tracer_provider(settings, resource_)
