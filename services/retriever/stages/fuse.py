@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import neg
 
 from corpus.domain import Candidate
 from retriever.domain import FusionMethod, Leg, LegScore
@@ -35,7 +36,7 @@ class Fused:
     Attributes:
         order: Chunk ids, best first, ties by chunk id.
         scores: Fused score by chunk id.
-        candidates: By chunk id, from whichever leg found it.
+        candidates: By chunk id, from a leg that found it.
         normalised: Per leg, normalised score by chunk id.
     """
 
@@ -59,25 +60,22 @@ def fuse(legs: LegLists, method: FusionMethod, weights: Weights | Mapping[Leg, f
     """Fuses the legs' lists, each sorted best first. ``weights``: one set for all, or per chunk id."""
     normalise = _reciprocal_ranks if method is FusionMethod.RRF else _min_max
     normalised = {leg: normalise(found) for leg, found in legs.items()}
-    candidates: dict[str, Candidate] = {}
-    for found in legs.values():
-        for candidate in found:
-            candidates.setdefault(candidate.chunk_id, candidate)
-    scores = dict.fromkeys(candidates, 0.0)
+    candidates = {candidate[0]: candidate for found in legs.values() for candidate in found}
+    scores: dict[str, float] = {}
     for leg, by_id in normalised.items():
         if callable(weights):
             for chunk_id, value in by_id.items():
-                scores[chunk_id] += weights(chunk_id)[leg] * value
+                scores[chunk_id] = scores.get(chunk_id, 0.0) + weights(chunk_id)[leg] * value
         else:
             weight = weights[leg]
             for chunk_id, value in by_id.items():
-                scores[chunk_id] += weight * value
+                scores[chunk_id] = scores.get(chunk_id, 0.0) + weight * value
     return Fused(ranked(scores), scores, candidates, normalised)
 
 
 def ranked(scores: Mapping[str, float]) -> list[str]:
     """Ids by descending score, ties by id, so that equal input gives equal output everywhere."""
-    return [chunk_id for _, chunk_id in sorted([(-score, chunk_id) for chunk_id, score in scores.items()])]
+    return [chunk_id for _, chunk_id in sorted(zip(map(neg, scores.values()), scores, strict=True))]
 
 
 def explain_legs(chunk_id: str, legs: LegLists, fused: Fused, weights: Mapping[Leg, float]) -> tuple[LegScore, ...]:
@@ -93,13 +91,12 @@ def explain_legs(chunk_id: str, legs: LegLists, fused: Fused, weights: Mapping[L
 def _min_max(found: Sequence[Candidate]) -> dict[str, float]:
     if not found:
         return {}
-    scores = [candidate.score for candidate in found]
-    low, high = min(scores), max(scores)
+    low, high = found[-1].score, found[0].score
     spread = high - low
     if spread <= _RELATIVE_NOISE * max(abs(low), abs(high)):
         # One passage, or all alike: each was found as well as the best one, and better than those that were not.
         return {candidate.chunk_id: 1.0 for candidate in found}
-    return {candidate.chunk_id: (candidate.score - low) / spread for candidate in found}
+    return {chunk_id: (score - low) / spread for chunk_id, _, _, score in found}
 
 
 def _reciprocal_ranks(found: Sequence[Candidate]) -> dict[str, float]:
