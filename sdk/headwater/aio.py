@@ -12,7 +12,13 @@ import grpc
 
 from headwater import channel, messages
 from headwater.common.v1 import common_pb2
-from headwater.errors import HeadwaterError, TimeoutExceededError, from_rpc_error
+from headwater.errors import (
+    GATEWAY_UNREACHABLE,
+    HeadwaterError,
+    TimeoutExceededError,
+    UnavailableError,
+    from_rpc_error,
+)
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.messages import RerankChoice
 from headwater.retrieval.v1 import retrieval_pb2
@@ -76,6 +82,21 @@ class AsyncClient:
         except grpc.aio.AioRpcError as error:
             raise from_rpc_error(error) from None
 
+    async def _read(self, method: Any, request: Any, timeout_seconds: float) -> Any:
+        """A call without effect: repeated a few times while the gateway answers that something behind it is away."""
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + timeout_seconds
+        for _ in range(channel.READ_ATTEMPTS - 1):
+            try:
+                return await self._call(method, request, deadline - clock())
+            except UnavailableError as error:
+                pause = error.retry_after_seconds or channel.READ_PAUSE_SECONDS
+                # gRPC itself has tried often enough to reach the gateway.
+                if error.reason == GATEWAY_UNREACHABLE or clock() + pause >= deadline:
+                    raise
+                await asyncio.sleep(pause)
+        return await self._call(method, request, deadline - clock())
+
     # -- questions ----------------------------------------------------------------------------------------------------
 
     async def search(
@@ -87,7 +108,7 @@ class AsyncClient:
         ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``.
         """
         request = gateway_pb2.SearchRequest(query=messages.search_query(text, k=k, **options))
-        reply = await self._call(self._stub.Search, request, timeout_seconds)
+        reply = await self._read(self._stub.Search, request, timeout_seconds)
         return messages.search_result(reply.result)
 
     async def search_batch(
@@ -95,7 +116,7 @@ class AsyncClient:
     ) -> list[SearchResult]:
         """Up to 64 searches with the same options in one call."""
         queries = [messages.search_query(text, k=k, **options) for text in texts]
-        reply = await self._call(
+        reply = await self._read(
             self._stub.SearchBatch, gateway_pb2.SearchBatchRequest(queries=queries), timeout_seconds
         )
         return [messages.search_result(result) for result in reply.results]
@@ -141,7 +162,7 @@ class AsyncClient:
 
     async def get_answer(self, answer_id: str, *, timeout_seconds: float = channel.READ_SECONDS) -> LoggedAnswer:
         """A logged answer of your own; what you may no longer read is taken out."""
-        reply = await self._call(
+        reply = await self._read(
             self._stub.GetAnswer, gateway_pb2.GetAnswerRequest(answer_id=answer_id), timeout_seconds
         )
         return messages.logged_answer(reply)
@@ -205,7 +226,7 @@ class AsyncClient:
 
     async def get_document(self, document_id: str, *, timeout_seconds: float = channel.READ_SECONDS) -> Document:
         """A document's live state and, with the write scope, its newest changes."""
-        reply = await self._call(
+        reply = await self._read(
             self._stub.GetDocument, gateway_pb2.GetDocumentRequest(document_id=document_id), timeout_seconds
         )
         return messages.document(reply.document, reply.changes)
@@ -219,7 +240,7 @@ class AsyncClient:
             request = gateway_pb2.ListDocumentsRequest(
                 page_size=500, page_token=page_token, document_id_prefix=prefix, include_deleted=include_deleted
             )
-            reply = await self._call(self._stub.ListDocuments, request, timeout_seconds)
+            reply = await self._read(self._stub.ListDocuments, request, timeout_seconds)
             for item in reply.documents:
                 yield messages.document(item)
             page_token = reply.next_page_token
@@ -230,7 +251,7 @@ class AsyncClient:
         self, event_ids: Sequence[str], *, timeout_seconds: float = channel.READ_SECONDS
     ) -> list[Change]:
         """What became of these changes (up to 1,000)."""
-        reply = await self._call(
+        reply = await self._read(
             self._stub.GetChanges, gateway_pb2.GetChangesRequest(event_ids=event_ids), timeout_seconds
         )
         return [messages.change(item) for item in reply.changes]
@@ -258,7 +279,7 @@ class AsyncClient:
         self, *, list_limit: int = 0, timeout_seconds: float = channel.READ_SECONDS
     ) -> IngestStatus:
         """Where ingestion stands."""
-        reply = await self._call(
+        reply = await self._read(
             self._stub.GetIngestStatus, gateway_pb2.GetIngestStatusRequest(list_limit=list_limit), timeout_seconds
         )
         return messages.ingest_status(reply.status)
@@ -279,7 +300,7 @@ class AsyncClient:
 
     async def list_tenants(self, *, timeout_seconds: float = channel.READ_SECONDS) -> list[Tenant]:
         """All tenants."""
-        reply = await self._call(self._stub.ListTenants, gateway_pb2.ListTenantsRequest(), timeout_seconds)
+        reply = await self._read(self._stub.ListTenants, gateway_pb2.ListTenantsRequest(), timeout_seconds)
         return [messages.tenant(item) for item in reply.tenants]
 
 

@@ -8,6 +8,9 @@ from typing import Final
 READ_SECONDS: Final = 10.0
 ANSWER_SECONDS: Final = 60.0
 WRITE_SECONDS: Final = 30.0
+READ_ATTEMPTS: Final = 4
+READ_PAUSE_SECONDS: Final = 0.5
+"""Between attempts, where the gateway says no delay of its own."""
 INLINE_BYTES: Final = 3 * 2**20
 """Larger content is streamed: one gRPC message holds at most 4 MiB."""
 PART_BYTES: Final = 2**19

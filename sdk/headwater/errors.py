@@ -22,6 +22,10 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 
+GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
+"""Reason of an UnavailableError when no gateway answered at all."""
+
+
 class HeadwaterError(Exception):
     """A call failed. ``reason`` is stable and for programs; the message is for people."""
 
@@ -95,10 +99,10 @@ def from_rpc_error(error: grpc.RpcError) -> HeadwaterError:
     kind = _BY_STATUS.get(code, HeadwaterError)
     status = _status_of(error)
     if status is None:
-        message = error.details() or code.name
         if code is grpc.StatusCode.UNAVAILABLE:
             message = "The gateway can't be reached. Is it running ('headwater up'), and is the address right?"
-        return kind(message, reason=code.name)
+            return kind(message, reason=GATEWAY_UNREACHABLE)
+        return kind(error.details() or code.name, reason=code.name)
     info, delay = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     for detail in status.details:
         if detail.Is(info.DESCRIPTOR):
