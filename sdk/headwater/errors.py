@@ -21,7 +21,6 @@ import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-
 GATEWAY_UNREACHABLE = "GATEWAY_UNREACHABLE"
 """Reason of an UnavailableError when no gateway answered at all."""
 
