@@ -68,7 +68,7 @@ class Guard:
         exchange = _Exchange(scope, receive, send, span)
         try:
             with tracing.current(span):
-                await self._serve(scope, headers, exchange)
+                await self._serve(scope, exchange)
         finally:
             route = getattr(scope.get("route"), "path", None)
             if route:
@@ -76,7 +76,7 @@ class Guard:
                 span.set_attribute("http.route", route)
             span.end()
 
-    async def _serve(self, scope: Scope, headers: Headers, exchange: _Exchange) -> None:
+    async def _serve(self, scope: Scope, exchange: _Exchange) -> None:
         path: str = scope["path"]
         # A document streams through; every other body is held in memory as a whole.
         upload = scope["method"] == "PUT" and path.startswith("/v1/documents/") and not path.endswith("/access")
@@ -84,7 +84,6 @@ class Guard:
         exchange.limit_body(
             limits.upload_bytes if upload else limits.body_bytes,
             limits.body_idle_seconds,
-            headers.get("content-length"),
         )
         try:
             async with AsyncExitStack() as stack:
@@ -121,12 +120,14 @@ class _Exchange:
         self._seen_bytes = 0
         self._max_bytes = 0
         self._idle_seconds = 0.0
-        self._length: str | None = None
+        headers = Headers(scope=scope)
+        self._length = headers.get("content-length")
+        self._chunked = "transfer-encoding" in headers
         self._body_done = False
 
-    def limit_body(self, max_bytes: int, idle_seconds: float, length: str | None) -> None:
+    def limit_body(self, max_bytes: int, idle_seconds: float) -> None:
         """Sets the limits of the body."""
-        self._max_bytes, self._idle_seconds, self._length = max_bytes, idle_seconds, length
+        self._max_bytes, self._idle_seconds = max_bytes, idle_seconds
 
     def check_length(self) -> None:
         """Refuses a body that says itself that it is too large, before it is sent."""
@@ -157,12 +158,23 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             for name, value in _SECURITY_HEADERS.items():
                 headers.setdefault(name, value)
+            if self._may_be_endless():
+                # The server would go on reading for as long as somebody sends.
+                headers["connection"] = "close"
             headers["x-request-id"] = f"{self.span.get_span_context().trace_id:032x}"
             self.span.set_attribute("http.response.status_code", message["status"])
             if message["status"] >= 500:
                 self.span.set_status(StatusCode.ERROR)
                 self.span.set_attribute(names.ERROR_TYPE, str(message["status"]))
         await self._send(message)
+
+    def _may_be_endless(self) -> bool:
+        """Whether more of the body may come than is worth reading to its end for the sake of the connection."""
+        if self._body_done:
+            return False
+        if self._length is not None and self._length.isdecimal():
+            return int(self._length) > self._max_bytes
+        return self._chunked
 
     def _too_large(self) -> InvalidRequest:
         return InvalidRequest(

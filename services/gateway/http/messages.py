@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from google.protobuf.message import DecodeError, EncodeError
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -88,7 +89,10 @@ def struct(values: Mapping[str, Any]) -> Struct:
     message = Struct()
     try:
         message.update(values)
-    except (ValueError, TypeError, RecursionError):
+        # Protobuf writes what it then refuses to read: better refused here than by the service behind.
+        envelope = retrieval_pb2.SearchRequest(query=retrieval_pb2.SearchQuery(filter=message))
+        retrieval_pb2.SearchRequest.FromString(envelope.SerializeToString())
+    except (ValueError, TypeError, RecursionError, EncodeError, DecodeError):
         raise InvalidRequest(
             "The JSON value is nested too deeply or holds odd values.", reason="INVALID_JSON"
         ) from None
