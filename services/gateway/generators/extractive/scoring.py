@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gateway.domain import Passage
 from gateway.generators.extractive.cues import AnswerKind, kind_of, offers
+from gateway.generators.extractive.instructions import steers
 from gateway.generators.extractive.units import Unit, UnitKind, cells_of, readable_text, split_units
 from gateway.ports import ContextBlock, TermAnalyser
 
@@ -91,14 +92,14 @@ def topic_of(passage: Passage) -> str:
 
 
 def candidates_of(blocks: Sequence[ContextBlock]) -> list[CandidateUnit]:
-    """Units of all blocks, best block first, the same text once, at most ``MAX_UNITS``."""
+    """Units of all blocks, best block first, the same text once, at most ``MAX_UNITS``, without what tries to steer."""
     seen: set[str] = set()
     found: list[CandidateUnit] = []
     for block in blocks:
         for order, unit in enumerate(split_units(block.text)):
             text = block.text[unit.start : unit.end]
             shown = readable_text(text, unit.kind)
-            if shown.casefold() in seen or len(found) >= MAX_UNITS:
+            if shown.casefold() in seen or len(found) >= MAX_UNITS or steers(text):
                 continue
             seen.add(shown.casefold())
             found.append(CandidateUnit(block, unit, order, text, shown))

@@ -178,7 +178,7 @@ def _take_rows(lines: list[_Line], index: int, block: int) -> tuple[int, list[Un
         end += 1
     rows = [line for line in lines[index:end] if not _TABLE_RULE.match(line.text)]
     columns: tuple[str, ...] = ()
-    if end - index > 1 and _TABLE_RULE.match(lines[index + 1].text):
+    if rows and rows[0] is lines[index] and end - index > 1 and _TABLE_RULE.match(lines[index + 1].text):
         # The row over the rule names the columns: it answers nothing by itself.
         columns = cells_of(rows[0].text)
         rows = rows[1:]
