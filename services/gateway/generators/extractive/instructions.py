@@ -23,7 +23,7 @@ _STEERING: Final = re.compile(
     r"|\byou are (?:now|no longer) (?:an? |the |in )?(?:ai|assistant|chatbot|dan|unrestricted|unfiltered)\b"
     r"|\b(?:pretend|act|behave) (?:to be|as if you (?:are|were)|as an? (?:ai|assistant|unrestricted))\b"
     r"|\b(?:developer|dan|jailbreak|god) mode\b"
-    r"|\b(?:tell|inform|assure|convince) the (?:reader|user|asker)\b"
+    r"|\b(?:tell|assure|convince) the (?:reader|user|asker) (?:that|to)\b"
     r"|<\|?(?:im_start|im_end|system|assistant|endoftext)\|?>|\[/?INST\]|^\s*(?:system|assistant)\s*:",
     re.IGNORECASE,
 )
