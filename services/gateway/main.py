@@ -124,7 +124,11 @@ def build_use_cases(
 def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels) -> Generator:
     tokens = EstimatingTokenCounter()
     if settings.generator == "extractive":
-        embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds)
+        embedder = GrpcSentenceEmbedder(
+            channels.embedder,
+            timeout_seconds=settings.embed_seconds,
+            cache_bytes=settings.sentence_cache_bytes,
+        )
         return ExtractiveGenerator(embedder, analyse, tokens)
     endpoint = ChatEndpoint(
         EndpointSettings(

@@ -36,6 +36,7 @@ class GatewaySettings(ServiceSettings):
         min_similarity, min_score: Retrieval weaker than this is an abstention; see ``service.AnswerPolicy``.
         search_seconds, ask_seconds, write_seconds, upload_seconds: Limits of calls whose callers set none.
         embed_seconds: Limit of the sentence vectors of one question; without them, words decide.
+        sentence_cache_bytes: Memory for vectors of sentences that are read again and again; 0 remembers none.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
         max_body_bytes: Largest HTTP body that is not a document.
@@ -80,6 +81,7 @@ class GatewaySettings(ServiceSettings):
     write_seconds: float = Field(default=60.0, gt=0)
     upload_seconds: float = Field(default=600.0, gt=0)
     embed_seconds: float = Field(default=3.0, gt=0)
+    sentence_cache_bytes: int = Field(default=16 * 1024 * 1024, ge=0)
 
     generator: Literal["extractive", "openai"] = "extractive"
     openai_base_url: str = ""
