@@ -10,6 +10,7 @@ from ingest.parsing.normalise import normalise, one_line
 from ingest.parsing.pdf_headings import OutlineEntry
 from ingest.parsing.pdf_layout import Block, BlockKind, layout
 from ingest.parsing.pdf_lines import PageLines, read_page
+from ingest.parsing.pdf_title import telling_title
 from ingest.parsing.scalars import parse_datetime
 from ingest.parsing.source import Source
 
@@ -30,12 +31,14 @@ def parse_pdf(source: Source, build: DocumentBuilder) -> None:
     try:
         if len(document) > source.limits.max_pages:
             raise DocumentTooLarge("the document has more pages than the limit")
-        _read_properties(document, build)
+        property_title = _read_properties(document, build)
         pages = [_page(document, index, build, source.limits.max_output_chars) for index in range(len(document))]
         if not any(page.lines for page in pages):
             raise NoTextLayer
         for block in layout(pages, _outline(document)):
             _append(build, block)
+        if property_title is not None:
+            build.title = telling_title(property_title, source.name, build.text())
     finally:
         document.close()
 
@@ -78,7 +81,8 @@ def _append(build: DocumentBuilder, block: Block) -> None:
         build.block(text, kind, block.page)
 
 
-def _read_properties(document: pdfium.PdfDocument, build: DocumentBuilder) -> None:
+def _read_properties(document: pdfium.PdfDocument, build: DocumentBuilder) -> str | None:
+    """Keep what the properties say, and return the one that may be a title."""
     properties = document.get_metadata_dict(skip_empty=True)
     for key, name in _PROPERTIES.items():
         if value := normalise(properties.get(key, "")).strip():
@@ -89,7 +93,7 @@ def _read_properties(document: pdfium.PdfDocument, build: DocumentBuilder) -> No
         build.metadata["created"] = moment
     # Converters put file names and accession numbers into the title; what has words may be one.
     candidates = (build.metadata.get("title"), build.metadata.get("subject"))
-    build.title = next((text for text in candidates if isinstance(text, str) and _has_words(text)), None)
+    return next((text for text in candidates if isinstance(text, str) and _has_words(text)), None)
 
 
 def _has_words(text: str) -> bool:

@@ -44,10 +44,11 @@ _INLINE_BYTES = 256 * 1024
 
 
 class ParserPool:
-    """Parses up to `concurrency` documents at once, each under its limits. Start it before use, close it after.
+    """Parses documents side by side, each under its limits. Start it before use, close it after.
 
     Args:
-        concurrency: Documents parsed at the same time; more wait their turn.
+        concurrency: Text documents parsed at the same time, and as many of the other formats beside them: those take
+            milliseconds and these up to minutes, so neither waits for the other's turn.
         limits: Limits of documents that bring none of their own.
         parser: `module:function` that the children run, with the signature of `parse_document`.
     """
@@ -55,7 +56,8 @@ class ParserPool:
     def __init__(self, concurrency: int = 2, limits: ParseLimits | None = None, parser: str = _PARSER) -> None:
         self._limits = limits or ParseLimits()
         self._parser = parser
-        self._slots = asyncio.Semaphore(concurrency)
+        self._text_slots = asyncio.Semaphore(concurrency)
+        self._slow_slots = asyncio.Semaphore(concurrency)
         self._zygotes: dict[str, ZygoteProcess] = {}
         self._starting = {lane: asyncio.Lock() for lane in ("light", "office")}
         self._idle: list[WorkerHandle] = []
@@ -120,7 +122,9 @@ class ParserPool:
         name = filename.replace("\\", "/").rsplit("/", 1)[-1]
         lane = lane_of(sniff(body, name, media_type))
         request = ParseRequest(name, media_type, language, limits)
-        async with self._slots:
+        # Not in a slot: the first office document waits for seconds of imports, and PDFs go on.
+        await self._zygote(_zygote_of(lane))
+        async with self._text_slots if lane is Lane.TEXT else self._slow_slots:
             try:
                 return await self._attempt(lane, request, body)
             except SandboxUnavailable:
@@ -159,7 +163,7 @@ class ParserPool:
             if worker.usable:
                 return worker
             worker.close()
-        return (await self._zygote("office" if lane is Lane.OFFICE else "light")).spawn()
+        return (await self._zygote(_zygote_of(lane))).spawn()
 
     async def _zygote(self, lane: str) -> ZygoteProcess:
         async with self._starting[lane]:
@@ -194,6 +198,10 @@ class ParserPool:
     def _drop_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
+
+
+def _zygote_of(lane: Lane) -> str:
+    return "office" if lane is Lane.OFFICE else "light"
 
 
 async def _exchange(worker: WorkerHandle, request: ParseRequest, body: bytes) -> tuple[int, bytes, bytes]:
