@@ -111,6 +111,11 @@ def failed() -> None:
     metrics.GATEWAY_ANSWERS.add(1, outcome="failed")
 
 
+def streams(change: int) -> None:
+    """Counts an answer that begins or ends to be told."""
+    metrics.GATEWAY_STREAMS.add(change)
+
+
 def first_token(seconds: float) -> None:
     """Counts the time to an answer's first token."""
     metrics.GATEWAY_FIRST_TOKEN.record(seconds)

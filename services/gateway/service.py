@@ -124,6 +124,7 @@ class AnswerQuestions:
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller)
         course = _Course(question, caller)
+        observe.streams(+1)
         try:
             yield await self._retrieve(course)
             async with aclosing(self._answer(course)) as events:
@@ -132,6 +133,8 @@ class AnswerQuestions:
         except HeadwaterError:
             observe.failed()
             raise
+        finally:
+            observe.streams(-1)
 
     async def ask_batch(self, questions: Sequence[Question], caller: Caller) -> Sequence[Answer]:
         """Answers in the order of the questions, each as ``ask`` would end; retrieval is one call for all of them."""

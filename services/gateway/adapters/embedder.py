@@ -33,9 +33,9 @@ class GrpcSentenceEmbedder:
     """The embedder behind a channel.
 
     Question and sentences go side by side, since models may put different prompts in front of the two; the embedder
-    puts both into one batch. Vectors of sentences are remembered by tenant and text, for popular passages are read again
-    and again; whether somebody may read a sentence was decided before it came here. The question is always embedded,
-    and tells when the model has changed, which forgets everything.
+    puts both into one batch. Vectors of sentences are remembered by tenant and text, for popular passages are read
+    again and again; whether somebody may read a sentence was decided before it came here. The question is always
+    embedded, and tells when the model has changed, which forgets everything.
 
     Args:
         timeout_seconds: Limit of the vectors of one question.

@@ -70,6 +70,11 @@ class HttpServer:
         finally:
             self._ended.set()
 
+    def close(self) -> None:
+        """Gives the port back if it was never served. Idempotent."""
+        if self._socket is not None:
+            self._socket.close()
+
     def refuse(self) -> None:
         """Takes no more connections; requests in flight go on."""
         self._server.should_exit = True
