@@ -11,8 +11,8 @@ tidies, so a crash at any point leaves the document as it was or as it is meant 
 completes the rest.
 
 A worker that lost its partition without noticing may still write rows. It can't change the head, but it may overwrite
-the access of rows that a newer head names. Whoever finds that something newer is there, or narrows access, therefore
-aligns the rows with the head as it is now.
+the access of rows that a newer head names. Whoever finds that something newer is there, narrows access, or gives an
+event up, therefore aligns the rows with the head as it is now.
 """
 
 from __future__ import annotations
@@ -51,13 +51,16 @@ class ApplyChange:
     generations: GenerationSource
     clock: Clock
 
-    async def apply(self, event: DocumentChange) -> Outcome:
+    async def apply(self, event: DocumentChange, *, again: bool = False) -> Outcome:
         """Applies the event and says how it ended. Raises DocumentRejected when the document itself is bad,
-        DependencyUnavailable, Overloaded or DeadlineExceeded when it must be tried again."""
+        DependencyUnavailable, Overloaded or DeadlineExceeded when it must be tried again, with ``again`` then: an
+        attempt that failed may have written rows."""
         if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
             return TENANT_GONE
         head = await self.heads.get(event.key)
         if head is not None and event.version < head.version:
+            if again:
+                await self._align_rows(head)
             return Outcome(ChangeState.SUPERSEDED)
         if head is not None and event.version == head.version:
             if head.event_id != event.event_id:
@@ -76,6 +79,13 @@ class ApplyChange:
                 return await self._change_access(event, replace(head, principals=principals), level)
             case Upsert() as upsert:
                 return await self._upsert(event, upsert, head)
+
+    async def give_up(self, event: DocumentChange) -> None:
+        """Tidies after an ``apply`` that was cancelled. If another worker has gone on meanwhile, what was written here
+        is older than what the head says. Idempotent. Raises DependencyUnavailable."""
+        head = await self.heads.get(event.key)
+        if head is not None and head.version >= event.version:
+            await self._align_rows(head)
 
     async def _upsert(self, event: DocumentChange, upsert: Upsert, head: Head | None) -> Outcome:
         draft = upsert.draft

@@ -44,6 +44,7 @@ class ChangeConsumer:
     _last_of_key: dict[bytes, asyncio.Task[bool]] = field(default_factory=dict)
     _backing_off: Counter[Partition] = field(default_factory=Counter)
     _failure: BaseException | None = None
+    _joined: bool = False
     _stopping: bool = False
     _last_poll: float = 0.0
     _last_commit: float = 0.0
@@ -51,7 +52,6 @@ class ChangeConsumer:
     async def run(self) -> None:
         """Consumes until cancelled, or until an event fails in a way that only a restart may mend (raised)."""
         try:
-            await self.consumer.start(self._on_revoked)
             while self._failure is None:
                 try:
                     await self._step()
@@ -73,6 +73,9 @@ class ChangeConsumer:
             await asyncio.wait(set(self._running), timeout=seconds)
 
     async def _step(self) -> None:
+        if not self._joined:
+            await self.consumer.start(self._on_revoked)
+            self._joined = True
         room = 0 if self._stopping else self.max_in_flight - len(self._running)
         if room > 0:
             # Wakes up to commit as long as something is in work.
@@ -132,14 +135,23 @@ class ChangeConsumer:
             if not before.cancelled() and (before.exception() is not None or not before.result()):
                 return False  # the worker stops; this record comes after the one that failed
         work = RecordInWork(record)
-        while True:
-            try:
-                await self.handler.attempt(work)
-                return True
-            except HeadwaterError as error:
-                if disposition_of(error) is not Disposition.BACK_OFF:
-                    raise
-                await self._back_off(record.partition, error, work.attempts)
+        try:
+            while not await self._attempt(work):
+                pass
+        except asyncio.CancelledError:
+            await self.handler.give_up(work)
+            raise
+        return True
+
+    async def _attempt(self, work: RecordInWork) -> bool:
+        try:
+            await self.handler.attempt(work)
+        except HeadwaterError as error:
+            if disposition_of(error) is not Disposition.BACK_OFF:
+                raise
+            await self._back_off(work.record.partition, error, work.attempts)
+            return False
+        return True
 
     async def _back_off(self, partition: Partition, error: HeadwaterError, attempts: int) -> None:
         wait = min(FIRST_BACK_OFF_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_BACK_OFF_SECONDS)

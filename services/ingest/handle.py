@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
 
 import structlog
 from opentelemetry.trace import SpanKind, StatusCode
@@ -22,6 +23,9 @@ from ingest.ports import DeadLetters, FailedEvent
 _log = structlog.get_logger()
 _tracer = tracer("ingest")
 
+GIVE_UP_SECONDS = 2.0
+"""Of a drain's budget: one head read as a rule."""
+
 
 @dataclass(slots=True)
 class RecordInWork:
@@ -32,6 +36,7 @@ class RecordInWork:
     event: DocumentChange | None = None
     outcome: Outcome | None = None
     """How it ended; what may still be missing is that the ledger says so."""
+    in_ledger: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,8 @@ class HandleRecord:
                     work.outcome = await self._settle(work)
                 if work.event is not None:
                     span.set_attribute("headwater.change.kind", work.event.kind.value)
-                    await self._finish(work.event, work.outcome, work.attempts)
+                    if not work.in_ledger:
+                        await self._finish(work.event, work.outcome, work.attempts)
             except HeadwaterError as error:
                 span.set_status(StatusCode.ERROR, error.reason)
                 if work.event is not None and disposition_of(error) is Disposition.BACK_OFF:
@@ -69,33 +75,50 @@ class HandleRecord:
                 raise
             span.set_attribute("headwater.change.outcome", work.outcome.state.value)
 
+    async def give_up(self, work: RecordInWork) -> None:
+        """Tidies, for a bounded time, after attempts of which the last one was cancelled."""
+        if work.event is None or work.outcome is not None:
+            return
+        try:
+            async with asyncio.timeout(GIVE_UP_SECONDS):
+                while True:
+                    try:
+                        await self.apply.give_up(work.event)
+                    except HeadwaterError:
+                        await asyncio.sleep(GIVE_UP_SECONDS / 20)
+                    else:
+                        return
+        except TimeoutError:
+            _log.warning("given_up_untidily", event_id=work.event.event_id)
+
     async def _settle(self, work: RecordInWork) -> Outcome:
         try:
             event = decode_change(work.record.value or b"")
             if key_bytes(event.key) != work.record.key:
                 raise InvalidRequest("The event is not of the document that its key names.", reason="MALFORMED_EVENT")
             work.event = event
-            return await self._earlier_end(event) or await self.apply.apply(event)
+            return await self._apply_once(event, work)
         except HeadwaterError as error:
             if disposition_of(error) is not Disposition.DEAD_LETTER:
                 raise
             return await self._dead_letter(work, error)
 
-    async def _earlier_end(self, event: DocumentChange) -> Outcome | None:
-        """How the event ended when it was delivered before; None when it is still to be applied. Makes sure that the
-        ledger knows it."""
+    async def _apply_once(self, event: DocumentChange, work: RecordInWork) -> Outcome:
         if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
             return TENANT_GONE
         try:
-            known = await self.ledger.accept(_accepted(event))
+            known = await self.ledger.accept(pending_record(event))
         except Conflict as conflict:
             # Two changes were accepted with one version at the same time. The ledger says which of them is the change;
             # the other one's caller was told.
             return Outcome(ChangeState.DUPLICATE, conflict.reason, conflict.message)
-        if known.event_id != event.event_id:
-            # The same change was appended twice, after an unknown outcome.
-            return Outcome(ChangeState.DUPLICATE)
-        return None if known.state is ChangeState.PENDING else Outcome(known.state, known.reason, known.message)
+        if known.state is not ChangeState.PENDING:
+            work.in_ledger = True
+            return Outcome(known.state, known.reason, known.message)
+        # After an unknown outcome the same change may have been appended twice. Whichever copy comes first is handled,
+        # at its place in the order, under the id that the ledger knows.
+        work.event = replace(event, event_id=known.event_id)
+        return await self.apply.apply(work.event, again=work.attempts > 1)
 
     async def _finish(self, event: DocumentChange, outcome: Outcome, attempts: int) -> None:
         now = self.clock.now()
@@ -139,7 +162,8 @@ class HandleRecord:
         return Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)
 
 
-def _accepted(event: DocumentChange) -> ChangeRecord:
+def pending_record(event: DocumentChange) -> ChangeRecord:
+    """The ledger row of a change that is not applied yet."""
     return ChangeRecord(
         event_id=event.event_id,
         key=event.key,

@@ -33,11 +33,17 @@ class ChunkRows:
         left = await self._chunk_ids(key, document.chunks_version, generation)
         left -= {chunk.chunk_id for chunk in document.chunks}
         await self._delete_from_indexes(key.tenant_id, generation, left)
-        await _traced("write_chunks", self.chunks.put(document))
-        await _both(
-            _traced("write_vectors", self.vectors.write(generation, vector_rows)),
-            _traced("write_terms", self.lexical.write(generation, lexical_rows)),
-        )
+        with _tracer.start_as_current_span("write_chunks"):
+            await self.chunks.put(document)
+        await _both(self._write_vectors(generation, vector_rows), self._write_terms(generation, lexical_rows))
+
+    async def _write_vectors(self, generation: str, rows: Sequence[VectorRow]) -> None:
+        with _tracer.start_as_current_span("write_vectors"):
+            await self.vectors.write(generation, rows)
+
+    async def _write_terms(self, generation: str, rows: Sequence[LexicalRow]) -> None:
+        with _tracer.start_as_current_span("write_terms"):
+            await self.lexical.write(generation, rows)
 
     async def set_access(self, head: Head, access: AccessPolicy) -> None:
         """Gives the rows that the head names this access policy."""
@@ -63,11 +69,6 @@ class ChunkRows:
                 self.vectors.delete(generation, tenant_id, chunk_ids),
                 self.lexical.delete(generation, tenant_id, chunk_ids),
             )
-
-
-async def _traced(name: str, work: Awaitable[None]) -> None:
-    with _tracer.start_as_current_span(name):
-        await work
 
 
 async def _both(*work: Awaitable[None]) -> None:

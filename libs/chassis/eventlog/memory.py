@@ -48,7 +48,8 @@ class _MemoryEngine:
         self.topics: dict[str, _Topic] = {}
         self._groups: dict[tuple[str, str], _Group] = {}
         self._changes = 0
-        self._waiting: set[asyncio.Event] = set()
+        # In the order of their calls, which makes simulations replay.
+        self._waiting: dict[asyncio.Event, None] = {}
 
     def topic(self, name: str) -> _Topic:
         if name not in self.topics:
@@ -120,14 +121,14 @@ class _MemoryEngine:
         if seen != self._changes:
             return
         event = asyncio.Event()
-        self._waiting.add(event)
+        self._waiting[event] = None
         try:
             async with asyncio.timeout(timeout_seconds):
                 await event.wait()
         except TimeoutError:
             return
         finally:
-            self._waiting.discard(event)
+            self._waiting.pop(event, None)
 
     def _group(self, topic: str, name: str) -> _Group:
         count = len(self.topic(topic).partitions)

@@ -86,7 +86,7 @@ class Consumer(Protocol):
 
         Waits up to ``timeout_seconds`` for the first one; returns an empty sequence when there is none. Must be
         called at least every 20 s, also while everything is paused, or the group may hand the partitions to another
-        member. Raises DependencyUnavailable.
+        member. Raises DependencyUnavailable, and then has handed out nothing: a later poll returns these records.
         """
         ...
 

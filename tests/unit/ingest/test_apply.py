@@ -141,14 +141,14 @@ async def test_a_grant_widens_rows_first_and_a_revoke_narrows_them_after() -> No
         await world.apply.apply(await world.upsert("guide", 5, "text", ("group:a",)))
         grant = await access_steps(world, names, world.event("guide", 6, SetAccess(("group:a", "group:b"), 0)))
         assert grant[:2] == ["vectors.set_access", "heads.put"]
-        assert await world.found_by("group:b") == {"guide"}
+        assert await world.found_by("group:b") == {("guide", 5)}
         revoke = await access_steps(world, names, world.event("guide", 7, SetAccess(("group:b",), 0)))
         assert revoke == ["heads.put", "vectors.set_access"]
         assert await world.found_by("group:a") == set()
         swap = await access_steps(world, names, world.event("guide", 8, SetAccess(("group:c",), 0)))
         assert swap == ["vectors.set_access", "heads.put", "vectors.set_access"]
         assert await world.found_by("group:b") == set()
-        assert await world.found_by("group:c") == {"guide"}
+        assert await world.found_by("group:c") == {("guide", 5)}
 
 
 async def test_at_every_moment_of_an_access_change_the_index_shows_what_the_head_allows() -> None:
@@ -335,7 +335,7 @@ async def test_a_worker_that_wakes_up_late_neither_moves_the_head_nor_spoils_row
         head = await world.head("guide")
         assert head is not None
         assert head.version == 6
-        assert await world.found_by("group:b") == {"guide"}
+        assert await world.found_by("group:b") == {("guide", 5)}
         assert await world.found_by("group:a") == set()
 
 
@@ -361,7 +361,7 @@ async def test_a_late_widening_of_rows_does_not_hide_the_document_from_its_newes
         await world.apply.apply(world.event("guide", 7, SetAccess(("group:c",), 0)))
         gate.set()
         assert await sleeper == SUPERSEDED
-        assert await world.found_by("group:c") == {"guide"}
+        assert await world.found_by("group:c") == {("guide", 5)}
         assert await world.found_by("group:a", "group:b") == set()
 
 

@@ -17,6 +17,7 @@ from ingest import consumer as consumer_module
 from ingest.codec import CHANGES_TOPIC, encode_change, key_bytes
 from ingest.consumer import ChangeConsumer
 from ingest.domain import Delete, DocumentChange, Draft, SetAccess
+from ingest.handle import pending_record
 
 
 @asynccontextmanager
@@ -88,7 +89,7 @@ async def test_of_two_changes_with_one_version_the_ledgers_is_applied_whichever_
         loser = replace(await world.upsert("guide", 5, "loser"), event_id="loser")
         winner = replace(await world.upsert("guide", 5, "winner"), event_id="winner")
         await append(world, loser, winner)
-        await world.handler._earlier_end(winner)  # its row is there first
+        await world.stores.ledger.accept(pending_record(winner))  # its row is there first
         async with working(world):
             assert await until_ended(world, "winner") == {"winner": ChangeState.APPLIED}
             await until_lag_is(world, 0)
@@ -102,6 +103,22 @@ async def test_an_event_that_was_appended_twice_is_applied_once() -> None:
         await until_ended(world, first.event_id)
         await until_lag_is(world, 0)
         assert len(await world.dead_letters()) == 1
+
+
+async def test_of_an_event_that_was_appended_twice_the_first_counts_at_its_place_in_the_order() -> None:
+    async with World(partitions=1) as world:
+        delete = world.event("guide", 11, Delete())
+        await world.stores.ledger.accept(pending_record(replace(delete, event_id="second copy")))
+        await append(
+            world, delete, await world.upsert("guide", 6, "text"), world.event("guide", 12, SetAccess(STAFF, 0))
+        )
+        await append(world, replace(delete, event_id="second copy"))
+        async with working(world):
+            await until_lag_is(world, 0)
+            head = await world.head("guide")
+            assert head is not None
+            assert (head.version, head.state) == (12, HeadState.DELETED)
+            assert (await ended(world, "second copy")) == {"second copy": ChangeState.APPLIED}
 
 
 async def test_the_changes_of_one_document_are_applied_in_order_while_others_overtake() -> None:

@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
 
@@ -27,6 +27,7 @@ from corpus.adapters.memory.heads import MemoryHeads
 from corpus.adapters.memory.lexical_index import MemoryLexicalIndex
 from corpus.adapters.memory.tenants import MemoryTenants
 from corpus.adapters.memory.vector_index import MemoryVectorIndex
+from corpus.analysis import analyse
 from corpus.domain import ChangeRecord, DocumentKey, Head
 from corpus.ports import Prefilter
 from headwater.events.v1 import events_pb2
@@ -180,9 +181,16 @@ class Stores:
 class World:
     """An API and a worker over the same stores. ``around`` sees every call they make."""
 
-    def __init__(self, around: Around = straight, stores: Stores | None = None, partitions: int = 3) -> None:
-        self.clock = ManualClock(START)
+    def __init__(
+        self,
+        around: Around = straight,
+        stores: Stores | None = None,
+        partitions: int = 3,
+        clock: ManualClock | None = None,
+    ) -> None:
+        self.clock = clock or ManualClock(START)
         self.stores = stores or Stores(self.clock)
+        self._owns_stores = stores is None
         self.partitions = partitions
         self.parser, self.embedder = LineParser(), HashEmbedder()
         self._exit = AsyncExitStack()
@@ -235,7 +243,8 @@ class World:
 
     async def __aexit__(self, *error: object) -> None:
         await self._exit.aclose()
-        await self.stores.log.close()
+        if self._owns_stores:
+            await self.stores.log.close()
 
     def consumer(self, max_in_flight: int = 8) -> ChangeConsumer:
         return ChangeConsumer(
@@ -273,12 +282,19 @@ class World:
         chunks = await self.stores.chunks.chunks_of(head.key, head.chunks_version, head.generation)
         return "\n".join(chunk.text for chunk in chunks)
 
-    async def found_by(self, *principals: str, clearance: int = 0) -> set[str]:
-        """Documents of which the vector index's prefilter lets these principals see rows."""
+    async def found_by(self, *principals: str, clearance: int = 0) -> set[tuple[str, int]]:
+        """(document, chunks_version) of the rows that the vector index's prefilter lets these principals see."""
         prefilter = Prefilter(TENANT, access_tokens(TENANT, principals), clearance)
-        generation = self.generation.current().name
-        (vector,) = await self.stores.vectors.search(generation, np.ones((1, DIMENSIONS), np.float32), 1000, prefilter)
-        return {candidate.document_id for candidate in vector}
+        query = np.ones((1, DIMENSIONS), np.float32)
+        (found,) = await self.stores.vectors.search(self.generation.current().name, query, 1000, prefilter)
+        return {(candidate.document_id, candidate.chunks_version) for candidate in found}
+
+    async def found_by_terms(self, *principals: str, clearance: int = 0) -> set[tuple[str, int]]:
+        """The same of the lexical index, for the words that the texts of the histories are made of."""
+        prefilter = Prefilter(TENANT, access_tokens(TENANT, principals), clearance)
+        terms = analyse("one valve two pumps three filters text", "en")
+        (found,) = await self.stores.lexical.search(self.generation.current().name, [terms], 1000, prefilter)
+        return {(candidate.document_id, candidate.chunks_version) for candidate in found}
 
     async def record(self, event_id: str) -> ChangeRecord | None:
         return (await self.stores.ledger.get_many(TENANT, [event_id])).get(event_id)
@@ -320,7 +336,3 @@ async def stop(task: asyncio.Task[Any]) -> None:
     """Cancels a task and waits for its end."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-def later(clock: ManualClock, **span: float) -> None:
-    clock.advance(timedelta(**span).total_seconds())
