@@ -15,6 +15,7 @@ from pathlib import Path
 
 from eval.golden_set import GoldenSet, load_golden_set
 from eval.sample import ingest_corpus
+from rich.text import Text
 
 from headwater import AnswerOutcome, AsyncClient, Client, Identity
 from headwater.cli import stack
@@ -54,7 +55,7 @@ def main() -> int:
 
 def _heading(text: str) -> None:
     console.print()
-    console.rule(f"[bold]{text}", align="left")
+    console.rule(Text(text, style="bold"), align="left")
 
 
 def _start(data: Path) -> str:

@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from headwater.types import Citation, Location, Stage
 
-console = Console(highlight=False)
-errors = Console(stderr=True, highlight=False)
+# What a terminal obeys (C0 but tab and line feed, C1, delete), and what turns the order of letters round.
+_CONTROLS = dict.fromkeys(
+    [*range(9), *range(11, 32), *range(127, 160), *range(0x202A, 0x202F), *range(0x2066, 0x206A)],
+    "\N{REPLACEMENT CHARACTER}",
+)
+
+
+class _SafeConsole(Console):
+    """Shows text of documents as text: neither the terminal nor rich may take any of it for a command."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else segment.text.translate(_CONTROLS)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
+
+console = _SafeConsole(highlight=False, markup=False)
+errors = _SafeConsole(stderr=True, highlight=False, markup=False)
 
 
 def print_json(value: Any) -> None:

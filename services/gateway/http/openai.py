@@ -7,6 +7,7 @@ extension field ``citations`` of the message (of the last delta, when streamed) 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -29,6 +30,8 @@ router = APIRouter(prefix="/v1")
 
 MODEL: Final = "headwater"
 _OWNER: Final = "headwater"
+_IMAGE: Final = re.compile(r"!(?=\[(?!\d{1,3}\]))")
+_UNFINISHED_IMAGE: Final = re.compile(r"!(?:\[\d{0,3})?\Z")
 _CREATED: Final = 1_767_225_600  # 2026-01-01: the model is the service itself and has no birthday of its own
 
 
@@ -108,7 +111,12 @@ def _question_of(messages: Sequence[ChatMessage]) -> str:
 
 
 def _completion(answer: Answer) -> dict[str, Any]:
-    message = {"role": "assistant", "content": answer.text, "refusal": None, "citations": _citations(answer)}
+    message = {
+        "role": "assistant",
+        "content": without_images(answer.text),
+        "refusal": None,
+        "citations": _citations(answer),
+    }
     return {
         "id": f"chatcmpl-{answer.answer_id}",
         "object": "chat.completion",
@@ -122,14 +130,19 @@ def _completion(answer: Answer) -> dict[str, Any]:
 
 async def _chunks(events: AsyncGenerator[AnswerEvent, None], with_usage: bool) -> AsyncGenerator[str, None]:
     chunk = _Chunks()
+    held = ""
     try:
         yield sse.data(chunk.of({"role": "assistant", "content": "", "refusal": None}))
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, TextPiece):
-                    yield sse.data(chunk.of({"content": event.text}))
+                    whole, held = _cut(held + event.text)
+                    if whole:
+                        yield sse.data(chunk.of({"content": whole}))
                 elif isinstance(event, AnswerReady):
                     answer = event.answer
+                    if held:
+                        yield sse.data(chunk.of({"content": without_images(held)}))
                     yield sse.data(chunk.of({"citations": _citations(answer)}, "stop", headwater=_about(answer)))
                     if with_usage:
                         yield sse.data(chunk.usage(_usage(answer)))
@@ -137,6 +150,19 @@ async def _chunks(events: AsyncGenerator[AnswerEvent, None], with_usage: bool) -
         yield sse.data(openai_error(known(error)))
         return
     yield "data: [DONE]\n\n"
+
+
+def without_images(text: str) -> str:
+    """The text with images of Markdown shown as they are written. Chat clients load them unasked, which would tell
+    whoever planted one in a document that, when and with which question it was found. Marks such as [1] stay."""
+    return _IMAGE.sub("!\\\\", text)
+
+
+def _cut(text: str) -> tuple[str, str]:
+    """What can be sent, and what is held back because an image may begin in it."""
+    unfinished = _UNFINISHED_IMAGE.search(text)
+    end = unfinished.start() if unfinished else len(text)
+    return without_images(text[:end]), text[end:]
 
 
 class _Chunks:
