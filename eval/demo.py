@@ -23,7 +23,7 @@ from headwater.cli.ask import stream_answer
 from headwater.cli.output import console
 from headwater.cli.trace import print_waterfall, read_trace
 
-QUESTIONS = ("q02", "q01", "q03")
+QUESTIONS = ("q14", "q27", "q29")
 LIVE_DOCUMENT = "notice-board"
 LIVE_QUESTION = "Which visitor parking spaces does the Halifax office have?"
 LIVE_TEXT = (
