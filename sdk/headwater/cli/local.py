@@ -45,7 +45,7 @@ def up(
         return
     console.print("Headwater is up.", style="green")
     console.print(f"  gRPC   {endpoints.grpc['gateway']}")
-    console.print(f"  HTTP   http://{endpoints.gateway_http}   (OpenAPI at /docs)")
+    console.print(f"  HTTP   http://{endpoints.gateway_http}   (OpenAPI at /openapi.json)")
     console.print(f"  data   {data.resolve()}")
     console.print('Next:  headwater ingest PATH    headwater ask "…"    headwater status    headwater down')
 
