@@ -138,7 +138,9 @@ class ApplyChange:
         if widest != old:
             await self.rows.set_access(head, widest)
         committed = replace(head, version=event.version, access=new, event_id=event.event_id)
-        return await self._commit(event, committed, rows_differ=new != old)
+        # What was only widened is as the head says already: the next change of the document, a revocation perhaps, does
+        # not wait for the rows to be written once more.
+        return await self._commit(event, committed, rows_differ=new != widest)
 
     async def _commit(self, event: DocumentChange, head: Head, *, rows_differ: bool = False) -> Outcome:
         if await self.heads.put(head) is PutOutcome.SUPERSEDED:

@@ -180,7 +180,7 @@ async def embed(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 async def test_long_text_without_headings_is_cut_at_topic_shifts(counter: TokenCounter) -> None:
-    parts = [sentences(topic, 33) for topic in ("pump", "music", "weather")]
+    parts = [sentences(topic, 42) for topic in ("pump", "music", "weather")]
     document = parse(" ".join(parts), "a.txt")
     plain = await Chunker(counter).chunk(document)
     semantic = await Chunker(counter, embed=embed).chunk(document)
