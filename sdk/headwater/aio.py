@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, BinaryIO, Self
 
 import grpc
 
@@ -197,8 +198,10 @@ class AsyncClient:
             data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
             request = gateway_pb2.PutDocumentRequest(draft=draft, content=data)
             return messages.receipt((await self._call(self._stub.PutDocument, request, timeout_seconds)).receipt)
-        uploads = _upload(draft, content)
-        return messages.receipt((await self._call(self._stub.UploadDocument, uploads, timeout_seconds)).receipt)
+        # Closed here, not by the stream: nobody finishes a stream whose call was refused half-way.
+        with io.BytesIO(content) if isinstance(content, bytes) else await asyncio.to_thread(content.open, "rb") as file:
+            reply = await self._call(self._stub.UploadDocument, _upload(draft, file), timeout_seconds)
+        return messages.receipt(reply.receipt)
 
     async def delete_document(
         self, document_id: str, *, version: int = 0, timeout_seconds: float = channel.WRITE_SECONDS
@@ -315,12 +318,16 @@ def _size(file: Path) -> int:
     return file.stat().st_size
 
 
-async def _upload(draft: Any, content: bytes | Path) -> AsyncIterator[gateway_pb2.UploadDocumentRequest]:
+async def _upload(draft: Any, file: BinaryIO) -> AsyncIterator[gateway_pb2.UploadDocumentRequest]:
     yield gateway_pb2.UploadDocumentRequest(draft=draft)
-    if isinstance(content, bytes):
-        for start in range(0, len(content), channel.PART_BYTES):
-            yield gateway_pb2.UploadDocumentRequest(content=content[start : start + channel.PART_BYTES])
-        return
-    with await asyncio.to_thread(content.open, "rb") as file:
-        while part := await asyncio.to_thread(file.read, channel.PART_BYTES):
-            yield gateway_pb2.UploadDocumentRequest(content=part)
+    while not file.closed and (part := await asyncio.to_thread(_read, file)):
+        yield gateway_pb2.UploadDocumentRequest(content=part)
+
+
+def _read(file: BinaryIO) -> bytes:
+    try:
+        return file.read(channel.PART_BYTES)
+    except ValueError:
+        if file.closed:  # the call has ended meanwhile
+            return b""
+        raise
