@@ -23,7 +23,7 @@ from headwater.cli import stack
 
 TENANT = "bench"
 FULL_CHUNK_TOKENS = 200
-SHORT_CHUNK_TOKENS = 48
+SHORT_CHUNK_TOKENS = 32
 """Of the 50,000: search cost depends on their number, not their length, and short ones are embedded in a quarter of
 the time."""
 
@@ -43,7 +43,7 @@ async def measure(target: str, arguments: argparse.Namespace) -> dict[str, Any]:
         say("ingest, full chunks")
         full = list(corpus.passages(pool, arguments.full_chunks, FULL_CHUNK_TOKENS, seed=11))
         figures["ingest"] = await ingest.pipeline(client, full, "full/", ["group:readers"])
-        say("ingest, filling up")
+        say(f"ingest: {figures['ingest']}; now filling up")
         rest = arguments.chunks - arguments.full_chunks
         # Half of them for others: the access filter has something to filter.
         for part, readers in enumerate((["group:readers", "group:staff"], ["group:staff"])):
@@ -58,7 +58,7 @@ async def measure(target: str, arguments: argparse.Namespace) -> dict[str, Any]:
         figures["search_qps_16"] = await search.many_callers(client, questions, 16, arguments.seconds)
         reranked = await search.one_at_a_time(client, questions, arguments.searches // 2, "on")
         figures["search_rerank_p50_ms"] = search.percentile(reranked, 0.5)
-        say("freshness")
+        say(f"search: {[value for key, value in figures.items() if key.startswith('search')]}; now freshness")
         fresh = await ingest.event_to_searchable(client, arguments.changes)
         figures["event_to_searchable_p50_ms"] = search.percentile(fresh, 0.5)
         revoked = await ingest.revoke_to_invisible(client, arguments.changes)
