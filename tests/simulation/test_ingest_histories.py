@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 from tests.simulation.histories import history
 from tests.simulation.virtual_time import run
 
-HISTORIES = int(os.environ.get("HEADWATER_HISTORIES", "320"))
+HISTORIES = int(os.environ.get("HEADWATER_HISTORIES", "300"))
 FIRST = int(os.environ.get("HEADWATER_FIRST_SEED", "1"))
-BLOCK = 40
+BLOCK = 50
 
 
 @pytest.mark.parametrize("first", range(FIRST, FIRST + HISTORIES, BLOCK))
