@@ -81,8 +81,9 @@ def main() -> int:
     parser.add_argument("--changes", type=int, default=100, help="changes to time")
     arguments = parser.parse_args()
     say("embedder")
-    passages = list(corpus.passages(corpus.sentences(arguments.texts), 1_000, FULL_CHUNK_TOKENS))
+    passages = list(corpus.passages(corpus.sentences(arguments.texts), 200, FULL_CHUNK_TOKENS))
     figures: dict[str, Any] = asdict(embed.measure(passages))
+    say(f"embedder: {figures}")
     with tempfile.TemporaryDirectory(prefix="headwater-bench-") as folder:
         data = Path(folder)
         began = time.perf_counter()
