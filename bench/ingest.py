@@ -56,7 +56,10 @@ async def revoke_to_invisible(client: AsyncClient, rounds: int) -> list[float]:
     )
     times = []
     for _ in range(rounds):
-        await client.set_document_access(word, ["public"])
+        receipt = await client.set_document_access(word, ["public"])
+        # To its end: the changes of one document are applied one after the other, and what is timed is the revocation,
+        # not the rest of the change before it.
+        await client.wait_for_changes([receipt.event_id])
         await _until(partial(_finds, client, word), wanted=True)
         began = time.perf_counter()
         await client.set_document_access(word, ["group:nobody-is-in-this-group"])

@@ -2,7 +2,7 @@
 
     1  read head     older than the head → superseded · the head's own version → applied or duplicate
     2  delete        head becomes a tombstone
-    3  set access    widen the chunks' tokens, write the head, narrow the chunks' tokens
+    3  set access    take from the old head what is taken, widen the chunks' tokens, write the head, narrow the tokens
     4  upsert        same content and description → as set access; otherwise index the document, then write the head
     5  publish the head on the feed
 
@@ -136,11 +136,20 @@ class ApplyChange:
         old = head.access
         widest = AccessPolicy(old.tokens | new.tokens, min(old.security_level, new.security_level))
         if widest != old:
+            if widest != new:
+                await self._take_at_once(head, new)
             await self.rows.set_access(head, widest)
         committed = replace(head, version=event.version, access=new, event_id=event.event_id)
         # What was only widened is as the head says already: the next change of the document, a revocation perhaps, does
         # not wait for the rows to be written once more.
         return await self._commit(event, committed, rows_differ=new != widest)
+
+    async def _take_at_once(self, head: Head, new: AccessPolicy) -> None:
+        """A change that gives and takes takes first: who loses access does not keep it while rows are widened for
+        others. The head stays of its version, so that the change is still to be applied should the worker die here."""
+        old = head.access
+        both = AccessPolicy(old.tokens & new.tokens, max(old.security_level, new.security_level))
+        await self.heads.put(replace(head, access=both))
 
     async def _commit(self, event: DocumentChange, head: Head, *, rows_differ: bool = False) -> Outcome:
         if await self.heads.put(head) is PutOutcome.SUPERSEDED:

@@ -146,9 +146,33 @@ async def test_a_grant_widens_rows_first_and_a_revoke_narrows_them_after() -> No
         assert revoke == ["heads.put", "vectors.set_access"]
         assert await world.found_by("group:a") == set()
         swap = await access_steps(world, names, world.event("guide", 8, SetAccess(("group:c",), 0)))
-        assert swap == ["vectors.set_access", "heads.put", "vectors.set_access"]
+        assert swap == ["heads.put", "vectors.set_access", "heads.put", "vectors.set_access"]
         assert await world.found_by("group:b") == set()
         assert await world.found_by("group:c") == {("guide", 5)}
+
+
+async def test_a_change_that_gives_and_takes_takes_before_rows_are_widened_and_is_applied_after_a_crash_there() -> None:
+    armed = False
+
+    async def crash(name, call):
+        if armed and name == "vectors.set_access":
+            raise DependencyUnavailable("the disk is gone")
+        return await call()
+
+    async with World(crash) as world:
+        await world.apply.apply(await world.upsert("guide", 5, "text", ("group:a", "group:b")))
+        swap = world.event("guide", 6, SetAccess(("group:b", "group:c"), 0))
+        armed = True
+        with pytest.raises(DependencyUnavailable):
+            await world.apply.apply(swap)
+        head = await world.head("guide")
+        assert head is not None
+        assert head.version == 5
+        assert head.access.tokens == access_tokens(TENANT, ["group:b"])
+        armed = False
+        assert (await world.apply.apply(swap)).state is ChangeState.APPLIED
+        assert await world.found_by("group:a") == set()
+        assert await world.found_by("group:b") == await world.found_by("group:c") == {("guide", 5)}
 
 
 async def test_at_every_moment_of_an_access_change_the_index_shows_what_the_head_allows() -> None:
