@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import queue
 import sqlite3
 import threading
@@ -30,8 +29,6 @@ GATHER_SECONDS = 0.001
 
 QUEUE_LIMIT = 10_000
 """Queued writes beyond which new ones are refused: seconds of work, far more than the callers' own limits let in."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
