@@ -259,8 +259,8 @@ class ChangeLedger(Protocol):
     """What became of every accepted event. One row per event id; a terminal state is final."""
 
     async def accept(self, record: ChangeRecord) -> ChangeRecord:
-        """Records a PENDING change; its event is in the log already. Idempotent by event id. When (key, version) is known
-        with the same fingerprint, returns that earlier record instead; raises Conflict VERSION_CONFLICT when its
+        """Records a PENDING change; its event is in the log already. Idempotent by event id. When (key, version) is
+        known with the same fingerprint, returns that earlier record instead; raises Conflict VERSION_CONFLICT when its
         fingerprint differs."""
         ...
 
