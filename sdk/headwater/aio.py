@@ -198,6 +198,17 @@ class AsyncClient:
             data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
             request = gateway_pb2.PutDocumentRequest(draft=draft, content=data)
             return messages.receipt((await self._call(self._stub.PutDocument, request, timeout_seconds)).receipt)
+        for _ in range(channel.UPLOAD_ATTEMPTS - 1):
+            try:
+                return await self._upload(draft, content, timeout_seconds)
+            except HeadwaterError as error:
+                # grpc.aio loses the gateway's answer when a write fails just before it is read. Only a refusal ends an
+                # upload early, so nothing was accepted and the next attempt is told why.
+                if channel.LOST_ANSWER not in error.message:
+                    raise
+        return await self._upload(draft, content, timeout_seconds)
+
+    async def _upload(self, draft: Any, content: bytes | Path, timeout_seconds: float) -> Receipt:
         # Closed here, not by the stream: nobody finishes a stream whose call was refused half-way.
         with io.BytesIO(content) if isinstance(content, bytes) else await asyncio.to_thread(content.open, "rb") as file:
             reply = await self._call(self._stub.UploadDocument, _upload(draft, file), timeout_seconds)
