@@ -70,7 +70,7 @@ def test_200_megabytes_are_refused_while_they_arrive(place: Place, tmp_path: Pat
     with place.client() as client:
         with pytest.raises(HeadwaterError) as refused:
             client.put_document("huge", path, filename="huge.txt", readers=["public"])
-        # grpc.aio sometimes loses the answer to a stream that ends early, here or behind the gateway; the refusal holds.
+        # grpc.aio sometimes loses the answer to a stream that ends early, at either hop; the refusal holds.
         if isinstance(refused.value, InvalidRequestError):
             assert refused.value.reason in {"DOCUMENT_TOO_LARGE", "UPLOAD_REFUSED"}
         with pytest.raises(NotFoundError):
