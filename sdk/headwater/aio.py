@@ -16,7 +16,6 @@ from headwater.common.v1 import common_pb2
 from headwater.errors import (
     GATEWAY_UNREACHABLE,
     HeadwaterError,
-    InvalidRequestError,
     TimeoutExceededError,
     UnavailableError,
     from_rpc_error,
@@ -199,18 +198,7 @@ class AsyncClient:
             data = content if isinstance(content, bytes) else await asyncio.to_thread(content.read_bytes)
             request = gateway_pb2.PutDocumentRequest(draft=draft, content=data)
             return messages.receipt((await self._call(self._stub.PutDocument, request, timeout_seconds)).receipt)
-        for _ in range(channel.UPLOAD_ATTEMPTS):
-            try:
-                return await self._upload(draft, content, timeout_seconds)
-            except HeadwaterError as error:
-                # grpc.aio loses the gateway's answer when a write fails just before it is read. Only a refusal ends an
-                # upload early, so nothing was accepted and the next attempt is told why.
-                if channel.LOST_ANSWER not in error.message:
-                    raise
-        raise InvalidRequestError(
-            "The gateway refused the upload before its end; most often the document is larger than the limit.",
-            reason="UPLOAD_REFUSED",
-        )
+        return await self._upload(draft, content, timeout_seconds)
 
     async def _upload(self, draft: Any, content: bytes | Path, timeout_seconds: float) -> Receipt:
         # Closed here, not by the stream: nobody finishes a stream whose call was refused half-way.

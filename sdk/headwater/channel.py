@@ -14,9 +14,6 @@ READ_PAUSE_SECONDS: Final = 0.5
 INLINE_BYTES: Final = 3 * 2**20
 """Larger content is streamed: one gRPC message holds at most 4 MiB."""
 PART_BYTES: Final = 2**19
-UPLOAD_ATTEMPTS: Final = 5
-LOST_ANSWER: Final = "Internal error from Core"
-"""How grpc.aio words a write that failed because the call had ended."""
 
 _SERVICE: Final = "headwater.gateway.v1.GatewayService"
 _SAFE_METHODS: Final = (

@@ -34,6 +34,9 @@ _SINGLE: Final = (METADATA_KEY, "authorization")
 _SLOW_SECONDS: Final = 5.0
 """RPCs this slow are logged even when they succeed; the rest is in metrics and traces."""
 
+_READ_ON_BYTES: Final = 2**30
+"""Read of a request stream whose method has failed, so that the caller gets to hear why; see ``_read_on``."""
+
 _FAILED: Final = StatusCode.ERROR
 _tracer = tracer("chassis.rpc.server")
 _log = logger("rpc")
@@ -53,12 +56,13 @@ class _Method:
 
     name: str
     attributes: dict[str, str]
+    takes_stream: bool
 
     @classmethod
-    def of(cls, path: str) -> _Method:
+    def of(cls, path: str, handler: Any) -> _Method:
         service, _, method = path.strip("/").rpartition("/")
         attributes = {names.RPC_SYSTEM: "grpc", names.RPC_SERVICE: service, names.RPC_METHOD: method}
-        return cls(f"{service}/{method}", attributes)
+        return cls(f"{service}/{method}", attributes, handler.request_streaming)
 
 
 class ServerPipeline(grpc.aio.ServerInterceptor):
@@ -80,7 +84,7 @@ class ServerPipeline(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or path.startswith(_EXEMPT):
             return handler
-        method = _Method.of(path)
+        method = _Method.of(path, handler)
         self._handlers[path] = self._wrap(handler, method)
         self._refusals[path] = self._refusal(handler, method)
         return self._handlers[path]
@@ -167,6 +171,8 @@ class ServerPipeline(grpc.aio.ServerInterceptor):
                     status = to_wire(error)
                     code = status.code
                     _note_failure(method, span, error, code)
+                    if method.takes_stream:
+                        await _read_on(context)
                     await context.abort(code, status.message, status.trailers)
                     raise AssertionError("abort raises") from error
         finally:
@@ -181,6 +187,19 @@ async def _write_all(responses: Any, context: Any) -> None:
     async with aclosing(responses):
         async for response in responses:
             await context.write(response)
+
+
+async def _read_on(context: Any) -> None:
+    """Reads and drops what the caller still sends. An RPC that ends under a caller who is writing fails that caller's
+    write, and grpc.aio then reports the failed write in place of the status. Ends with the caller, the deadline, or
+    after ``_READ_ON_BYTES``."""
+    left = _READ_ON_BYTES
+    try:
+        while left > 0 and (part := await context.read()) is not grpc.aio.EOF:
+            left -= len(part) if isinstance(part, bytes) else part.ByteSize()
+    except grpc.aio.BaseError:
+        # The stream is not readable any more: there is nobody left to tell.
+        return
 
 
 def _handler_like(handler: Any, behaviour: Callable[[Any, Any], Awaitable[Any]], deserializer: Any) -> Any:

@@ -67,10 +67,14 @@ class Echo:
         finally:
             self.cancelled.set()
 
+    async def gather(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
+        return b"".join([await self.behaviour(part) async for part in requests])
+
     def add_to(self, server: grpc.aio.Server) -> None:
         handlers: dict[str, Any] = {
             "Say": grpc.unary_unary_rpc_method_handler(self.say),
             "Count": grpc.unary_stream_rpc_method_handler(self.count),
+            "Gather": grpc.stream_unary_rpc_method_handler(self.gather),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -79,6 +83,7 @@ class EchoStub:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.Say: Any = channel.unary_unary(f"/{SERVICE}/Say")
         self.Count: Any = channel.unary_stream(f"/{SERVICE}/Count")
+        self.Gather: Any = channel.stream_unary(f"/{SERVICE}/Gather")
 
 
 @dataclass

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -257,6 +258,29 @@ async def test_draining_lets_the_rpc_in_flight_finish_and_refuses_new_ones(tmp_p
         gate.set()
         assert await in_flight == b"done"
         await asyncio.wait_for(serving, 10)
+
+
+async def test_a_caller_that_is_still_sending_is_told_why_its_stream_was_refused(tmp_path: Path) -> None:
+    async def refuse(part: bytes) -> bytes:
+        raise InvalidRequest("No.", reason="TOO_MUCH")
+
+    taken = 0
+
+    async def parts() -> AsyncIterator[bytes]:
+        nonlocal taken
+        for _ in range(50):
+            yield bytes(2**18)
+            taken += 1
+
+    async with running_echo(tmp_path, Echo(refuse)) as running:
+        with pytest.raises(InvalidRequest) as refused:
+            await call(running.stub.Gather, parts(), timeout_seconds=30, as_caller=CALLER)
+        assert refused.value.reason == "TOO_MUCH"
+        # No write of the caller has failed, so none can have hidden the answer.
+        assert taken == 50
+        with pytest.raises(Unauthenticated):
+            await call(running.stub.Gather, parts(), timeout_seconds=30)
+        assert taken == 100
 
 
 async def test_development_mode_binds_to_loopback_only_and_serves_reflection(tmp_path: Path) -> None:
