@@ -27,7 +27,7 @@ from opentelemetry.trace import Span, SpanContext
 from chassis.clock import Clock
 from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError
 from chassis.identity import Caller, Scope
-from chassis.telemetry import logger, names
+from chassis.telemetry import logger, names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_DEGRADED, RETRIEVAL_HEAD_REJECTED, RETRIEVAL_HITS
 from corpus.domain import Generation, Section
 from retriever.catalogue import Catalogue
@@ -39,7 +39,7 @@ from retriever.stages.expand import expand
 from retriever.stages.guard import Guard, caller_out_of_time
 from retriever.stages.head_check import Reader, Rejection
 from retriever.stages.legs import LegAnswer, LegRequest, Legs
-from retriever.stages.observation import SpanScope, Stopwatch
+from retriever.stages.observation import Stopwatch
 from retriever.stages.ranking import Ranking, RankingPolicy
 from retriever.stages.understand import Understood, check, check_batch, reader_of, understand
 
@@ -56,6 +56,7 @@ _TRACE_ID_DIGITS = 32
 _RETRY_SECONDS = 1.0
 
 _log = logger("retriever.service")
+_tracer = tracer("retriever")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +125,7 @@ class SearchPassages:
         """Results in the order of the queries, each what ``search`` gives for it alone. Any error is that of the
         whole batch.
         """
-        with SpanScope("retrieval.search") as span:
+        with _tracer.start_as_current_span("retrieval.search") as span:
             span.set_attribute(names.OPENINFERENCE_SPAN_KIND, "RETRIEVER")
             span.set_attribute(names.TENANT_ID, caller.tenant_id)
             span.set_attribute(names.BATCH_SIZE, len(queries))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from types import TracebackType
 from typing import Any, Final
 
 from opentelemetry import trace
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -38,22 +38,55 @@ class _LateTracer(trace.Tracer):
     def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
         return self._current().start_span(*args, **kwargs)
 
-    @contextmanager
-    def start_as_current_span(self, *args: Any, **kwargs: Any) -> Iterator[trace.Span]:  # type: ignore[override]
-        """As OpenTelemetry's, but what is raised leaves its class and reason on the span and never its text or
-        traceback: an exception may quote the document it choked on."""
-        span = self.start_span(*args, **kwargs)
-        try:
-            with current(span):
-                yield span
-        except BaseException as error:
-            span.set_attribute(names.ERROR_TYPE, type(error).__name__)
+    def start_as_current_span(self, *args: Any, **kwargs: Any) -> SpanScope:  # type: ignore[override]
+        """As OpenTelemetry's, but see ``SpanScope`` for what is raised."""
+        return SpanScope(self.start_span(*args, **kwargs))
+
+
+class SpanScope:
+    """A span that is current within, and ended after. What is raised leaves its class and reason on the span and never
+    its text or traceback: an exception may quote the document it choked on.
+
+    A class, as is ``current``: a search has a dozen spans, and a generator around each costs as much as the span.
+    """
+
+    __slots__ = ("_scope", "_span")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+        self._scope = current(span)
+
+    def __enter__(self) -> trace.Span:
+        self._scope.__enter__()
+        return self._span
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._scope.__exit__(kind, error, traceback)
+        if error is not None:
+            self._span.set_attribute(names.ERROR_TYPE, type(error).__name__)
             if isinstance(error, HeadwaterError):
-                span.set_attribute(names.ERROR_REASON, error.reason)
-            span.set_status(StatusCode.ERROR)
-            raise
-        finally:
-            span.end()
+                self._span.set_attribute(names.ERROR_REASON, error.reason)
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+
+
+class current:  # noqa: N801 - reads as the verb it was made for: with current(span)
+    """Makes ``span`` the current one within, without ending it or noting what is raised on it."""
+
+    __slots__ = ("_span", "_token")
+
+    def __init__(self, span: trace.Span) -> None:
+        self._span = span
+
+    def __enter__(self) -> None:
+        self._token = attach(trace.set_span_in_context(self._span))
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        detach(self._token)
 
 
 def tracer(name: str) -> trace.Tracer:
@@ -127,10 +160,3 @@ def parent_context(header: str | bytes) -> Context:
     trace_id, span_id, flags = (int(part, 16) for part in match.groups())
     parent = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=trace.TraceFlags(flags & 1))
     return trace.set_span_in_context(trace.NonRecordingSpan(parent), Context()) if parent.is_valid else Context()
-
-
-@contextmanager
-def current(span: trace.Span) -> Iterator[None]:
-    """Makes ``span`` the current one without ending it or recording exceptions on it."""
-    with trace.use_span(span, end_on_exit=False, record_exception=False, set_status_on_exception=False):
-        yield

@@ -5,43 +5,12 @@ from __future__ import annotations
 import time
 from types import TracebackType
 
-from opentelemetry.context import attach, detach
-from opentelemetry.trace import Span, StatusCode, set_span_in_context
-
-from chassis.errors import HeadwaterError
 from chassis.telemetry import names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_STAGE_DURATION
+from chassis.telemetry.tracing import SpanScope
 from retriever.domain import StageTiming
 
 _tracer = tracer("retriever")
-
-
-class SpanScope:
-    """A current span that notes the class of what is raised, and never its text, which may quote a question.
-
-    A class, for a search has a dozen of them: the generators of ``start_as_current_span`` cost twice the span.
-    """
-
-    __slots__ = ("_name", "_span", "_token")
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> Span:
-        self._span = _tracer.start_span(self._name)
-        self._token = attach(set_span_in_context(self._span))
-        return self._span
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        detach(self._token)
-        if error is not None:
-            self._span.set_attribute(names.ERROR_TYPE, type(error).__name__)
-            if isinstance(error, HeadwaterError):
-                self._span.set_attribute(names.ERROR_REASON, error.reason)
-            self._span.set_status(StatusCode.ERROR)
-        self._span.end()
 
 
 class Stopwatch:
@@ -51,7 +20,7 @@ class Stopwatch:
         self._seconds: dict[str, float] = {}
 
     def stage(self, name: str) -> StageScope:
-        """Measures the enclosed work as stage ``name``; gives its span."""
+        """Measures the enclosed work as stage ``name``, from now on; gives its span."""
         return StageScope(self, name)
 
     def note(self, name: str, seconds: float) -> None:
@@ -70,15 +39,10 @@ class StageScope(SpanScope):
     __slots__ = ("_stage", "_started", "_watch")
 
     def __init__(self, watch: Stopwatch, stage: str) -> None:
-        super().__init__(f"retrieval.{stage}")
+        super().__init__(_tracer.start_span(f"retrieval.{stage}", attributes={names.STAGE: stage}))
         self._watch = watch
         self._stage = stage
-
-    def __enter__(self) -> Span:
-        span = super().__enter__()
-        span.set_attribute(names.STAGE, self._stage)
         self._started = time.perf_counter()
-        return span
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
