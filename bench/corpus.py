@@ -36,9 +36,22 @@ def questions() -> list[str]:
 
 def passages(pool: list[str], count: int, tokens: int, seed: int = 7) -> Iterator[str]:
     """``count`` different passages of about ``tokens`` tokens, each made of sentences of the pool in random order."""
+    for number, text in enumerate(_texts(pool, count, tokens, seed)):
+        yield f"Note {number}. {text}"[: int(tokens * CHARACTERS_PER_TOKEN)]
+
+
+def documents(pool: list[str], count: int, tokens: int, seed: int = 7) -> Iterator[str]:
+    """``count`` different Markdown documents of about ``tokens`` tokens, in paragraphs of some five sentences."""
+    for number, text in enumerate(_texts(pool, count, tokens, seed)):
+        parts = SENTENCE_END.split(text)
+        paragraphs = [" ".join(parts[first : first + 5]) for first in range(0, len(parts), 5)]
+        yield f"# Report {number}\n\n" + "\n\n".join(paragraphs) + "\n"
+
+
+def _texts(pool: list[str], count: int, tokens: int, seed: int) -> Iterator[str]:
     chooser = random.Random(seed)
-    for number in range(count):
-        parts = [f"Note {number}."]
+    for _ in range(count):
+        parts: list[str] = []
         while sum(map(len, parts)) < tokens * CHARACTERS_PER_TOKEN:
             parts.append(chooser.choice(pool))
-        yield " ".join(parts)[: int(tokens * CHARACTERS_PER_TOKEN)]
+        yield " ".join(parts)

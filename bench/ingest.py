@@ -17,10 +17,10 @@ LONGEST_SECONDS = 10.0
 
 
 async def pipeline(client: AsyncClient, texts: Sequence[str], prefix: str, readers: Sequence[str]) -> dict[str, float]:
-    """Sends one document per text and waits until all are searchable."""
+    """Sends one Markdown document per text and waits until all are searchable."""
     before = (await client.ingest_status()).live_tokens
     sources = [
-        Source(f"{prefix}{number:06}", text.encode(), "passage.txt", "text/plain", "")
+        Source(f"{prefix}{number:06}", text.encode(), "document.md", "text/markdown", "")
         for number, text in enumerate(texts)
     ]
     report = await send(client, sources, {"readers": list(readers)})

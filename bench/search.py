@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from headwater import AsyncClient
 from headwater.messages import RerankChoice
 
+_turns = itertools.count()
+"""Of the whole run, so that no round repeats an earlier one's questions."""
+
 
 async def one_at_a_time(client: AsyncClient, questions: Sequence[str], count: int, rerank: RerankChoice) -> list[float]:
     """Milliseconds of ``count`` searches, each after the one before; after one warm-up pass over the questions."""
@@ -25,18 +28,22 @@ async def one_at_a_time(client: AsyncClient, questions: Sequence[str], count: in
     return times
 
 
-async def many_callers(client: AsyncClient, questions: Sequence[str], callers: int, seconds: float) -> float:
-    """Searches per second with so many callers, each asking again as soon as it is answered. No question is asked
-    twice in the same words, so nothing is answered from a cache of whole queries."""
-    number = itertools.count()
+async def many_callers(
+    client: AsyncClient, questions: Sequence[str], callers: int, seconds: float, *, repeated: bool
+) -> float:
+    """Searches per second with so many callers, each asking again as soon as it is answered.
+
+    Unless ``repeated``, no question is asked twice in the same words, so that each one is embedded.
+    """
     done = 0
     until = time.perf_counter() + seconds
 
     async def caller() -> None:
         nonlocal done
         while time.perf_counter() < until:
-            turn = next(number)
-            result = await client.search(f"{questions[turn % len(questions)]} ({turn})", k=10, rerank="off")
+            turn = next(_turns)
+            text = questions[turn % len(questions)]
+            result = await client.search(text if repeated else f"{text} ({turn})", k=10, rerank="off")
             if result.degraded or not result.hits:
                 raise SystemExit(f"a search was degraded ({result.degraded}) or empty: its time says nothing")
             done += 1
