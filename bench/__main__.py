@@ -97,7 +97,7 @@ async def measure_search(client: AsyncClient, arguments: argparse.Namespace) -> 
     rounds: list[dict[str, float]] = []
     for _ in range(arguments.rounds):
         times = await search.one_at_a_time(client, questions, arguments.searches, "off")
-        reranked = await search.one_at_a_time(client, questions, arguments.searches // 2, "on")
+        reranked = await search.one_at_a_time(client, questions, max(1, arguments.searches // 2), "on")
         new, repeated = [
             await search.many_callers(client, questions, 16, arguments.seconds, repeated=each) for each in (False, True)
         ]

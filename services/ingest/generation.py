@@ -15,7 +15,7 @@ from ingest.ports import Embedder
 
 _log = structlog.get_logger()
 
-CHUNKER_VERSION = "structure-1"
+CHUNKER_VERSION = "structure-2"
 """Changes whenever the same document would be cut, or put before the embedder, differently."""
 RETRY_SECONDS = 0.25
 
