@@ -1,7 +1,7 @@
 """``make bench``: every figure of the README, on a stack of its own, as one JSON object.
 
 The embedder is compared with sentence-transformers on torch (fp32) when that is installed (``uv sync --group
-bench``); without it the ratio is null. At the default size this takes about half an hour, most of it
+bench``); without it the ratio is null. At the default size this takes about twenty minutes, most of it
 ingesting the 50,000 chunks that are searched. What is noisy is measured in rounds, whose median counts; all of them are
 in the output.
 """
