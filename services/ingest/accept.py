@@ -14,6 +14,7 @@ from chassis.errors import Conflict, InvalidRequest, NotFound
 from chassis.identity import Caller, Scope
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry import current_trace_id
+from chassis.telemetry.metrics import INGEST_ACCEPTED
 from corpus.domain import MAX_VERSION, ChangeRecord, ChangeState, DocumentKey, Tenant
 from corpus.ports import ChangeLedger, Tenants
 from ingest.domain import (
@@ -158,6 +159,7 @@ class AcceptChanges:
         if await self._is_known(key, version):
             return _receipt(await self.ledger.accept(record))
         await self.change_log.append(DocumentChange(record.event_id, key, version, record.accepted_at, change))
+        INGEST_ACCEPTED.add(kind=change.kind.value)
         # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
         # drops the other one, whose caller is told of the conflict here.
         return _receipt(await self.ledger.accept(record))

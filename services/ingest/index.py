@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from chassis.errors import DocumentRejected, NotFound
 from chassis.objectstore.port import ObjectStore
-from chassis.telemetry import tracer
+from chassis.telemetry.metrics import INGEST_CHUNKS
 from corpus.access import access_tokens
 from corpus.analysis import analyse
 from corpus.domain import (
@@ -33,8 +33,7 @@ from ingest.embedding import EmbedPassages
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
 from ingest.rows import ChunkRows
-
-_tracer = tracer("ingest")
+from ingest.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +61,13 @@ class IndexDocument:
     async def index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         """Writes every row of the event's version; none is visible to a reader until a head names the version. Raises
         DocumentRejected, DependencyUnavailable, Overloaded, DeadlineExceeded."""
-        with _tracer.start_as_current_span("fetch"):
+        with Stage("fetch"):
             data = await self._fetch(upsert.content.object_key)
-        with _tracer.start_as_current_span("parse") as span:
+        with Stage("parse") as span:
             parsed = await self.parser.parse(data, upsert.draft.filename, upsert.draft.media_type)
             span.set_attribute("headwater.document.format", parsed.format)
             span.set_attribute("headwater.document.characters", len(parsed.text))
-        with _tracer.start_as_current_span("chunk") as span:
+        with Stage("chunk") as span:
             title = upsert.draft.title or parsed.title or ""
             chunked = await self.chunker.chunk(parsed, title)
             span.set_attribute("headwater.document.chunks", len(chunked.chunks))
@@ -150,7 +149,7 @@ class IndexDocument:
         access: AccessPolicy,
         generation: Generation,
     ) -> None:
-        with _tracer.start_as_current_span("embed") as span:
+        with Stage("embed") as span:
             span.set_attribute("headwater.chunks", len(document.chunks))
             vectors = await self.embed.embed(texts, generation)
         filterable = row_metadata(
@@ -162,13 +161,14 @@ class IndexDocument:
             uri=document.uri,
             language=document.language,
         )
-        with _tracer.start_as_current_span("analyse"):
+        with Stage("analyse"):
             lexical_rows = await asyncio.to_thread(_lexical_rows, document, language, access, filterable)
         vector_rows = [
             VectorRow(chunk.chunk_id, chunk.key, chunk.chunks_version, access, filterable, vector)
             for chunk, vector in zip(document.chunks, vectors, strict=True)
         ]
         await self.rows.write(document, vector_rows, lexical_rows)
+        INGEST_CHUNKS.add(len(document.chunks))
 
 
 def _lexical_rows(

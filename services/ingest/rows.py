@@ -10,11 +10,9 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
-from chassis.telemetry import tracer
 from corpus.domain import AccessPolicy, ChunkedDocument, DocumentKey, Head, LexicalRow, VectorRow
 from corpus.ports import ChunkStore, LexicalIndex, VectorIndex
-
-_tracer = tracer("ingest")
+from ingest.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,16 +31,16 @@ class ChunkRows:
         left = await self._chunk_ids(key, document.chunks_version, generation)
         left -= {chunk.chunk_id for chunk in document.chunks}
         await self._delete_from_indexes(key.tenant_id, generation, left)
-        with _tracer.start_as_current_span("write_chunks"):
+        with Stage("write_chunks"):
             await self.chunks.put(document)
         await _both(self._write_vectors(generation, vector_rows), self._write_terms(generation, lexical_rows))
 
     async def _write_vectors(self, generation: str, rows: Sequence[VectorRow]) -> None:
-        with _tracer.start_as_current_span("write_vectors"):
+        with Stage("write_vectors"):
             await self.vectors.write(generation, rows)
 
     async def _write_terms(self, generation: str, rows: Sequence[LexicalRow]) -> None:
-        with _tracer.start_as_current_span("write_terms"):
+        with Stage("write_terms"):
             await self.lexical.write(generation, rows)
 
     async def set_access(self, head: Head, access: AccessPolicy) -> None:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 
+import httpx
 import pytest
 from tests.e2e.conftest import Place
 
 from headwater import AnswerOutcome, Client, ConflictError, NotFoundError
+from headwater.cli.stack import Endpoints
 
 PUMP = (
     "# Pump manual\n\n## Lubrication\n\nChange the oil of the Kestrel pump every 500 hours of operation.\n\n"
@@ -168,3 +170,16 @@ def test_a_batch_answers_like_single_questions(place: Place) -> None:
         assert [hit.chunk_id for hit in first.hits] == [hit.chunk_id for hit in single.hits]
         assert second.hits
         assert [answer.outcome for answer in client.ask_batch([QUESTION])] == [AnswerOutcome.ANSWERED]
+
+
+def test_what_ingestion_does_is_counted(place: Place) -> None:
+    with place.client() as client:
+        client.put_document("counted", b"The ferry leaves at nine.", filename="counted.txt", readers=["public"])
+        client.wait_until_applied()
+    counted = httpx.get(f"http://{Endpoints.load(place.data).metrics['ingest']}/metrics").text
+    for sample in (
+        'headwater_ingest_accepted_total{kind="upsert"}',
+        "headwater_ingest_chunks_total",
+        *(f'headwater_ingest_stage_duration_seconds_count{{stage="{stage}"}}' for stage in ("fetch", "parse", "embed")),
+    ):
+        assert any(line.startswith(sample) and float(line.split()[-1]) > 0 for line in counted.splitlines()), sample

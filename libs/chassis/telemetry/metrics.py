@@ -72,7 +72,7 @@ INGEST_CHANGES: Final = Counter(
 INGEST_STAGE_DURATION: Final = Histogram(
     "headwater.ingest.stage.duration",
     unit="s",
-    description="Work of one stage on one document, without waits: fetch, parse, chunk, embed, write, commit.",
+    description="One stage of one document, its waits included: fetch, parse, chunk, embed, analyse, write_….",
     labels=("stage",),
 )
 INGEST_LATENCY: Final = Histogram(
@@ -82,8 +82,7 @@ INGEST_LAG: Final = Gauge("headwater.ingest.lag", unit="{event}", description="E
 INGEST_CHUNKS: Final = Counter(
     "headwater.ingest.chunks",
     unit="{chunk}",
-    description="Chunks written, by whether they were embedded or taken from the embedding cache.",
-    labels=("source",),
+    description="Chunks written.",
 )
 INGEST_DEAD_LETTERS: Final = Counter(
     "headwater.ingest.dead_letters", unit="{event}", description="Events given up, by reason.", labels=("reason",)
