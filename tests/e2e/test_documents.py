@@ -176,7 +176,7 @@ def test_what_ingestion_does_is_counted(place: Place) -> None:
     with place.client() as client:
         client.put_document("counted", b"The ferry leaves at nine.", filename="counted.txt", readers=["public"])
         client.wait_until_applied()
-    counted = httpx.get(f"http://{Endpoints.load(place.data).metrics['ingest']}/metrics").text
+    counted = httpx.get(f"http://{Endpoints.load(place.data).metrics['ingest']}/metrics", timeout=60).text
     for sample in (
         'headwater_ingest_accepted_total{kind="upsert"}',
         "headwater_ingest_chunks_total",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -104,6 +105,9 @@ class Peers(retrieval_pb2_grpc.RetrievalServiceServicer, ingest_pb2_grpc.IngestS
             complete = True
         finally:
             self.broken_uploads += not complete
+        # As in the ingest service, work lies between the last part and acceptance: a stream that was cancelled may end
+        # like one that is complete, and its cancellation arrives a moment later.
+        await asyncio.sleep(0.05)
         self.drafts.append(draft)
         self.uploads[draft.document_id] = content
         return ingest_pb2.UploadDocumentResponse(receipt=_receipt(draft.document_id))
