@@ -1,0 +1,72 @@
+"""Where the servers of the cluster profile are, and how to be let in. Nested settings:
+``HEADWATER_KAFKA__BOOTSTRAP_SERVERS`` in the environment, a file of the same name in the secrets directory, or the table
+``[common.kafka]`` of the configuration file.
+
+TLS is used where a CA file is named or the URL says https; certificates are always verified.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+
+class Endpoint(BaseModel):
+    """What the endpoints share: unknown keys are refused, nothing changes after the start."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KafkaEndpoint(Endpoint):
+    """A Kafka cluster.
+
+    Attributes:
+        bootstrap_servers: ``host:port,host:port``.
+        security_protocol: As Kafka names it.
+        username, password: For SASL.
+        sasl_mechanism: For SASL.
+        ca_file: PEM file of the authority that signed the brokers' certificates; None for the system's.
+        replication_factor: Of topics that are created here.
+    """
+
+    bootstrap_servers: str = ""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+    replication_factor: int = Field(default=3, ge=1)
+
+
+class RedisEndpoint(Endpoint):
+    """A Redis server.
+
+    Attributes:
+        url: ``redis://host:port/db``, ``rediss://`` for TLS; without credentials.
+        username, password: For AUTH.
+        ca_file: PEM file of the authority that signed its certificate; None for the system's.
+    """
+
+    url: str = ""
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+
+
+class S3Endpoint(Endpoint):
+    """An S3-compatible object store.
+
+    Attributes:
+        location: ``s3://bucket/prefix``.
+        url: Its endpoint; empty for Amazon's own.
+        region: Its region.
+        access_key_id, secret_access_key: Static credentials; empty for those of the machine (role, environment).
+    """
+
+    location: str = ""
+    url: str = ""
+    region: str = "us-east-1"
+    access_key_id: SecretStr = SecretStr("")
+    secret_access_key: SecretStr = SecretStr("")
