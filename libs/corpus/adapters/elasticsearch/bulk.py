@@ -1,0 +1,142 @@
+"""Bulk requests, with a look at every item (a bulk request succeeds as a whole even when every item failed)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import stamina
+
+from chassis.errors import HeadwaterError, InvalidRequest, Overloaded
+from corpus.adapters.elasticsearch.client import Store, error_of, store_errors
+
+_UNINDEXABLE: Final = frozenset(
+    {"document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception"}
+)
+_ATTEMPTS: Final = 4
+_MAX_ITEMS: Final = 1_000
+"""Items of one request: a few megabytes at the usual size of a chunk."""
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One operation: ``source`` None is a delete.
+
+    Attributes:
+        alias: Full name of an alias (``Store.name``); an index that is missing is never created by a write.
+        document_id: Its ``_id``.
+        source: The document.
+        version: With external versions (``external_gte``): something newer that is there stays.
+        create: Only if no such document is there.
+        seq_no, primary_term: Only if the document is still the one that was read.
+        routing: Shard key.
+    """
+
+    alias: str
+    document_id: str
+    source: Mapping[str, Any] | None
+    version: int | None = None
+    create: bool = False
+    seq_no: int | None = None
+    primary_term: int | None = None
+    routing: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How one operation ended.
+
+    Attributes:
+        conflict: Something newer (or another document) is there; nothing was written.
+        found: False for a delete that found nothing.
+    """
+
+    conflict: bool = False
+    found: bool = True
+
+
+async def bulk(store: Store, writes: Sequence[Write], *, refresh: str | bool = False) -> list[Written]:
+    """Sends writes in bulk requests; items that were refused for want of room are sent again, a few times.
+
+    Args:
+        store: The connection.
+        writes: In the order in which they are to be applied to one document; writes to different documents have no
+            order.
+        refresh: ``"wait_for"`` or True where the caller's next search must see the writes.
+
+    Returns:
+        One result per write.
+
+    Raises:
+        Overloaded, DependencyUnavailable: Some items are not written, or it is unknown; sending all again is safe.
+        FailedPrecondition: An alias is missing (INDEX_MISSING).
+        InvalidRequest: An item can't be indexed as it is (DOCUMENT_UNMAPPABLE).
+    """
+    results: list[Written] = []
+    for start in range(0, len(writes), _MAX_ITEMS):
+        results += await _bulk(store, writes[start : start + _MAX_ITEMS], refresh)
+    return results
+
+
+async def _bulk(store: Store, writes: Sequence[Write], refresh: str | bool) -> list[Written]:
+    results: dict[int, Written] = {}
+    async for attempt in stamina.retry_context(on=Overloaded, attempts=_ATTEMPTS, wait_initial=0.1, wait_max=2.0):
+        with attempt:
+            left = [index for index in range(len(writes)) if index not in results]
+            outcomes = await _send(store, [writes[index] for index in left], refresh)
+            refused = None
+            for index, outcome in zip(left, outcomes, strict=True):
+                if isinstance(outcome, Written):
+                    results[index] = outcome
+                elif refused is None or not isinstance(outcome, Overloaded):
+                    refused = outcome
+            if refused is not None:
+                raise refused
+    return [results[index] for index in range(len(writes))]
+
+
+async def _send(store: Store, writes: Sequence[Write], refresh: str | bool) -> list[Written | HeadwaterError]:
+    operations: list[Mapping[str, Any]] = []
+    for write in writes:
+        operations.append({_operation(write): _action(write)})
+        if write.source is not None:
+            operations.append(write.source)
+    with store_errors():
+        response = await store.client.bulk(operations=operations, refresh=refresh)
+    return [_outcome(next(iter(item.values()))) for item in response["items"]]
+
+
+def _operation(write: Write) -> str:
+    if write.source is None:
+        return "delete"
+    return "create" if write.create else "index"
+
+
+def _action(write: Write) -> dict[str, Any]:
+    action: dict[str, Any] = {"_index": write.alias, "_id": write.document_id}
+    if write.source is not None:
+        action["require_alias"] = True
+    if write.version is not None:
+        action |= {"version": write.version, "version_type": "external_gte"}
+    if write.seq_no is not None:
+        action |= {"if_seq_no": write.seq_no, "if_primary_term": write.primary_term}
+    if write.routing is not None:
+        action["routing"] = write.routing
+    return action
+
+
+def _outcome(item: Mapping[str, Any]) -> Written | HeadwaterError:
+    status = int(item["status"])
+    error = item.get("error")
+    if error is None:
+        # A delete of nothing answers 404 without an error.
+        return Written(found=status != 404)
+    if status == 409:
+        return Written(conflict=True)
+    kind = str(error.get("type", ""))
+    if status == 400 and kind in _UNINDEXABLE:
+        return InvalidRequest(
+            "Elasticsearch can't index a row as it is.", reason="DOCUMENT_UNMAPPABLE", metadata={"error": kind}
+        )
+    return error_of(status, kind)

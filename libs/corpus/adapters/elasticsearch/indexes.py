@@ -1,0 +1,106 @@
+"""Indexes as they are expected: created once, compared at every start, never changed in passing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from corpus.adapters.elasticsearch.client import Store, store_errors
+
+_FIRST: Final = "000001"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSpec:
+    """One index behind an alias.
+
+    Attributes:
+        alias: Name without the installation's prefix, such as ``heads``.
+        properties: Of the mapping, which is strict: a field that is not named here is refused.
+        settings: Index settings beside shards and replicas; those that are named are compared.
+    """
+
+    alias: str
+    properties: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+async def create(store: Store, spec: IndexSpec) -> bool:
+    """Creates the index and its alias unless the alias is there. Idempotent, also between processes. Returns whether it
+    was created here."""
+    alias = store.name(spec.alias)
+    if await _exists(store, alias):
+        return False
+    body: dict[str, Any] = {
+        "mappings": {"dynamic": "strict", "properties": dict(spec.properties)},
+        "settings": {
+            "number_of_shards": store.endpoint.shards,
+            "number_of_replicas": store.endpoint.replicas,
+            **spec.settings,
+        },
+        "aliases": {alias: {"is_write_index": True}},
+    }
+    with store_errors():
+        # 400 is resource_already_exists_exception: another process was faster. Anything else shows in differences().
+        response = await store.client.options(ignore_status=400).indices.create(index=f"{alias}-{_FIRST}", **body)
+    return response.meta.status != 400 or not await _exists(store, alias)
+
+
+async def differences(store: Store, spec: IndexSpec) -> list[str]:
+    """What differs from the specification, one sentence each; empty when nothing does."""
+    alias = store.name(spec.alias)
+    if not await _exists(store, alias):
+        return [f"index {alias}: missing"]
+    with store_errors():
+        mappings = await store.client.indices.get_mapping(index=alias)
+        settings = await store.client.indices.get_settings(index=alias, flat_settings=True)
+    found: list[str] = []
+    for index, content in mappings.body.items():
+        mapping = content["mappings"]
+        if str(mapping.get("dynamic")) != "strict":
+            found.append(f"index {index}: the mapping is not strict")
+        found += _differing(f"index {index}: field ", spec.properties, mapping.get("properties", {}))
+    for index, content in settings.body.items():
+        wanted = dict(_flat("index", spec.settings))
+        actual = content["settings"]
+        found += [
+            f"index {index}: setting {name} is {actual.get(name, 'not set')}, expected {value}"
+            for name, value in wanted.items()
+            if str(actual.get(name)) != value
+        ]
+    return found
+
+
+def _differing(prefix: str, expected: Mapping[str, Any], actual: Mapping[str, Any]) -> Iterator[str]:
+    for name, wanted in expected.items():
+        there = actual.get(name)
+        if there is None:
+            yield f"{prefix}{name} is missing"
+            continue
+        # An object's type is not reported when it has properties; a default is not reported at all.
+        kind, wanted_kind = there.get("type", "object"), wanted.get("type", "object")
+        if kind != wanted_kind:
+            yield f"{prefix}{name} is {kind}, expected {wanted_kind}"
+        for parameter in sorted((there.keys() & wanted.keys()) - {"type", "properties"}):
+            if _text(there[parameter]) != _text(wanted[parameter]):
+                yield f"{prefix}{name}: {parameter} is {there[parameter]}, expected {wanted[parameter]}"
+        yield from _differing(f"{prefix}{name}.", wanted.get("properties", {}), there.get("properties", {}))
+
+
+def _flat(prefix: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in tree.items():
+        path = name if name.startswith("index.") else f"{prefix}.{name}"
+        if isinstance(value, Mapping):
+            yield from _flat(path, value)
+        else:
+            yield path, _text(value)
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+async def _exists(store: Store, alias: str) -> bool:
+    with store_errors():
+        return bool(await store.client.indices.exists_alias(name=alias))
