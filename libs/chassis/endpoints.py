@@ -70,3 +70,22 @@ class S3Endpoint(Endpoint):
     region: str = "us-east-1"
     access_key_id: SecretStr = SecretStr("")
     secret_access_key: SecretStr = SecretStr("")
+
+
+class ElasticsearchEndpoint(Endpoint):
+    """An Elasticsearch cluster.
+
+    Attributes:
+        url: ``http://host:port`` or ``https://…``; several, separated by commas.
+        api_key: Encoded API key.
+        ca_file: PEM file of the authority that signed its certificate; None for the system's.
+        prefix: Of every index name, so that several installations may share a cluster.
+        shards, replicas: Of indexes that are created here.
+    """
+
+    url: str = ""
+    api_key: SecretStr = SecretStr("")
+    ca_file: Path | None = None
+    prefix: str = Field(default="headwater", pattern=r"^[a-z][a-z0-9-]{0,30}$")
+    shards: int = Field(default=1, ge=1)
+    replicas: int = Field(default=1, ge=0)

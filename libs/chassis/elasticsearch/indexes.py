@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from corpus.adapters.elasticsearch.client import Store, store_errors
+from chassis.elasticsearch.client import Store, store_errors
 
 _FIRST: Final = "000001"
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import stamina
 
+from chassis.elasticsearch.client import Store, error_of, store_errors
 from chassis.errors import HeadwaterError, InvalidRequest, Overloaded
-from corpus.adapters.elasticsearch.client import Store, error_of, store_errors
 
 _UNINDEXABLE: Final = frozenset(
     {"document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception"}

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
+from chassis.endpoints import ElasticsearchEndpoint
 from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError, Overloaded
-from corpus.endpoints import ElasticsearchEndpoint
 
 REQUEST_SECONDS: Final = 30.0
 """Longest one request may take. What a caller has time for is less as a rule, and enforced by whoever calls."""

@@ -1,0 +1,1 @@
+"""Connection, bulk requests and index definitions for adapters over Elasticsearch."""
