@@ -1,6 +1,7 @@
-"""Where the servers of the cluster profile are, and how to be let in. Nested settings:
-``HEADWATER_KAFKA__BOOTSTRAP_SERVERS`` in the environment, a file of the same name in the secrets directory, or the table
-``[common.kafka]`` of the configuration file.
+"""Where the servers of the cluster profile are, and how to be let in.
+
+Nested settings: ``HEADWATER_KAFKA__BOOTSTRAP_SERVERS`` in the environment, a file ``kafka__bootstrap_servers`` in the
+secrets directory, or the table ``[common.kafka]`` of the configuration file.
 
 TLS is used where a CA file is named or the URL says https; certificates are always verified.
 """
@@ -89,3 +90,23 @@ class ElasticsearchEndpoint(Endpoint):
     prefix: str = Field(default="headwater", pattern=r"^[a-z][a-z0-9-]{0,30}$")
     shards: int = Field(default=1, ge=1)
     replicas: int = Field(default=1, ge=0)
+
+
+class WeaviateEndpoint(Endpoint):
+    """A Weaviate cluster.
+
+    Attributes:
+        http: ``host:port`` of its REST API.
+        grpc: ``host:port`` of its gRPC API.
+        secure: Whether both are served over TLS.
+        api_key: API key.
+        prefix: Of every collection name.
+        replicas: Replication factor of collections that are created here.
+    """
+
+    http: str = ""
+    grpc: str = ""
+    secure: bool = False
+    api_key: SecretStr = SecretStr("")
+    prefix: str = Field(default="Headwater", pattern=r"^[A-Z][A-Za-z0-9]{0,30}$")
+    replicas: int = Field(default=1, ge=1)
