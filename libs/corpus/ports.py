@@ -148,13 +148,8 @@ class HeadCounts:
     tokens: int
 
 
-class Heads(Protocol):
-    """The authority on what is live."""
-
-    async def put(self, head: Head) -> PutOutcome:
-        """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head
-        again is APPLIED. A tombstone takes part in the comparison like any head and is kept until ``purge``."""
-        ...
+class HeadReads(Protocol):
+    """What is live, for those who check it."""
 
     async def get(self, key: DocumentKey) -> Head | None:
         """The head, a tombstone included, as of now; None when the document was never written."""
@@ -162,6 +157,15 @@ class Heads(Protocol):
 
     async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
         """Heads by document id, tombstones included, as of now; unknown ids are left out."""
+        ...
+
+
+class Heads(HeadReads, Protocol):
+    """The authority on what is live."""
+
+    async def put(self, head: Head) -> PutOutcome:
+        """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head
+        again is APPLIED. A tombstone takes part in the comparison like any head and is kept until ``purge``."""
         ...
 
     async def list(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from chassis.errors import DependencyUnavailable, HeadwaterError
 from corpus.domain import Head, Section
-from corpus.ports import ChunkStore, Heads, StoredChunk
+from corpus.ports import ChunkStore, HeadReads, StoredChunk
 from retriever.stages.guard import Guard, caller_out_of_time
 
 SectionKey = tuple[str, int, str, int]
@@ -28,7 +28,7 @@ class ReadDeadlines:
 class CorpusReads:
     """What a search reads besides the indexes. Everything here either succeeds or ends the search."""
 
-    def __init__(self, heads: Heads, chunks: ChunkStore, deadlines: ReadDeadlines) -> None:
+    def __init__(self, heads: HeadReads, chunks: ChunkStore, deadlines: ReadDeadlines) -> None:
         self._heads = heads
         self._chunks = chunks
         self._heads_guard = Guard("heads", deadlines.heads)
