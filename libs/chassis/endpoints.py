@@ -9,9 +9,12 @@ TLS is used where a CA file is named or the URL says https; certificates are alw
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+ENDPOINTS: Final = ("elasticsearch", "kafka", "redis", "s3", "weaviate")
+"""Names of the settings below; a service that doesn't need one ignores what all services are told about it."""
 
 
 class Endpoint(BaseModel):

@@ -30,6 +30,7 @@ from pydantic_settings import (
 )
 
 from chassis.addresses import Address, is_loopback
+from chassis.endpoints import ENDPOINTS
 from chassis.telemetry.redaction import redacted
 
 SERVICES: Final = ("embedder", "gateway", "ingest", "reranker", "retriever")
@@ -202,7 +203,7 @@ def _from_file(cls: type[ServiceSettings], path: str) -> dict[str, Any]:
         if name not in tables or not isinstance(table, dict)
     ]
     common, own = content.get("common", {}), content.get(cls.service_name, {})
-    shared = {*ServiceSettings.model_fields, *cls.model_fields, *(f"{service}_target" for service in SERVICES)}
+    shared = {*ServiceSettings.model_fields, *cls.model_fields, *ENDPOINTS, *(f"{name}_target" for name in SERVICES)}
     problems += [f"[common] {key}: no such setting" for key in common if key not in shared]
     problems += [f"[{cls.service_name}] {key}: no such setting" for key in own if key not in cls.model_fields]
     if problems:

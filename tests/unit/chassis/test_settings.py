@@ -152,3 +152,13 @@ def test_print_config_shows_everything_but_secrets(
     assert "hunter2" not in printed
     assert json.loads(printed)["cache_url"] == "redis://cache:6379/0"
     assert set(json.loads(printed)) == set(GatewaySettings.model_fields)
+
+
+def test_a_table_of_an_endpoint_that_only_other_services_need_is_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _file(tmp_path, '[common.kafka]\nbootstrap_servers = "broker:9092"\n', monkeypatch)
+    assert read_settings(GatewaySettings).profile == "embedded"
+    _file(tmp_path, '[common.kafak]\nbootstrap_servers = "broker:9092"\n', monkeypatch)
+    with pytest.raises(ConfigurationError, match="kafak"):
+        read_settings(GatewaySettings)
