@@ -221,6 +221,45 @@ async def test_compaction_keeps_the_newest_record_of_every_key_and_bounds_the_fi
     await log.close()
 
 
+async def test_a_reader_is_not_behind_by_tombstones_that_are_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite_retention, "MIN_DIRTY_RECORDS", 1)
+    now = [time.time()]
+    log = SqliteEventLog(tmp_path / "log.sqlite", now_seconds=lambda: now[0], retention_seconds=3600)
+    await log.ensure_topic("heads", 1, compacted=True)
+    producer = log.producer()
+    for value in (b"1", b"2", None):
+        await producer.append("heads", b"key", value)
+    worker = await started(log, topic="heads")
+    await worker.commit({Partition("heads", 0): 3})
+    now[0] += 7200
+    await log.clean()
+    reader = log.reader("heads")
+    await reader.start()
+    assert list(await reader.poll(10, 0)) == []
+    assert await reader.behind() == 0
+    await log.close()
+
+
+async def test_a_reader_of_a_topic_that_was_created_anew_is_told_so(tmp_path: Path) -> None:
+    log = SqliteEventLog(tmp_path / "log.sqlite")
+    await log.ensure_topic(TOPIC, 1)
+    await fill(log, 10)
+    reader = log.reader(TOPIC)
+    await reader.start()
+    await reader.poll(10, 0)
+    with sqlite3.connect(tmp_path / "log.sqlite") as connection:
+        connection.execute("DELETE FROM records")
+        connection.execute("UPDATE partitions SET next_offset = 0")
+    for attempt in (reader.poll(1, 0), reader.behind()):
+        with pytest.raises(FailedPrecondition) as caught:
+            await attempt
+        assert caught.value.reason == "LOG_TRUNCATED"
+    connection.close()
+    await log.close()
+
+
 async def test_many_callers_share_commits(sqlite_log: SqliteEventLog) -> None:
     commits = 0
 

@@ -51,6 +51,14 @@ class Fetched:
     records: Sequence[Record]
 
 
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Records, and the offset after the last record of every partition when they were looked for."""
+
+    ends: Mapping[int, int]
+    records: Sequence[Record]
+
+
 class LogEngine(Protocol):
     """Storage and group state of one log. Every coroutine raises DependencyUnavailable."""
 
@@ -69,6 +77,14 @@ class LogEngine(Protocol):
 
     async def fetch(self, member: Member, positions: Mapping[int, int], max_records: int) -> Fetched:
         """At most ``max_records`` records from the positions on, shared between the partitions in the order given."""
+        ...
+
+    async def read(self, topic: str, positions: Mapping[int, int], max_records: int) -> Read:
+        """As ``fetch``, outside any group. Raises FailedPrecondition TOPIC_MISSING."""
+        ...
+
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        """Offset of the next record to be appended, by partition index. Raises FailedPrecondition TOPIC_MISSING."""
         ...
 
     async def commit(self, member: Member, offsets: Mapping[int, int], fences: Mapping[int, int]) -> None:
@@ -111,6 +127,15 @@ def topic_mismatch(topic: str) -> FailedPrecondition:
     return FailedPrecondition(
         "The topic exists with another partition count or clean-up policy; use another name or migrate it.",
         reason="TOPIC_MISMATCH",
+        metadata={"topic": topic},
+    )
+
+
+def log_truncated(topic: str) -> FailedPrecondition:
+    """The error of a reader that is further than its topic."""
+    return FailedPrecondition(
+        "The topic ends before what was read of it: it was created anew or lost records. Read it from its beginning.",
+        reason="LOG_TRUNCATED",
         metadata={"topic": topic},
     )
 

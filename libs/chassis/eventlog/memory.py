@@ -14,6 +14,7 @@ from chassis.eventlog.engine import (
     LEASE_SECONDS,
     Fetched,
     Member,
+    Read,
     Standing,
     check_partition_count,
     producer_closed,
@@ -23,6 +24,7 @@ from chassis.eventlog.engine import (
 )
 from chassis.eventlog.partitioner import partition_of
 from chassis.eventlog.port import Partition, Position, Record
+from chassis.eventlog.reader import TopicReader
 
 
 @dataclass(slots=True)
@@ -91,14 +93,25 @@ class _MemoryEngine:
             self._group_changed(group)
 
     async def fetch(self, member: Member, positions: Mapping[int, int], max_records: int) -> Fetched:
-        log = self.topic(member.topic)
+        records = self._records(self.topic(member.topic), positions, max_records)
+        return Fetched(self._group(member.topic, member.group).epoch, records)
+
+    async def read(self, topic: str, positions: Mapping[int, int], max_records: int) -> Read:
+        log = self.topic(topic)
+        return Read(dict(enumerate(log.next_offsets)), self._records(log, positions, max_records))
+
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        return dict(enumerate(self.topic(topic).next_offsets))
+
+    @staticmethod
+    def _records(log: _Topic, positions: Mapping[int, int], max_records: int) -> list[Record]:
         found: list[Record] = []
         for turn, (index, position) in enumerate(positions.items()):
             share = share_of(max_records, len(found), len(positions) - turn)
             records = log.partitions[index]
             first = bisect_left(records, position, key=lambda record: record.offset)
             found += records[first : first + share]
-        return Fetched(self._group(member.topic, member.group).epoch, found)
+        return found
 
     async def commit(self, member: Member, offsets: Mapping[int, int], fences: Mapping[int, int]) -> None:
         group = self._group(member.topic, member.group)
@@ -183,6 +196,7 @@ class MemoryEventLog:
         self._engine = _MemoryEngine(now_seconds)
         self._producers: list[MemoryProducer] = []
         self._consumers: list[GroupConsumer] = []
+        self._readers: list[TopicReader] = []
 
     async def ensure_topic(self, topic: str, partitions: int, *, compacted: bool = False) -> None:
         """Creates the topic when it is missing; see the port."""
@@ -203,8 +217,15 @@ class MemoryEventLog:
         self._consumers.append(GroupConsumer(self._engine, topic, group))
         return self._consumers[-1]
 
+    def reader(self, topic: str) -> TopicReader:
+        """Another reader."""
+        self._readers.append(TopicReader(self._engine, topic))
+        return self._readers[-1]
+
     async def close(self) -> None:
-        """Closes every producer and consumer made here. Idempotent."""
+        """Closes every producer, consumer and reader made here. Idempotent."""
+        for reader in self._readers:
+            await reader.stop()
         for producer in self._producers:
             await producer.close()
         for consumer in self._consumers:

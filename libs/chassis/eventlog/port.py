@@ -5,7 +5,8 @@ Nouns
     topic as long as the topic's partition count stays. **Offset**: position of a record in its partition; offsets are
     not versions and start anew when a topic is recreated. **Group**: consumers that share the work of a topic; the
     log keeps one committed offset per (group, topic, partition): the offset of the next record to hand out after a
-    restart. **Lag**: records appended and not yet committed by a group.
+    restart. **Lag**: records appended and not yet committed by a group. **Reader**: someone outside every group who
+    reads all of a topic from its beginning, for instance to rebuild a table from a compacted one.
 
 Delivery is at least once: a record is handed out again after a crash, a rebalance or a missing commit, never skipped.
 """
@@ -121,8 +122,44 @@ class Consumer(Protocol):
         ...
 
 
+class LogReader(Protocol):
+    """Reads one whole topic from its beginning, outside any group: every reader gets every record, nothing is
+    committed, and a new reader begins anew. On a compacted topic it gets at least the newest record of each key, and
+    gaps between offsets are normal. Not safe for concurrent use, except that ``behind`` may be called at any time.
+
+    Silence is no proof of being current: a log that can't be reached is silent too. ``behind`` asks it.
+    """
+
+    async def start(self) -> None:
+        """Takes the beginning of the topic as its position. Idempotent. Raises FailedPrecondition TOPIC_MISSING,
+        DependencyUnavailable; may be called again after the latter."""
+        ...
+
+    async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
+        """Next records of all partitions, in offset order per partition.
+
+        Waits up to ``timeout_seconds`` for the first one; returns an empty sequence when there is none *or none can be
+        had*. A poll that was cancelled has handed out nothing. Need not be called at any pace. Raises
+        DependencyUnavailable, and then has handed out nothing: a later poll returns these records; FailedPrecondition
+        LOG_TRUNCATED when the topic was created anew or lost records that this reader was handed: only a new reader
+        can go on.
+        """
+        ...
+
+    async def behind(self) -> int:
+        """Records from this reader's positions to the ends of the topic that the log confirms during this call: 0 means
+        that everything whose append had returned before the call was handed out. On a compacted topic records that
+        are gone may count, until a poll returned nothing. Raises DependencyUnavailable when the log can't be asked,
+        FailedPrecondition LOG_TRUNCATED as ``poll``."""
+        ...
+
+    async def stop(self) -> None:
+        """Ends reading. Idempotent; bounded in time."""
+        ...
+
+
 class EventLog(Protocol):
-    """A log engine: creates topics, producers and consumers."""
+    """A log engine: creates topics, producers, consumers and readers."""
 
     async def ensure_topic(self, topic: str, partitions: int, *, compacted: bool = False) -> None:
         """Creates the topic when it is missing. Idempotent; an existing topic keeps its partition count. Raises
@@ -133,6 +170,8 @@ class EventLog(Protocol):
 
     def consumer(self, topic: str, group: str) -> Consumer: ...
 
+    def reader(self, topic: str) -> LogReader: ...
+
     async def close(self) -> None:
-        """Closes every producer and consumer made here. Idempotent."""
+        """Closes every producer, consumer and reader made here. Idempotent."""
         ...

@@ -17,9 +17,10 @@ from pathlib import Path
 from chassis.errors import DependencyUnavailable, Overloaded
 from chassis.eventlog import sqlite_groups, sqlite_records
 from chassis.eventlog.consumer import GroupConsumer
-from chassis.eventlog.engine import Fetched, Member, Standing, check_partition_count, producer_closed
+from chassis.eventlog.engine import Fetched, Member, Read, Standing, check_partition_count, producer_closed
 from chassis.eventlog.port import Position
 from chassis.eventlog.process_lock import ProcessLock
+from chassis.eventlog.reader import TopicReader
 from chassis.eventlog.sqlite_retention import clean_one_step
 from chassis.eventlog.sqlite_schema import MIGRATIONS
 from chassis.sqlite.readers import ReaderPool
@@ -80,6 +81,18 @@ class _SqliteEngine:
             return Fetched(sqlite_groups.epoch_of(connection, member.topic, member.group)[1], records)
 
         return await self._reader.run(read)
+
+    async def read(self, topic: str, positions: Mapping[int, int], max_records: int) -> Read:
+        def read(connection: sqlite3.Connection) -> Read:
+            # Ends first: a record that comes in between is beyond them, and found at the next read.
+            ends = sqlite_records.ends(connection, topic)
+            topic_id, _ = sqlite_records.topic_of(connection, topic)
+            return Read(ends, sqlite_records.fetch(connection, topic, topic_id, positions, max_records))
+
+        return await self._reader.run(read)
+
+    async def ends(self, topic: str) -> Mapping[int, int]:
+        return await self._reader.run(lambda c: sqlite_records.ends(c, topic))
 
     async def commit(self, member: Member, offsets: Mapping[int, int], fences: Mapping[int, int]) -> None:
         await self._writer.run(lambda c: sqlite_groups.commit(c, member, offsets, fences))
@@ -161,6 +174,7 @@ class SqliteEventLog:
         self._engine = _SqliteEngine(path, now_seconds, retention_seconds)
         self._producers: list[SqliteProducer] = []
         self._consumers: list[GroupConsumer] = []
+        self._readers: list[TopicReader] = []
         self._closed = False
 
     async def ensure_topic(self, topic: str, partitions: int, *, compacted: bool = False) -> None:
@@ -178,15 +192,22 @@ class SqliteEventLog:
         self._consumers.append(GroupConsumer(self._engine, topic, group))
         return self._consumers[-1]
 
+    def reader(self, topic: str) -> TopicReader:
+        """Another reader."""
+        self._readers.append(TopicReader(self._engine, topic))
+        return self._readers[-1]
+
     async def clean(self) -> None:
         """Applies retention and compaction now, which otherwise happens after some thousand appends."""
         await self._engine.clean()
 
     async def close(self) -> None:
-        """Closes every producer and consumer made here, then the file. Idempotent."""
+        """Closes every producer, consumer and reader made here, then the file. Idempotent."""
         if self._closed:
             return
         self._closed = True
+        for reader in self._readers:
+            await reader.stop()
         for producer in self._producers:
             await producer.close()
         for consumer in self._consumers:

@@ -39,6 +39,13 @@ def topic_of(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
+def ends(connection: sqlite3.Connection, topic: str) -> dict[int, int]:
+    """Offset of the next record to be appended, by partition index."""
+    topic_id, _ = topic_of(connection, topic)
+    rows = connection.execute("SELECT partition, next_offset FROM partitions WHERE topic_id = ?", (topic_id,))
+    return dict(rows.fetchall())
+
+
 def append(
     connection: sqlite3.Connection,
     topic: str,
