@@ -9,7 +9,7 @@ from typing import Any
 
 from corpus.adapters.rules import earlier_record, require_terminal
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.sqlite.values import from_micros, id_list, to_micros
+from corpus.adapters.values import from_micros, id_list, to_micros
 from corpus.domain import ChangeKind, ChangeRecord, ChangeState, DocumentKey
 
 _COLUMNS = (

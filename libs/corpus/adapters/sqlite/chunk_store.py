@@ -11,7 +11,7 @@ from typing import Any
 
 from chassis.errors import DependencyUnavailable
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.sqlite.values import (
+from corpus.adapters.values import (
     from_micros,
     id_list,
     metadata_from_text,

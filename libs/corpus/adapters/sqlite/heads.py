@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.sqlite.values import (
+from corpus.adapters.values import (
     from_micros,
     id_list,
     metadata_from_text,

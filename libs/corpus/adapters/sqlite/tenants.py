@@ -8,7 +8,7 @@ from datetime import datetime
 
 from corpus.adapters.rules import merged_fields
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.sqlite.values import from_micros, to_micros
+from corpus.adapters.values import from_micros, to_micros
 from corpus.domain import FieldType, Tenant
 
 

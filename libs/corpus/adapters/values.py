@@ -1,4 +1,4 @@
-"""How values are written into columns, and back.
+"""How values are written into columns and fields, and back.
 
 Decoded texts are remembered: access lists, principals and metadata repeat across documents, and reading them anew would
 be most of the cost of a head check. What is returned is shared between callers, as everything in the domain is
