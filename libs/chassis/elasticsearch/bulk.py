@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,7 +17,12 @@ _UNINDEXABLE: Final = frozenset(
 )
 _ATTEMPTS: Final = 4
 _MAX_ITEMS: Final = 1_000
-"""Items of one request: a few megabytes at the usual size of a chunk."""
+_MAX_BYTES: Final = 5 * 2**20
+"""Of one request's documents. The server refuses 100 MiB, and does best with a few megabytes at a time; one document
+alone may be larger."""
+
+_Line = tuple[Mapping[str, Any], bytes | None]
+"""Action and, unless it is a delete, the document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +56,13 @@ class Written:
     Attributes:
         conflict: Something newer (or another document) is there; nothing was written.
         found: False for a delete that found nothing.
+        seq_no, primary_term: Of the document as it was written here, for the next compare-and-set.
     """
 
     conflict: bool = False
     found: bool = True
+    seq_no: int | None = None
+    primary_term: int | None = None
 
 
 async def bulk(store: Store, writes: Sequence[Write], *, refresh: str | bool = False) -> list[Written]:
@@ -74,17 +83,36 @@ async def bulk(store: Store, writes: Sequence[Write], *, refresh: str | bool = F
         InvalidRequest: An item can't be indexed as it is (DOCUMENT_UNMAPPABLE).
     """
     results: list[Written] = []
-    for start in range(0, len(writes), _MAX_ITEMS):
-        results += await _bulk(store, writes[start : start + _MAX_ITEMS], refresh)
+    for part in _parts(writes):
+        results += await _bulk(store, part, refresh)
     return results
 
 
-async def _bulk(store: Store, writes: Sequence[Write], refresh: str | bool) -> list[Written]:
+def _parts(writes: Iterable[Write]) -> Iterator[list[_Line]]:
+    part: list[_Line] = []
+    size = 0
+    for write in writes:
+        document = None if write.source is None else _encoded(write.source)
+        length = len(document or b"")
+        if part and (len(part) == _MAX_ITEMS or size + length > _MAX_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(({_operation(write): _action(write)}, document))
+        size += length
+    if part:
+        yield part
+
+
+def _encoded(source: Mapping[str, Any]) -> bytes:
+    return json.dumps(source, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+async def _bulk(store: Store, lines: Sequence[_Line], refresh: str | bool) -> list[Written]:
     results: dict[int, Written] = {}
     async for attempt in stamina.retry_context(on=Overloaded, attempts=_ATTEMPTS, wait_initial=0.1, wait_max=2.0):
         with attempt:
-            left = [index for index in range(len(writes)) if index not in results]
-            outcomes = await _send(store, [writes[index] for index in left], refresh)
+            left = [index for index in range(len(lines)) if index not in results]
+            outcomes = await _send(store, [lines[index] for index in left], refresh)
             refused = None
             for index, outcome in zip(left, outcomes, strict=True):
                 if isinstance(outcome, Written):
@@ -93,15 +121,11 @@ async def _bulk(store: Store, writes: Sequence[Write], refresh: str | bool) -> l
                     refused = outcome
             if refused is not None:
                 raise refused
-    return [results[index] for index in range(len(writes))]
+    return [results[index] for index in range(len(lines))]
 
 
-async def _send(store: Store, writes: Sequence[Write], refresh: str | bool) -> list[Written | HeadwaterError]:
-    operations: list[Mapping[str, Any]] = []
-    for write in writes:
-        operations.append({_operation(write): _action(write)})
-        if write.source is not None:
-            operations.append(write.source)
+async def _send(store: Store, lines: Sequence[_Line], refresh: str | bool) -> list[Written | HeadwaterError]:
+    operations: list[Any] = [part for line in lines for part in line if part is not None]
     with store_errors():
         response = await store.client.bulk(operations=operations, refresh=refresh)
     return [_outcome(next(iter(item.values()))) for item in response["items"]]
@@ -131,7 +155,7 @@ def _outcome(item: Mapping[str, Any]) -> Written | HeadwaterError:
     error = item.get("error")
     if error is None:
         # A delete of nothing answers 404 without an error.
-        return Written(found=status != 404)
+        return Written(found=status != 404, seq_no=item["_seq_no"], primary_term=item["_primary_term"])
     if status == 409:
         return Written(conflict=True)
     kind = str(error.get("type", ""))
