@@ -9,32 +9,15 @@ import structlog
 
 from chassis.clock import Clock, HybridLogicalClock, SystemClock
 from chassis.errors import HeadwaterError
-from chassis.eventlog.sqlite import SqliteEventLog
+from chassis.eventlog.port import EventLog
 from chassis.lifecycle import Lifecycle
-from chassis.objectstore.obstore import ObstoreObjectStore
+from chassis.objectstore.port import ObjectStore
 from chassis.rpc.client import open_channel
 from chassis.rpc.server import GrpcServer
 from chassis.telemetry.metrics import INGEST_LAG
 from chassis.tokens import InternalTokenVerifier, jwks_file
-from corpus.adapters.numpy import NumpyVectorIndex
-from corpus.adapters.sqlite.change_ledger import SqliteChangeLedger
-from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
-from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
-from corpus.adapters.sqlite.generations import SqliteGenerations
-from corpus.adapters.sqlite.heads import SqliteHeads
-from corpus.adapters.sqlite.tenants import SqliteTenants
-from corpus.adapters.tantivy import TantivyLexicalIndex
-from corpus.ports import (
-    ChangeLedger,
-    ChunkStore,
-    EmbeddingCache,
-    Generations,
-    Heads,
-    LexicalIndex,
-    Tenants,
-    VectorIndex,
-)
+from corpus.engines import CorpusStores, open_engines
+from corpus.ports import EmbeddingCache
 from headwater.ingest.v1 import ingest_pb2_grpc
 from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
@@ -43,7 +26,7 @@ from ingest.adapters.sandbox import SandboxedParser
 from ingest.adapters.tokens import ModelTokens
 from ingest.apply import ApplyChange
 from ingest.chunking import Chunker, ChunkSettings
-from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC
+from ingest.codec import CHANGES_TOPIC
 from ingest.consumer import ChangeConsumer
 from ingest.embedding import EmbedPassages
 from ingest.generation import ActiveGeneration
@@ -56,6 +39,7 @@ from ingest.service import LookAtDocuments, ManageTenants
 from ingest.servicer import IngestServicer
 from ingest.settings import IngestSettings
 from ingest.sweep import Sweeper
+from ingest.topics import topics
 
 WORKERS = "headwater-ingest-workers"
 """Consumer group of the workers."""
@@ -67,16 +51,10 @@ _log = structlog.get_logger()
 class Stores:
     """Everything that is written."""
 
-    tenants: Tenants
-    heads: Heads
-    chunks: ChunkStore
-    ledger: ChangeLedger
-    generations: Generations
-    vectors: VectorIndex
-    lexical: LexicalIndex
+    corpus: CorpusStores
     embeddings: EmbeddingCache
-    objects: ObstoreObjectStore
-    log: SqliteEventLog
+    objects: ObjectStore
+    log: EventLog
 
 
 async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
@@ -96,61 +74,45 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
 
 
 async def _open_stores(lifecycle: Lifecycle, settings: IngestSettings) -> Stores:
-    data = settings.data_dir
-    database = CorpusDatabase(data / "corpus.sqlite")
-    lifecycle.stack.push_async_callback(database.close)
-    embeddings = SqliteEmbeddingCache(data / "embeddings.sqlite")
-    lifecycle.stack.push_async_callback(embeddings.close)
-    log = SqliteEventLog(data / "eventlog.sqlite")
-    lifecycle.stack.push_async_callback(log.close)
-    vectors = NumpyVectorIndex(data / "index", writable=True)
-    lifecycle.stack.push_async_callback(vectors.close)
-    lexical = TantivyLexicalIndex(data / "index", writable=True)
-    lifecycle.stack.push_async_callback(lexical.close)
-    await log.ensure_topic(CHANGES_TOPIC, settings.partitions)
-    await log.ensure_topic(HEADS_TOPIC, settings.partitions, compacted=True)
-    await log.ensure_topic(DEAD_LETTERS_TOPIC, 1)
+    engines = open_engines(lifecycle, settings)
+    await engines.prepare(topics(settings.partitions))
     return Stores(
-        tenants=SqliteTenants(database),
-        heads=SqliteHeads(database),
-        chunks=SqliteChunkStore(database),
-        ledger=SqliteChangeLedger(database),
-        generations=SqliteGenerations(database),
-        vectors=vectors,
-        lexical=lexical,
-        embeddings=embeddings,
-        objects=ObstoreObjectStore(data / "objects"),
-        log=log,
+        corpus=await engines.stores(writable=True),
+        embeddings=engines.embedding_cache(),
+        objects=engines.objects(),
+        log=engines.event_log(),
     )
 
 
 def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock) -> IngestServicer:
+    corpus = stores.corpus
     accept = AcceptChanges(
-        stores.tenants,
-        stores.ledger,
+        corpus.tenants,
+        corpus.ledger,
         stores.objects,
         change_log,
         clock,
         HybridLogicalClock(clock),
         settings.max_document_bytes,
     )
-    look = LookAtDocuments(stores.tenants, stores.heads, stores.ledger, stores.generations, change_log, clock)
+    look = LookAtDocuments(corpus.tenants, corpus.heads, corpus.ledger, corpus.generations, change_log, clock)
     manage = ManageTenants(
-        stores.tenants,
-        stores.heads,
-        stores.ledger,
-        stores.chunks,
-        stores.vectors,
-        stores.lexical,
+        corpus.tenants,
+        corpus.heads,
+        corpus.ledger,
+        corpus.chunks,
+        corpus.vectors,
+        corpus.lexical,
         stores.objects,
         clock,
     )
-    return IngestServicer(accept, look, manage, stores.tenants)
+    return IngestServicer(accept, look, manage, corpus.tenants)
 
 
 async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, clock: Clock) -> None:
     """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
     once."""
+    corpus = stores.corpus
     channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
     embedder = EmbedderClient(channel)
     limits = ParseLimits(
@@ -162,21 +124,21 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
     lifecycle.stack.push_async_callback(pool.aclose)
     tokens = await asyncio.to_thread(ModelTokens.of_model, settings.embedding_model)
     embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedder, stores.embeddings))
-    generation = ActiveGeneration(stores.generations, embedder, settings.chunk_target_tokens)
-    rows = ChunkRows(stores.chunks, stores.vectors, stores.lexical)
+    generation = ActiveGeneration(corpus.generations, embedder, settings.chunk_target_tokens)
+    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical)
     index = IndexDocument(
         objects=stores.objects,
         parser=SandboxedParser(pool),
         chunker=Chunker(tokens, ChunkSettings(target_tokens=settings.chunk_target_tokens), embed.topic_vectors),
         embed=embed,
-        tenants=stores.tenants,
+        tenants=corpus.tenants,
         rows=rows,
         max_chunks_per_document=settings.max_chunks_per_document,
     )
     producer = stores.log.producer()
     apply = ApplyChange(
-        tenants=stores.tenants,
-        heads=stores.heads,
+        tenants=corpus.tenants,
+        heads=corpus.heads,
         rows=rows,
         index=index,
         feed=EventLogHeadFeed(producer),
@@ -185,10 +147,10 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
     )
     consumer = ChangeConsumer(
         consumer=stores.log.consumer(CHANGES_TOPIC, WORKERS),
-        handler=HandleRecord(stores.tenants, stores.ledger, apply, EventLogDeadLetters(producer, clock), clock),
+        handler=HandleRecord(corpus.tenants, corpus.ledger, apply, EventLogDeadLetters(producer, clock), clock),
         max_in_flight=settings.max_documents_in_flight,
     )
-    sweeper = Sweeper(stores.tenants, stores.heads, rows, clock, settings.grace_seconds)
+    sweeper = Sweeper(corpus.tenants, corpus.heads, rows, clock, settings.grace_seconds)
 
     async def work() -> None:
         embed.generation = await generation.settle()

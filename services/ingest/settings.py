@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from corpus.settings import WriterSettings
 
 
-class IngestSettings(ServiceSettings):
+class IngestSettings(WriterSettings):
     """What the ingest service can be told.
 
     Attributes:

@@ -8,20 +8,13 @@ from typing import Final
 
 from threadpoolctl import threadpool_limits
 
-from chassis.cache.memory import MemoryCache
 from chassis.clock import Clock, SystemClock
 from chassis.lifecycle import Lifecycle
 from chassis.rpc.client import open_channel
 from chassis.rpc.server import GrpcServer
 from chassis.tokens import InternalTokenVerifier, create_keys, jwks_file
-from corpus.adapters.numpy import NumpyVectorIndex
-from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
-from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.sqlite.generations import SqliteGenerations
-from corpus.adapters.sqlite.heads import SqliteHeads
-from corpus.adapters.sqlite.tenants import SqliteTenants
-from corpus.adapters.tantivy import TantivyLexicalIndex
-from corpus.ports import ChunkStore, Generations, Heads, LexicalIndex, Tenants, VectorIndex
+from corpus.engines import Engines, open_engines
+from corpus.ports import ChunkStore, Generations, HeadReads, LexicalIndex, Tenants, VectorIndex
 from headwater.embedding.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from headwater.rerank.v1.rerank_pb2_grpc import RerankServiceStub
 from headwater.retrieval.v1 import retrieval_pb2_grpc
@@ -52,7 +45,7 @@ class Stores:
 
     vectors: VectorIndex
     lexical: LexicalIndex
-    heads: Heads
+    heads: HeadReads
     chunks: ChunkStore
     tenants: Tenants
     generations: Generations
@@ -64,8 +57,9 @@ async def serve(lifecycle: Lifecycle, settings: RetrieverSettings) -> None:
         # One machine, one key directory: whichever service starts first makes what is missing.
         await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
     clock = SystemClock()
-    stores = _open_stores(lifecycle, settings)
-    embedder = await _open_embedder(lifecycle, settings)
+    engines = open_engines(lifecycle, settings)
+    stores = await open_stores(engines)
+    embedder = await _open_embedder(lifecycle, settings, engines)
     reranker = await _open_reranker(lifecycle, settings, clock)
     catalogue = Catalogue(stores.tenants, stores.generations, clock)
     servicer = build_servicer(settings, stores, catalogue, embedder, reranker, clock)
@@ -117,30 +111,26 @@ def search_policy(settings: RetrieverSettings) -> SearchPolicy:
     )
 
 
-def _open_stores(lifecycle: Lifecycle, settings: RetrieverSettings) -> Stores:
-    data = settings.data_dir
+async def open_stores(engines: Engines) -> Stores:
+    """What the profile offers for reading."""
     # Searches that come together share one matrix product. More threads for each would take the core from the others
     # and from the embedder: at 16 callers they doubled what a search costs.
     threadpool_limits(limits=1, user_api="blas")
-    database = CorpusDatabase(data / "corpus.sqlite")
-    lifecycle.stack.push_async_callback(database.close)
-    vectors = NumpyVectorIndex(data / "index", writable=False)
-    lifecycle.stack.push_async_callback(vectors.close)
-    lexical = TantivyLexicalIndex(data / "index", writable=False)
-    lifecycle.stack.push_async_callback(lexical.close)
+    await engines.prepare({})
+    corpus = await engines.stores(writable=False)
     return Stores(
-        vectors=vectors,
-        lexical=lexical,
-        heads=SqliteHeads(database),
-        chunks=SqliteChunkStore(database),
-        tenants=SqliteTenants(database),
-        generations=SqliteGenerations(database),
+        vectors=corpus.vectors,
+        lexical=corpus.lexical,
+        heads=engines.served_heads(corpus),
+        chunks=corpus.chunks,
+        tenants=corpus.tenants,
+        generations=corpus.generations,
     )
 
 
-async def _open_embedder(lifecycle: Lifecycle, settings: RetrieverSettings) -> QueryEmbedder:
+async def _open_embedder(lifecycle: Lifecycle, settings: RetrieverSettings, engines: Engines) -> QueryEmbedder:
     channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
-    cache = MemoryCache(settings.query_cache_bytes) if settings.query_cache_bytes else None
+    cache = engines.cache(settings.query_cache_bytes) if settings.query_cache_bytes else None
     return GrpcQueryEmbedder(EmbeddingServiceStub(channel), settings.embed_seconds, cache, settings.query_cache_seconds)
 
 

@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from corpus.settings import StoreSettings
 
 
-class RetrieverSettings(ServiceSettings):
+class RetrieverSettings(StoreSettings):
     """What the retriever can be told, besides what every service can.
 
     Attributes:

@@ -31,6 +31,7 @@ from corpus.adapters.sqlite.tenants import SqliteTenants
 from corpus.adapters.tantivy import TantivyLexicalIndex
 from corpus.analysis import analyse
 from corpus.domain import Generation
+from corpus.engines import open_engines
 from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.tokens import EstimatingTokenCounter
@@ -117,7 +118,7 @@ async def platform_world(directory: Path) -> AsyncIterator[PlatformWorld]:
         await stack.enter_async_context(writing)
         lifecycle = Lifecycle(settings)
         await stack.enter_async_context(lifecycle.stack)
-        reading = retriever_main._open_stores(lifecycle, settings)
+        reading = await retriever_main.open_stores(open_engines(lifecycle, settings))
         catalogue = Catalogue(reading.tenants, reading.generations, clock)
         embedder = HandMadeEmbedder(writing.embedder)
         servicer = retriever_main.build_servicer(settings, reading, catalogue, embedder, None, clock)

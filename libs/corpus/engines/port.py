@@ -1,0 +1,64 @@
+"""What a composition root asks of a profile."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from chassis.cache.port import Cache
+from chassis.eventlog.port import EventLog
+from chassis.eventlog.topics import TopicSpec
+from chassis.objectstore.port import ObjectStore
+from corpus.ports import (
+    ChangeLedger,
+    ChunkStore,
+    EmbeddingCache,
+    Generations,
+    HeadReads,
+    Heads,
+    LexicalIndex,
+    Tenants,
+    VectorIndex,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusStores:
+    """Everything the corpus is kept in."""
+
+    tenants: Tenants
+    generations: Generations
+    heads: Heads
+    chunks: ChunkStore
+    ledger: ChangeLedger
+    vectors: VectorIndex
+    lexical: LexicalIndex
+
+
+class Engines(Protocol):
+    """The engines of one profile. Each method is called at most once per process."""
+
+    async def prepare(self, topics: Mapping[str, TopicSpec]) -> None:
+        """Makes sure that what this process is about to use is as expected. Embedded: creates the topics. Cluster:
+        waits for the servers, compares, and raises FailedPrecondition ENGINES_MISMATCH naming each difference;
+        ``headwater admin init`` creates what is missing."""
+        ...
+
+    async def stores(self, *, writable: bool) -> CorpusStores:
+        """The stores; one process per data directory may open the embedded indexes for writing."""
+        ...
+
+    def served_heads(self, stores: CorpusStores) -> HeadReads:
+        """Heads as a service reads them that checks every candidate: a replica where the authority is far away."""
+        ...
+
+    def event_log(self) -> EventLog: ...
+
+    def embedding_cache(self) -> EmbeddingCache: ...
+
+    def objects(self) -> ObjectStore: ...
+
+    def cache(self, max_bytes: int) -> Cache:
+        """A cache; ``max_bytes`` bounds one that lives in this process."""
+        ...

@@ -1,0 +1,17 @@
+"""The topics of ingestion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from chassis.eventlog.topics import TopicSpec
+from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC
+
+
+def topics(partitions: int) -> Mapping[str, TopicSpec]:
+    """What ``partitions`` of the change topic need beside it."""
+    return {
+        CHANGES_TOPIC: TopicSpec(partitions),
+        HEADS_TOPIC: TopicSpec(partitions, compacted=True),
+        DEAD_LETTERS_TOPIC: TopicSpec(1),
+    }
