@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachetools import TLRUCache
@@ -39,6 +39,11 @@ class MemoryCache:
         entry = self._entries.get(key)
         return entry.value if entry is not None else None
 
+    async def get_many(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+        """Known values by key; see the port."""
+        found = {key: self._entries.get(key) for key in keys}
+        return {key: entry.value for key, entry in found.items() if entry is not None}
+
     async def put(self, key: str, value: bytes, ttl_seconds: float) -> None:
         """Keeps the value for a while; one that is larger than the whole cache is not kept, and not the former value
         either."""
@@ -46,6 +51,11 @@ class MemoryCache:
         self._entries.pop(key, None)
         if entry.size_bytes <= self._entries.maxsize and ttl_seconds > 0:
             self._entries[key] = entry
+
+    async def put_many(self, values: Mapping[str, bytes], ttl_seconds: float) -> None:
+        """Keeps the values for a while; see ``put``."""
+        for key, value in values.items():
+            await self.put(key, value, ttl_seconds)
 
     async def delete(self, key: str) -> None:
         """Forgets the key."""

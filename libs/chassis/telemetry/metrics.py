@@ -55,7 +55,7 @@ BREAKER_OPEN: Final = Gauge(
 CACHE_REQUESTS: Final = Counter(
     "headwater.cache.requests",
     unit="{request}",
-    description="Cache lookups by cache and outcome: hit, miss, error.",
+    description="Cache lookups and failed writes by cache and outcome: hit, miss, error, skipped after errors.",
     labels=("cache", "outcome"),
 )
 

@@ -19,8 +19,7 @@ class GrpcQueryEmbedder:
     """Implements ``QueryEmbedder`` over gRPC, with a cache of recent questions.
 
     Cached vectors are found under tenant, model revision and hash of the text. The tenant is part of the key although
-    equal texts have equal
-    vectors: otherwise the speed of an answer would tell one tenant what another one asked.
+    equal texts have equal vectors: otherwise the speed of an answer would tell one tenant what another one asked.
 
     Args:
         stub: Of a channel from ``chassis.rpc.client.open_channel``.
@@ -50,19 +49,20 @@ class GrpcQueryEmbedder:
             rows = await self._call(missing, generation)
             vectors |= zip(missing, rows, strict=True)
             if self._cache is not None:
-                for text, row in zip(missing, rows, strict=True):
-                    await self._cache.put(keys[text], row.tobytes(), self._cache_seconds)
+                fresh = {keys[text]: row.tobytes() for text, row in zip(missing, rows, strict=True)}
+                await self._cache.put_many(fresh, self._cache_seconds)
         return np.stack([vectors[text] for text in texts])
 
     async def _cached(self, keys: Mapping[str, str], dimensions: int) -> dict[str, NDArray[np.float32]]:
-        found: dict[str, NDArray[np.float32]] = {}
         if self._cache is None:
-            return found
-        for text, key in keys.items():
-            value = await self._cache.get(key)
-            if value is not None and len(value) == 4 * dimensions:
-                found[text] = np.frombuffer(value, dtype="<f4")
-        return found
+            return {}
+        values = await self._cache.get_many(list(keys.values()))
+        found = {text: values.get(key) for text, key in keys.items()}
+        return {
+            text: np.frombuffer(value, dtype="<f4")
+            for text, value in found.items()
+            if value is not None and len(value) == 4 * dimensions
+        }
 
     async def _call(self, texts: Sequence[str], generation: Generation) -> NDArray[np.float32]:
         response = await call(
