@@ -155,6 +155,21 @@ def read_settings(cls: type[S]) -> S:
         raise ConfigurationError(str(error)) from None
 
 
+def require_endpoints(settings: ServiceSettings, required: dict[str, tuple[str, ...]]) -> None:
+    """Raises ValueError that names what the cluster profile lacks."""
+    if settings.profile != "cluster":
+        return
+    values: dict[str, Any] = {name: getattr(settings, name) for name in required}
+    missing = [
+        f"HEADWATER_{name.upper()}__{field.upper()}"
+        for name, fields in required.items()
+        for field in fields
+        if not getattr(values[name], field)
+    ]
+    if missing:
+        raise ValueError(f"the cluster profile needs {', '.join(missing)}")
+
+
 def print_config(settings: ServiceSettings) -> str:
     """The effective settings as JSON, secrets redacted."""
     return json.dumps(redacted(settings.model_dump(mode="json")), indent=2, sort_keys=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import model_validator
 
 from chassis.endpoints import ElasticsearchEndpoint, KafkaEndpoint, RedisEndpoint, S3Endpoint, WeaviateEndpoint
-from chassis.settings import ServiceSettings
+from chassis.settings import ServiceSettings, require_endpoints
 
 
 class StoreSettings(ServiceSettings):
@@ -48,18 +48,3 @@ class WriterSettings(StoreSettings):
     required_endpoints: ClassVar[dict[str, tuple[str, ...]]] = {**StoreSettings.required_endpoints, "s3": ("location",)}
 
     s3: S3Endpoint = S3Endpoint()
-
-
-def require_endpoints(settings: ServiceSettings, required: dict[str, tuple[str, ...]]) -> None:
-    """Raises ValueError that names what the cluster profile lacks."""
-    if settings.profile != "cluster":
-        return
-    values: dict[str, Any] = {name: getattr(settings, name) for name in required}
-    missing = [
-        f"HEADWATER_{name.upper()}__{field.upper()}"
-        for name, fields in required.items()
-        for field in fields
-        if not getattr(values[name], field)
-    ]
-    if missing:
-        raise ValueError(f"the cluster profile needs {', '.join(missing)}")

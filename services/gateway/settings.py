@@ -10,7 +10,8 @@ from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from chassis.addresses import Address, is_loopback
-from chassis.settings import ServiceSettings
+from chassis.endpoints import ElasticsearchEndpoint
+from chassis.settings import ServiceSettings, require_endpoints
 
 
 class GatewaySettings(ServiceSettings):
@@ -19,7 +20,8 @@ class GatewaySettings(ServiceSettings):
     Attributes:
         http_listen: Address of the HTTP edge, ``host:port``; empty for none.
         retriever_target, embedder_target, ingest_target: The services, ``host:port``.
-        answers_file: The answer log; ``data_dir/answers.sqlite`` when not set.
+        elasticsearch: Where the cluster profile keeps the answer log.
+        answers_file: The embedded profile's answer log; ``data_dir/answers.sqlite`` when not set.
         answer_retention_days: How long answers are kept.
         jwt_issuer: The ``iss`` that tokens must carry; empty accepts no token at all.
         jwt_audience: The ``aud`` that tokens must carry.
@@ -51,6 +53,7 @@ class GatewaySettings(ServiceSettings):
     embedder_target: str = "127.0.0.1:50051"
     ingest_target: str = "127.0.0.1:50054"
 
+    elasticsearch: ElasticsearchEndpoint = ElasticsearchEndpoint()
     answers_file: Path | None = None
     answer_retention_days: float = Field(default=30.0, gt=0)
 
@@ -124,6 +127,7 @@ class GatewaySettings(ServiceSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> GatewaySettings:
+        require_endpoints(self, {"elasticsearch": ("url",)})
         if self.jwt_issuer and not (self.jwt_audience and self.jwt_jwks):
             raise ValueError("jwt_issuer needs jwt_audience and jwt_jwks as well: tokens are checked against all three")
         if self.generator == "openai" and not (self.openai_base_url and self.openai_model):

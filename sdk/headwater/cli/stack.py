@@ -244,7 +244,7 @@ def _spawn(service: str, data: Path, endpoints: Endpoints, environment: Mapping[
     settings = {
         **os.environ,
         **{f"HEADWATER_{name.upper()}_TARGET": address for name, address in endpoints.grpc.items()},
-        "HEADWATER_PROFILE": "embedded",
+        "HEADWATER_PROFILE": os.environ.get("HEADWATER_PROFILE", "embedded"),
         "HEADWATER_DEVELOPMENT": "true",
         "HEADWATER_DATA_DIR": str(data),
         f"{prefix}LISTEN": endpoints.grpc[service],
