@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from tests.contract.corpus_adapters import name_of, opened
 
+from corpus.adapters.elasticsearch.generations import ElasticsearchGenerations
 from corpus.adapters.memory.generations import MemoryGenerations
 from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.domain import Generation
 from corpus.ports import Generations
 
-ADAPTERS = (MemoryGenerations, SqliteGenerations)
+ADAPTERS = (MemoryGenerations, SqliteGenerations, pytest.param(ElasticsearchGenerations, marks=pytest.mark.cluster))
 
 ONE = Generation("gone", "all-MiniLM-L6-v2", "rev1", 384, "chunker-1", "analyser-1")
 TWO = Generation("gtwo", "bge-small", "rev2", 512, "chunker-2", "analyser-1")

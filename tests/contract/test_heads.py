@@ -13,6 +13,7 @@ from tests.contract.corpus_adapters import name_of, opened
 from tests.contract.corpus_samples import NOW, head, key, tombstone
 
 from chassis.errors import DependencyUnavailable
+from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
 from corpus.adapters.memory.heads import MemoryHeads
 from corpus.adapters.sqlite import heads as sqlite_heads
 from corpus.adapters.sqlite.database import CorpusDatabase
@@ -20,7 +21,7 @@ from corpus.adapters.sqlite.heads import SqliteHeads
 from corpus.domain import MAX_VERSION, AccessPolicy, Head, HeadState
 from corpus.ports import HeadCounts, Heads, PutOutcome
 
-ADAPTERS = (MemoryHeads, SqliteHeads)
+ADAPTERS = (MemoryHeads, SqliteHeads, pytest.param(ElasticsearchHeads, marks=pytest.mark.cluster))
 
 
 @pytest.fixture(params=ADAPTERS, ids=name_of)

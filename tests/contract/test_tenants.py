@@ -12,12 +12,13 @@ from tests.contract.corpus_adapters import name_of, opened
 from tests.contract.corpus_samples import NOW
 
 from chassis.errors import FailedPrecondition
+from corpus.adapters.elasticsearch.tenants import ElasticsearchTenants
 from corpus.adapters.memory.tenants import MemoryTenants
 from corpus.adapters.sqlite.tenants import SqliteTenants
 from corpus.domain import FieldType, Tenant
 from corpus.ports import Tenants
 
-ADAPTERS = (MemoryTenants, SqliteTenants)
+ADAPTERS = (MemoryTenants, SqliteTenants, pytest.param(ElasticsearchTenants, marks=pytest.mark.cluster))
 
 
 @pytest.fixture(params=ADAPTERS, ids=name_of)

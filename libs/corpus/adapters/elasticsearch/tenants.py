@@ -1,0 +1,105 @@
+"""The registry of tenants in Elasticsearch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import stamina
+
+from chassis.elasticsearch.bulk import Write, bulk
+from chassis.elasticsearch.client import Store
+from chassis.elasticsearch.documents import get
+from chassis.elasticsearch.indexes import IndexSpec
+from chassis.errors import Overloaded
+from corpus.adapters.elasticsearch.paging import pages
+from corpus.adapters.rules import merged_fields
+from corpus.adapters.values import from_micros, to_micros
+from corpus.domain import FieldType, Tenant
+
+_ALIAS: Final = "tenants"
+_BUSY: Final = "TENANT_BUSY"
+_ATTEMPTS: Final = 20
+"""Each attempt fails only because somebody else's succeeded."""
+
+SPECS: Final = (
+    IndexSpec(
+        alias=_ALIAS,
+        properties={
+            "tenant": {"type": "keyword"},
+            "created_at": {"type": "long", "index": False, "doc_values": False},
+            "fields": {"type": "object", "enabled": False},
+        },
+    ),
+)
+
+
+class ElasticsearchTenants:
+    """Tenants and their declared fields: one document each, read in real time and replaced only as it was read, so
+    that no declaration is lost to another one made at the same time."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._alias = store.name(_ALIAS)
+
+    async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
+        """Creates the tenant or adds fields; see the port."""
+        async for attempt in stamina.retry_context(
+            on=_is_busy, attempts=_ATTEMPTS, timeout=None, wait_initial=0.01, wait_max=0.2
+        ):
+            with attempt:
+                return await self._merge(tenant_id, fields, at)
+        raise AssertionError("stamina returns or raises")
+
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant or None."""
+        found = await get(self._store, self._alias, tenant_id)
+        return None if found is None else _tenant_of(found.source)
+
+    async def list(self) -> Sequence[Tenant]:
+        """All tenants by id."""
+        found = pages(self._store, self._alias, {"match_all": {}}, order_by="tenant")
+        return [_tenant_of(hit["_source"]) async for page in found for hit in page]
+
+    async def delete(self, tenant_id: str) -> None:
+        """Forgets the tenant."""
+        await bulk(self._store, [Write(self._alias, tenant_id, None)])
+
+    async def _merge(self, tenant_id: str, fields: Mapping[str, FieldType], at: datetime) -> Tenant:
+        found = await get(self._store, self._alias, tenant_id)
+        known = None if found is None else _tenant_of(found.source)
+        all_fields = merged_fields(known.fields if known else {}, fields)
+        if known is not None and known.fields == all_fields:
+            return known
+        merged = Tenant(tenant_id, all_fields, known.created_at if known else at)
+        write = Write(
+            self._alias,
+            tenant_id,
+            _source_of(merged),
+            create=found is None,
+            seq_no=None if found is None else found.seq_no,
+            primary_term=None if found is None else found.primary_term,
+        )
+        if (await bulk(self._store, [write]))[0].conflict:
+            raise Overloaded(
+                "The tenant is being changed by others: retry.", reason=_BUSY, retry_after_seconds=0.1
+            )
+        return merged
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, Overloaded) and error.reason == _BUSY
+
+
+def _source_of(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "tenant": tenant.tenant_id,
+        "created_at": to_micros(tenant.created_at),
+        "fields": {name: field_type.value for name, field_type in tenant.fields.items()},
+    }
+
+
+def _tenant_of(source: Mapping[str, Any]) -> Tenant:
+    fields = {name: FieldType(text) for name, text in source["fields"].items()}
+    return Tenant(source["tenant"], fields, from_micros(source["created_at"]))
