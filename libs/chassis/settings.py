@@ -4,7 +4,8 @@ Sources, strongest first:
 
 1. ``HEADWATER_<SERVICE>_<FIELD>`` in the environment,
 2. ``HEADWATER_<FIELD>`` in the environment, shared by all services,
-3. files in the directory ``HEADWATER_SECRETS_DIR``, named ``<service>_<field>`` or ``<field>``, one secret each,
+3. files in the directory ``HEADWATER_SECRETS_DIR``, named ``<service>_<field>`` or ``<field>``, one secret each;
+   ``kafka__password`` is a field of an endpoint,
 4. the table ``[<service>]`` of the TOML file ``HEADWATER_CONFIG``, then its table ``[common]``.
 """
 
@@ -24,8 +25,8 @@ from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     InitSettingsSource,
+    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
-    SecretsSettingsSource,
     SettingsConfigDict,
 )
 
@@ -117,8 +118,8 @@ class ServiceSettings(BaseSettings):
             init_settings,
             EnvSettingsSource(settings_cls, env_prefix=_service_prefix(cls)),
             EnvSettingsSource(settings_cls, env_prefix=_PREFIX),
-            SecretsSettingsSource(settings_cls, secrets, env_prefix=f"{cls.service_name}_"),
-            SecretsSettingsSource(settings_cls, secrets, env_prefix=""),
+            NestedSecretsSettingsSource(settings_cls, secrets, secrets_prefix=f"{cls.service_name}_"),
+            NestedSecretsSettingsSource(settings_cls, secrets, secrets_prefix=""),
             InitSettingsSource(settings_cls, init_kwargs=_from_file(cls, os.environ.get(_CONFIG_VARIABLE, ""))),
         )
 

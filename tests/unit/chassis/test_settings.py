@@ -8,6 +8,7 @@ from typing import ClassVar
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr
 
+from chassis.endpoints import KafkaEndpoint
 from chassis.settings import ConfigurationError, ServiceSettings, load_settings, read_settings
 
 
@@ -18,6 +19,8 @@ class Limits(BaseModel):
 
 class GatewaySettings(ServiceSettings):
     service_name: ClassVar[str] = "gateway"
+
+    kafka: KafkaEndpoint = KafkaEndpoint()
 
     retriever_target: str = "127.0.0.1:1"
     llm_api_key: SecretStr = SecretStr("")
@@ -68,6 +71,55 @@ def test_a_secret_is_read_from_its_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert read_settings(GatewaySettings).llm_api_key.get_secret_value() == "shared"
     (tmp_path / "gateway_llm_api_key").write_text("own")
     assert read_settings(GatewaySettings).llm_api_key.get_secret_value() == "own"
+
+
+def test_a_secret_of_an_endpoint_is_read_from_its_file_and_weaker_than_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _file(tmp_path, "[common.kafka]\nbootstrap_servers = 'k:1'\nusername = 'file'\npassword = 'file'\n", monkeypatch)
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    monkeypatch.setenv("HEADWATER_SECRETS_DIR", str(secrets))
+
+    def kafka() -> tuple[str, str, str]:
+        endpoint = read_settings(GatewaySettings).kafka
+        return endpoint.bootstrap_servers, endpoint.username, endpoint.password.get_secret_value()
+
+    assert kafka() == ("k:1", "file", "file")
+    (secrets / "kafka__password").write_text("shared\n")
+    assert kafka() == ("k:1", "file", "shared")
+    (secrets / "gateway_kafka__password").write_text("own\n")
+    assert kafka() == ("k:1", "file", "own")
+    monkeypatch.setenv("HEADWATER_KAFKA__PASSWORD", "shared variable")
+    assert kafka() == ("k:1", "file", "shared variable")
+    monkeypatch.setenv("HEADWATER_GATEWAY_KAFKA__PASSWORD", "own variable")
+    assert kafka() == ("k:1", "file", "own variable")
+
+
+def test_secrets_are_found_where_kubernetes_mounts_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "..2026_11_21").mkdir()
+    (tmp_path / "..2026_11_21" / "kafka__password").write_text("hunter2")
+    (tmp_path / "..data").symlink_to("..2026_11_21")
+    (tmp_path / "kafka__password").symlink_to("..data/kafka__password")
+    monkeypatch.setenv("HEADWATER_SECRETS_DIR", str(tmp_path))
+    assert read_settings(GatewaySettings).kafka.password.get_secret_value() == "hunter2"
+
+
+def test_a_secret_s_file_that_names_no_setting_is_left_to_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("weaviate__api_key", "gatewayish", "unrelated.pem"):
+        (tmp_path / name).write_text("x")
+    monkeypatch.setenv("HEADWATER_SECRETS_DIR", str(tmp_path))
+    assert read_settings(GatewaySettings).kafka == KafkaEndpoint()
+
+
+def test_a_secret_that_is_refused_is_not_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kafka__pasword").write_text("hunter2")
+    monkeypatch.setenv("HEADWATER_SECRETS_DIR", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="HEADWATER_GATEWAY_KAFKA__PASWORD: Extra inputs") as caught:
+        read_settings(GatewaySettings)
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_unknown_variable_with_the_service_s_prefix_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
