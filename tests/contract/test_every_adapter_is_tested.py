@@ -25,6 +25,7 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     chassis.eventlog.port.EventLog: (chassis.eventlog, "test_event_log.py"),
     chassis.objectstore.port.ObjectStore: (chassis.objectstore, "test_object_store.py"),
     chassis.cache.port.Cache: (chassis.cache, "test_cache.py"),
+    corpus.ports.HeadReads: (corpus.adapters, "test_heads.py"),
     corpus.ports.Heads: (corpus.adapters, "test_heads.py"),
     corpus.ports.ChunkStore: (corpus.adapters, "test_chunk_store.py"),
     corpus.ports.EmbeddingCache: (corpus.adapters, "test_embedding_cache.py"),
