@@ -30,7 +30,7 @@ eval: setup ## Answer the golden set through the services; fails below its floor
 bench: setup ## Measure everything the README quotes; prints one JSON object
 	@$(PY) -m bench
 
-check: setup lint type proto-check ## Lint, types, import law, protobuf
+check: setup lint type proto-check configuration-check ## Lint, types, import law, protobuf, generated pages
 
 lint: setup
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -45,6 +45,12 @@ proto: setup ## Generate the stubs from protos/
 proto-check: proto
 	@.venv/bin/buf lint && .venv/bin/buf format --diff --exit-code
 	@test -z "$$(git status --porcelain sdk/headwater | grep _pb2)" || { echo "the stubs differ from protos/: commit what 'make proto' wrote" >&2; exit 1; }
+
+configuration: setup ## Write docs/configuration.md from the settings classes
+	@$(PY) scripts/configuration_table.py
+
+configuration-check: setup
+	@$(PY) scripts/configuration_table.py --check
 
 format: setup ## Format the code
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -29,10 +29,10 @@ class GatewaySettings(ServiceSettings):
         jwt_leeway_seconds: What clocks may differ by.
         jwt_refresh_seconds: How often keys behind a URL are fetched again.
         jwt_tenant_claim, jwt_subject_claim, jwt_groups_claim, jwt_clearance_claim, jwt_scopes_claim: Names of the
-        claims; dots step into
-            nested objects. Scopes are a list or words separated by blanks; those that are not ours are ignored.
+            claims; dots step into nested objects. Scopes are a list or words separated by blanks; those that are not
+            ours are ignored.
         rate_ask, rate_search, rate_write, rate_read: Requests per caller, as ``<count>/<n> <unit>``; a batch counts
-        as its entries.
+            as its entries.
         ask_k, ask_max_per_document: Passages retrieved for a question.
         context_tokens, context_blocks: Bounds of what a generator reads.
         min_similarity, min_score: Retrieval weaker than this is an abstention; see ``service.AnswerPolicy``.
