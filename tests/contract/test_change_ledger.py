@@ -13,12 +13,17 @@ from tests.contract.corpus_adapters import name_of, opened
 from tests.contract.corpus_samples import NOW, change, key
 
 from chassis.errors import Conflict, Defect
+from corpus.adapters.elasticsearch.change_ledger import ElasticsearchChangeLedger
 from corpus.adapters.memory.change_ledger import MemoryChangeLedger
 from corpus.adapters.sqlite.change_ledger import SqliteChangeLedger
 from corpus.domain import ChangeKind, ChangeState
 from corpus.ports import ChangeLedger
 
-ADAPTERS = (MemoryChangeLedger, SqliteChangeLedger)
+ADAPTERS = (
+    MemoryChangeLedger,
+    SqliteChangeLedger,
+    pytest.param(ElasticsearchChangeLedger, marks=pytest.mark.cluster),
+)
 LATER = NOW + timedelta(hours=1)
 TERMINAL = [state for state in ChangeState if state is not ChangeState.PENDING]
 
