@@ -16,6 +16,8 @@ _UNINDEXABLE: Final = frozenset(
     {"document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception"}
 )
 _ATTEMPTS: Final = 4
+_UPDATE_ATTEMPTS: Final = 5
+"""A partial write reads the document and writes it again, so another write may come between."""
 _MAX_ITEMS: Final = 1_000
 _MAX_BYTES: Final = 5 * 2**20
 """Of one request's documents. The server refuses 100 MiB, and does best with a few megabytes at a time; one document
@@ -35,6 +37,8 @@ class Write:
         source: The document.
         version: With external versions (``external_gte``): something newer that is there stays.
         create: Only if no such document is there.
+        partial: ``source`` holds some fields, which replace those of the document that is there; one that is not there
+            is not made.
         seq_no, primary_term: Only if the document is still the one that was read.
         routing: Shard key.
     """
@@ -44,6 +48,7 @@ class Write:
     source: Mapping[str, Any] | None
     version: int | None = None
     create: bool = False
+    partial: bool = False
     seq_no: int | None = None
     primary_term: int | None = None
     routing: str | None = None
@@ -55,7 +60,7 @@ class Written:
 
     Attributes:
         conflict: Something newer (or another document) is there; nothing was written.
-        found: False for a delete that found nothing.
+        found: False for a delete or a partial write that found nothing.
         seq_no, primary_term: Of the document as it was written here, for the next compare-and-set.
     """
 
@@ -92,7 +97,7 @@ def _parts(writes: Iterable[Write]) -> Iterator[list[_Line]]:
     part: list[_Line] = []
     size = 0
     for write in writes:
-        document = None if write.source is None else _encoded(write.source)
+        document = _document(write)
         length = len(document or b"")
         if part and (len(part) == _MAX_ITEMS or size + length > _MAX_BYTES):
             yield part
@@ -103,7 +108,10 @@ def _parts(writes: Iterable[Write]) -> Iterator[list[_Line]]:
         yield part
 
 
-def _encoded(source: Mapping[str, Any]) -> bytes:
+def _document(write: Write) -> bytes | None:
+    if write.source is None:
+        return None
+    source = {"doc": write.source} if write.partial else write.source
     return json.dumps(source, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
@@ -134,6 +142,8 @@ async def _send(store: Store, lines: Sequence[_Line], refresh: str | bool) -> li
 def _operation(write: Write) -> str:
     if write.source is None:
         return "delete"
+    if write.partial:
+        return "update"
     return "create" if write.create else "index"
 
 
@@ -141,6 +151,8 @@ def _action(write: Write) -> dict[str, Any]:
     action: dict[str, Any] = {"_index": write.alias, "_id": write.document_id}
     if write.source is not None:
         action["require_alias"] = True
+    if write.partial and write.seq_no is None:
+        action["retry_on_conflict"] = _UPDATE_ATTEMPTS
     if write.version is not None:
         action |= {"version": write.version, "version_type": "external_gte"}
     if write.seq_no is not None:
@@ -159,6 +171,8 @@ def _outcome(item: Mapping[str, Any]) -> Written | HeadwaterError:
     if status == 409:
         return Written(conflict=True)
     kind = str(error.get("type", ""))
+    if kind == "document_missing_exception":
+        return Written(found=False)
     if status == 400 and kind in _UNINDEXABLE:
         return InvalidRequest(
             "Elasticsearch can't index a row as it is.", reason="DOCUMENT_UNMAPPABLE", metadata={"error": kind}

@@ -6,9 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chassis.elasticsearch.client import Store, store_errors
+from chassis.elasticsearch.client import Store, error_of, store_errors
 
 _FIRST: Final = "000001"
+_DEFAULTS: Final = {"index": True, "doc_values": True, "norms": True, "store": False, "enabled": True}
+"""Parameters of fields as Elasticsearch takes them where they are not named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +21,15 @@ class IndexSpec:
         alias: Name without the installation's prefix, such as ``heads``.
         properties: Of the mapping, which is strict: a field that is not named here is refused.
         settings: Index settings beside shards and replicas; those that are named are compared.
+        groups: Further aliases, which name several indexes together; also without the prefix.
+        about: Kept with the mapping, for people and for nothing else.
     """
 
     alias: str
     properties: Mapping[str, Any]
     settings: Mapping[str, Any] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    about: Mapping[str, str] = field(default_factory=dict)
 
 
 async def create(store: Store, spec: IndexSpec) -> bool:
@@ -32,19 +38,24 @@ async def create(store: Store, spec: IndexSpec) -> bool:
     alias = store.name(spec.alias)
     if await _exists(store, alias):
         return False
-    body: dict[str, Any] = {
-        "mappings": {"dynamic": "strict", "properties": dict(spec.properties)},
-        "settings": {
-            "number_of_shards": store.endpoint.shards,
-            "number_of_replicas": store.endpoint.replicas,
-            **spec.settings,
-        },
-        "aliases": {alias: {"is_write_index": True}},
+    mappings = {"dynamic": "strict", "_meta": dict(spec.about), "properties": dict(spec.properties)}
+    settings = {
+        "number_of_shards": store.endpoint.shards,
+        "number_of_replicas": store.endpoint.replicas,
+        **spec.settings,
     }
+    aliases: dict[str, Any] = {store.name(group): {} for group in spec.groups}
+    aliases[alias] = {"is_write_index": True}
     with store_errors():
-        # 400 is resource_already_exists_exception: another process was faster. Anything else shows in differences().
-        response = await store.client.options(ignore_status=400).indices.create(index=f"{alias}-{_FIRST}", **body)
-    return response.meta.status != 400 or not await _exists(store, alias)
+        response = await store.client.options(ignore_status=400).indices.create(
+            index=f"{alias}-{_FIRST}", mappings=mappings, settings=settings, aliases=aliases
+        )
+    if response.meta.status != 400:
+        return True
+    kind = str(response.body["error"]["type"])
+    if kind != "resource_already_exists_exception":
+        raise error_of(response.meta.status, kind)
+    return False  # another process was faster
 
 
 async def differences(store: Store, spec: IndexSpec) -> list[str]:
@@ -52,20 +63,30 @@ async def differences(store: Store, spec: IndexSpec) -> list[str]:
     alias = store.name(spec.alias)
     if not await _exists(store, alias):
         return [f"index {alias}: missing"]
+    return await _differences(store, alias, spec)
+
+
+async def differences_of_all(store: Store, pattern: str, spec: IndexSpec) -> list[str]:
+    """What differs in any index whose name, without the installation's prefix, matches a pattern with asterisks. There
+    may be none."""
+    return await _differences(store, store.name(pattern), spec)
+
+
+async def _differences(store: Store, names: str, spec: IndexSpec) -> list[str]:
     with store_errors():
-        mappings = await store.client.indices.get_mapping(index=alias)
-        settings = await store.client.indices.get_settings(index=alias, flat_settings=True)
+        mappings = await store.client.indices.get_mapping(index=names)
+        settings = await store.client.indices.get_settings(index=names, flat_settings=True)
     found: list[str] = []
     for index, content in mappings.body.items():
         mapping = content["mappings"]
         if str(mapping.get("dynamic")) != "strict":
             found.append(f"index {index}: the mapping is not strict")
         found += _differing(f"index {index}: field ", spec.properties, mapping.get("properties", {}))
+    wanted = dict(_flat("index", spec.settings))
     for index, content in settings.body.items():
-        wanted = dict(_flat("index", spec.settings))
         actual = content["settings"]
         found += [
-            f"index {index}: setting {name} is {actual.get(name, 'not set')}, expected {value}"
+            f"index {index}: setting {name} is {_text(actual.get(name))}, expected {value}"
             for name, value in wanted.items()
             if str(actual.get(name)) != value
         ]
@@ -82,9 +103,11 @@ def _differing(prefix: str, expected: Mapping[str, Any], actual: Mapping[str, An
         kind, wanted_kind = there.get("type", "object"), wanted.get("type", "object")
         if kind != wanted_kind:
             yield f"{prefix}{name} is {kind}, expected {wanted_kind}"
-        for parameter in sorted((there.keys() & wanted.keys()) - {"type", "properties"}):
-            if _text(there[parameter]) != _text(wanted[parameter]):
-                yield f"{prefix}{name}: {parameter} is {there[parameter]}, expected {wanted[parameter]}"
+        for parameter in sorted((there.keys() | wanted.keys()) - {"type", "properties"}):
+            default = _DEFAULTS.get(parameter)
+            is_there, is_wanted = there.get(parameter, default), wanted.get(parameter, default)
+            if _text(is_there) != _text(is_wanted):
+                yield f"{prefix}{name}: {parameter} is {_text(is_there)}, expected {_text(is_wanted)}"
         yield from _differing(f"{prefix}{name}.", wanted.get("properties", {}), there.get("properties", {}))
 
 
@@ -98,6 +121,8 @@ def _flat(prefix: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
+    if value is None:
+        return "not set"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
