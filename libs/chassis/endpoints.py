@@ -33,6 +33,7 @@ class KafkaEndpoint(Endpoint):
         sasl_mechanism: For SASL.
         ca_file: PEM file of the authority that signed the brokers' certificates; None for the system's.
         replication_factor: Of topics that are created here.
+        prefix: Of every topic and group name, so that several installations may share a cluster.
     """
 
     bootstrap_servers: str = ""
@@ -42,6 +43,7 @@ class KafkaEndpoint(Endpoint):
     password: SecretStr = SecretStr("")
     ca_file: Path | None = None
     replication_factor: int = Field(default=3, ge=1)
+    prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,60}$")
 
 
 class RedisEndpoint(Endpoint):
@@ -53,7 +55,7 @@ class RedisEndpoint(Endpoint):
         ca_file: PEM file of the authority that signed its certificate; None for the system's.
     """
 
-    url: str = ""
+    url: str = Field(default="", pattern=r"^[^@]*$")
     username: str = ""
     password: SecretStr = SecretStr("")
     ca_file: Path | None = None
@@ -67,13 +69,15 @@ class S3Endpoint(Endpoint):
         url: Its endpoint; empty for Amazon's own.
         region: Its region.
         access_key_id, secret_access_key: Static credentials; empty for those of the machine (role, environment).
+        ca_file: PEM file of the authority that signed its certificate; None for the system's.
     """
 
-    location: str = ""
+    location: str = Field(default="", pattern=r"^(s3://[^/]+(/.*)?)?$")
     url: str = ""
     region: str = "us-east-1"
     access_key_id: SecretStr = SecretStr("")
     secret_access_key: SecretStr = SecretStr("")
+    ca_file: Path | None = None
 
 
 class ElasticsearchEndpoint(Endpoint):

@@ -21,11 +21,12 @@ from tests.contract.event_log_world import (
 )
 
 from chassis.errors import FailedPrecondition, HeadwaterError, InvalidRequest
+from chassis.eventlog.kafka import KafkaEventLog
 from chassis.eventlog.memory import MemoryEventLog
 from chassis.eventlog.port import EventLog, Partition
 from chassis.eventlog.sqlite import SqliteEventLog
 
-ADAPTERS = (MemoryEventLog, SqliteEventLog)
+ADAPTERS = (MemoryEventLog, SqliteEventLog, pytest.param(KafkaEventLog, marks=pytest.mark.cluster))
 
 
 @pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
@@ -141,7 +142,7 @@ async def test_poll_returns_no_more_than_asked_for_and_starves_no_partition(log:
     consumer = await started(log)
     sizes, seen = [], set()
     for _ in range(8):
-        records = await consumer.poll(1, 0)
+        records = await consumer.poll(1, 1)
         sizes.append(len(records))
         seen |= {record.partition.index for record in records}
     assert max(sizes) == 1

@@ -79,15 +79,19 @@ class Consumer(Protocol):
 
     async def start(self, on_revoked: RevokedCallback | None = None) -> None:
         """Joins the group. ``on_revoked`` is awaited before partitions pass to another member: afterwards a commit
-        for them is refused silently, because the new owner decides."""
+        for them is refused silently, because the new owner decides. It may be awaited at any time until ``stop``, also
+        while another call of this member is under way, and name partitions that this member has again soon after: then
+        everything after their committed offset is handed out again. Raises FailedPrecondition TOPIC_MISSING,
+        DependencyUnavailable; may be called again after the latter."""
         ...
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         """Next records of the assigned partitions that are not paused, in offset order per partition.
 
-        Waits up to ``timeout_seconds`` for the first one; returns an empty sequence when there is none. Must be
-        called at least every 20 s, also while everything is paused, or the group may hand the partitions to another
-        member. Raises DependencyUnavailable, and then has handed out nothing: a later poll returns these records.
+        Waits up to ``timeout_seconds`` for the first one; returns an empty sequence when there is none at hand: a log
+        across a network may need longer than a short time-out to find one. Must be called at least every 20 s, also
+        while everything is paused, or the group may hand the partitions to another member. Raises
+        DependencyUnavailable, and then has handed out nothing: a later poll returns these records.
         """
         ...
 
