@@ -12,12 +12,13 @@ from tests.contract.corpus_adapters import name_of, opened
 from tests.contract.corpus_samples import GENERATION, document, key
 
 from chassis.errors import DependencyUnavailable
+from corpus.adapters.elasticsearch.chunk_store import ElasticsearchChunkStore
 from corpus.adapters.memory.chunk_store import MemoryChunkStore
 from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
 from corpus.adapters.sqlite.database import CorpusDatabase
 from corpus.ports import ChunkStore, StoredChunk
 
-ADAPTERS = (MemoryChunkStore, SqliteChunkStore)
+ADAPTERS = (MemoryChunkStore, SqliteChunkStore, pytest.param(ElasticsearchChunkStore, marks=pytest.mark.cluster))
 OTHER_GENERATION = "gffff"
 
 
