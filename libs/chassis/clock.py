@@ -12,6 +12,20 @@ from chassis.errors import InvalidRequest
 MAX_TIMESTAMP: Final = 2**63 - 1
 """Versions are compared and stored as signed 64-bit integers by every engine."""
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_micros(moment: datetime) -> int:
+    """Microseconds from the Unix epoch to an aware moment. Exact: ``timestamp()`` goes through a float, which has lost
+    the microsecond by the year 2242."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_micros(micros: int) -> datetime:
+    """Inverse of ``to_micros``, in UTC."""
+    return _EPOCH + timedelta(microseconds=micros)
+
 
 class Clock(Protocol):
     """Wall time for people and records, monotonic time for durations."""
@@ -77,7 +91,7 @@ class HybridLogicalClock:
 
     def __init__(self, clock: Clock | None = None, *, floor: int = 0, max_drift_seconds: float = 60.0) -> None:
         source = clock or SystemClock()
-        self._physical: Callable[[], int] = lambda: _microseconds(source.now())
+        self._physical: Callable[[], int] = lambda: to_micros(source.now())
         self._last = floor
         self._max_drift = round(max_drift_seconds * 1_000_000)
 
@@ -104,11 +118,3 @@ class HybridLogicalClock:
                 "The timestamp lies too far in the future: correct the clock of the sender.", reason="CLOCK_DRIFT"
             )
         self._last = max(self._last, timestamp)
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _microseconds(moment: datetime) -> int:
-    # Integer arithmetic: timestamp() goes through a float, which has lost the microsecond by the year 2242.
-    return (moment - _EPOCH) // timedelta(microseconds=1)

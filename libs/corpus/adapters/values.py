@@ -9,27 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from corpus.domain import Metadata
 from corpus.metadata import metadata_from_json, metadata_to_json
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _REMEMBERED_TEXTS = 4096
 _REMEMBERED_CHARACTERS = 4096
 """Longer texts (an access list of thousands) are rare and would make the memory large: they are read anew."""
-
-
-def to_micros(moment: datetime) -> int:
-    """Microseconds since the Unix epoch; exact, unlike ``timestamp()``."""
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_micros(micros: int) -> datetime:
-    """Inverse of ``to_micros``, in UTC."""
-    return _EPOCH + timedelta(microseconds=micros)
 
 
 def strings_to_text(strings: Iterable[str]) -> str:

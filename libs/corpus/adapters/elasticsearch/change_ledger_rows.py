@@ -13,9 +13,9 @@ from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, Final, Generic, TypeVar
 
+from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.documents import document_id
 from chassis.elasticsearch.indexes import IndexSpec
-from corpus.adapters.values import from_micros, to_micros
 from corpus.domain import ChangeKind, ChangeRecord, ChangeState, DocumentKey
 
 ALIAS: Final = "changes"

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
+from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.bulk import Write, Written, bulk
 from chassis.elasticsearch.client import Store
 from chassis.elasticsearch.documents import MAX_HITS, Found, get, get_many, search, search_now
@@ -28,7 +29,6 @@ from corpus.adapters.elasticsearch.chunk_store_rows import (
     section_row_id,
     stored_chunk_of,
 )
-from corpus.adapters.values import from_micros, to_micros
 from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
 from corpus.ports import StoredChunk, StoredVersion
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
+from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.documents import Found, document_id
 from chassis.elasticsearch.indexes import IndexSpec
-from corpus.adapters.values import from_micros, metadata_from_text, metadata_to_text, to_micros
+from corpus.adapters.values import metadata_from_text, metadata_to_text
 from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
 from corpus.ports import StoredChunk
 

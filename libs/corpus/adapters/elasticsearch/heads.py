@@ -6,12 +6,13 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
+from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.bulk import Write, bulk
 from chassis.elasticsearch.client import Store, store_errors, unavailable
 from chassis.elasticsearch.documents import Found, document_id, get, get_many, search_now
 from chassis.elasticsearch.indexes import IndexSpec
 from corpus.adapters.elasticsearch.paging import pages
-from corpus.adapters.values import from_micros, metadata_from_text, metadata_to_text, to_micros
+from corpus.adapters.values import metadata_from_text, metadata_to_text
 from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState
 from corpus.ports import HeadCounts, PutOutcome
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import stamina
 
+from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.bulk import Write, bulk
 from chassis.elasticsearch.client import Store
 from chassis.elasticsearch.documents import get
@@ -15,7 +16,6 @@ from chassis.elasticsearch.indexes import IndexSpec
 from chassis.errors import Overloaded
 from corpus.adapters.elasticsearch.paging import pages
 from corpus.adapters.rules import merged_fields
-from corpus.adapters.values import from_micros, to_micros
 from corpus.domain import FieldType, Tenant
 
 _ALIAS: Final = "tenants"
@@ -82,9 +82,7 @@ class ElasticsearchTenants:
             primary_term=None if found is None else found.primary_term,
         )
         if (await bulk(self._store, [write]))[0].conflict:
-            raise Overloaded(
-                "The tenant is being changed by others: retry.", reason=_BUSY, retry_after_seconds=0.1
-            )
+            raise Overloaded("The tenant is being changed by others: retry.", reason=_BUSY, retry_after_seconds=0.1)
         return merged
 
 

@@ -7,9 +7,10 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from chassis.clock import from_micros, to_micros
 from corpus.adapters.rules import earlier_record, require_terminal
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.values import from_micros, id_list, to_micros
+from corpus.adapters.values import id_list
 from corpus.domain import ChangeKind, ChangeRecord, ChangeState, DocumentKey
 
 _COLUMNS = (

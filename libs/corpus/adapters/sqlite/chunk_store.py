@@ -9,17 +9,10 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from chassis.clock import from_micros, to_micros
 from chassis.errors import DependencyUnavailable
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.values import (
-    from_micros,
-    id_list,
-    metadata_from_text,
-    metadata_to_text,
-    strings_from_text,
-    strings_to_text,
-    to_micros,
-)
+from corpus.adapters.values import id_list, metadata_from_text, metadata_to_text, strings_from_text, strings_to_text
 from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
 from corpus.ports import StoredChunk, StoredVersion
 

@@ -8,15 +8,14 @@ import threading
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from chassis.clock import from_micros, to_micros
 from corpus.adapters.sqlite.database import CorpusDatabase
 from corpus.adapters.values import (
-    from_micros,
     id_list,
     metadata_from_text,
     metadata_to_text,
     strings_from_text,
     strings_to_text,
-    to_micros,
     token_set_from_text,
 )
 from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState

@@ -6,9 +6,9 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+from chassis.clock import from_micros, to_micros
 from corpus.adapters.rules import merged_fields
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.values import from_micros, to_micros
 from corpus.domain import FieldType, Tenant
 
 
