@@ -20,6 +20,8 @@ import chassis.objectstore
 import chassis.objectstore.port
 import corpus.adapters
 import corpus.ports
+import gateway.adapters
+import gateway.ports
 
 SUITES: dict[type[object], tuple[ModuleType, str]] = {
     chassis.eventlog.port.EventLog: (chassis.eventlog, "test_event_log.py"),
@@ -34,6 +36,7 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     corpus.ports.Generations: (corpus.adapters, "test_generations.py"),
     corpus.ports.VectorIndex: (corpus.adapters, "test_vector_index.py"),
     corpus.ports.LexicalIndex: (corpus.adapters, "test_lexical_index.py"),
+    gateway.ports.AnswerLog: (gateway.adapters, "test_answer_log.py"),
 }
 """Port → package of its adapters, suite."""
 

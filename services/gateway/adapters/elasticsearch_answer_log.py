@@ -1,0 +1,94 @@
+"""The answer log in Elasticsearch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from chassis.clock import from_micros, to_micros
+from chassis.elasticsearch.bulk import Write, bulk
+from chassis.elasticsearch.client import Store
+from chassis.elasticsearch.documents import document_id, get, search_now
+from chassis.elasticsearch.indexes import IndexSpec
+from gateway.domain import Answer, LoggedAnswer, Rating
+
+_ALIAS: Final = "answers"
+_STORED: Final = {"type": "object", "enabled": False}
+SPECS: Final = (
+    IndexSpec(
+        _ALIAS,
+        # Who asked what, and what was answered, is read back by id; only time is searched. Ratings are counted by
+        # whoever looks at the index.
+        {
+            "answered_at": {"type": "long"},
+            "entry": _STORED,
+            "rating": {"type": "keyword"},
+            "rated_at": {"type": "long", "index": False},
+            "comment": _STORED,
+        },
+        {"index": {"refresh_interval": "5s"}},
+    ),
+)
+_ANSWER: Final = TypeAdapter(Answer)
+_PURGED_AT_ONCE: Final = 1_000
+
+
+class ElasticsearchAnswerLog:
+    """Answers as documents, for all gateways; the answer itself as JSON text.
+
+    An answer is found at once, by id. Retention refreshes the index before it looks for old ones.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._alias = store.name(_ALIAS)
+
+    async def record(self, entry: LoggedAnswer) -> None:
+        """Stores the answer unless one with its id is there; see the port."""
+        row = {
+            "answered_at": to_micros(entry.answered_at),
+            "entry": {
+                "tenant_id": entry.tenant_id,
+                "subject": entry.subject,
+                "question": entry.question,
+                "answer": _ANSWER.dump_json(entry.answer).decode(),
+            },
+        }
+        await bulk(self._store, [Write(self._alias, document_id(entry.answer.answer_id), row, create=True)])
+
+    async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
+        """The answer if it was given to exactly this subject; see the port."""
+        found = await get(self._store, self._alias, document_id(answer_id))
+        if found is None:
+            return None
+        entry: Mapping[str, Any] = found.source["entry"]
+        if (entry["tenant_id"], entry["subject"]) != (tenant_id, subject):
+            return None
+        answer = _ANSWER.validate_json(entry["answer"])
+        return LoggedAnswer(tenant_id, subject, entry["question"], answer, from_micros(found.source["answered_at"]))
+
+    async def add_feedback(self, answer_id: str, rating: Rating, comment: str, at: datetime) -> None:
+        """Notes what the reader thought; see the port. Nothing when the answer was removed meanwhile."""
+        row = {"rating": rating.value, "rated_at": to_micros(at), "comment": {"text": comment}}
+        await bulk(self._store, [Write(self._alias, document_id(answer_id), row, partial=True)])
+
+    async def forget_before(self, moment: datetime) -> int:
+        """Removes old answers; see the port. Several gateways may do so at the same time."""
+        removed = 0
+        while True:
+            response = await search_now(
+                self._store,
+                self._alias,
+                query={"range": {"answered_at": {"lt": to_micros(moment)}}},
+                size=_PURGED_AT_ONCE,
+                source=False,
+                track_total_hits=False,
+            )
+            hits = response["hits"]["hits"]
+            if not hits:
+                return removed
+            outcomes = await bulk(self._store, [Write(self._alias, hit["_id"], None) for hit in hits])
+            removed += sum(outcome.found for outcome in outcomes)
