@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,28 @@ class Head:
     chunk_count: int = 0
     token_count: int = 0
     ingest_trace_id: str = ""
+
+
+class ServedHead(Protocol):
+    """What of a head a reader needs to decide, and to say where a passage comes from. Every ``Head`` is one; a replica
+    keeps no more than this."""
+
+    @property
+    def key(self) -> DocumentKey: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def chunks_version(self) -> int: ...
+    @property
+    def state(self) -> HeadState: ...
+    @property
+    def access(self) -> AccessPolicy: ...
+    @property
+    def generation(self) -> str: ...
+    @property
+    def expires_at(self) -> datetime | None: ...
+    @property
+    def ingest_trace_id(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

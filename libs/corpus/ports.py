@@ -38,6 +38,7 @@ from corpus.domain import (
     Head,
     LexicalRow,
     Section,
+    ServedHead,
     Tenant,
     VectorRow,
 )
@@ -149,19 +150,28 @@ class HeadCounts:
 
 
 class HeadReads(Protocol):
-    """What is live, for those who check it."""
+    """What is live, for those who check it. A replica answers as of a moment within its stated bound ago; see
+    ``corpus.replica``."""
 
-    async def get(self, key: DocumentKey) -> Head | None:
+    async def get(self, key: DocumentKey) -> ServedHead | None:
         """The head, a tombstone included, as of now; None when the document was never written."""
         ...
 
-    async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
+    async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, ServedHead]:
         """Heads by document id, tombstones included, as of now; unknown ids are left out."""
         ...
 
 
 class Heads(HeadReads, Protocol):
     """The authority on what is live."""
+
+    async def get(self, key: DocumentKey) -> Head | None:
+        """The whole head; see ``HeadReads``."""
+        ...
+
+    async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
+        """Whole heads; see ``HeadReads``."""
+        ...
 
     async def put(self, head: Head) -> PutOutcome:
         """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head

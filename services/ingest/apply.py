@@ -4,7 +4,7 @@
     2  delete        head becomes a tombstone
     3  set access    take from the old head what is taken, widen the chunks' tokens, write the head, narrow the tokens
     4  upsert        same content and description → as set access; otherwise index the document, then write the head
-    5  publish the head on the feed
+    5  publish the head on the feed; what was taken at once in step 3 is published at once
 
 Writing the head is the commit point. Everything before it writes rows that no head names, everything after it only
 tidies, so a crash at any point leaves the document as it was or as it is meant to be, and the redelivered event
@@ -37,6 +37,7 @@ from ingest.domain import (
 from ingest.index import IndexDocument
 from ingest.ports import GenerationSource, HeadFeed
 from ingest.rows import ChunkRows
+from ingest.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ class ApplyChange:
         DependencyUnavailable, Overloaded or DeadlineExceeded when it must be tried again, with ``again`` then: an
         attempt that failed may have written rows."""
         if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            await self.withdraw(event)
             return TENANT_GONE
         head = await self.heads.get(event.key)
         if head is not None and event.version < head.version:
@@ -86,6 +88,13 @@ class ApplyChange:
         head = await self.heads.get(event.key)
         if head is not None and head.version >= event.version:
             await self._align_rows(head)
+
+    async def withdraw(self, event: DocumentChange) -> None:
+        """Takes back an event whose tenant is gone, in case a worker committed it and died before it could see that.
+        Idempotent. Raises DependencyUnavailable."""
+        head = await self.heads.get(event.key)
+        if head is not None and head.event_id == event.event_id:
+            await self._withdraw(event, head)
 
     async def _upsert(self, event: DocumentChange, upsert: Upsert, head: Head | None) -> Outcome:
         draft = upsert.draft
@@ -149,10 +158,14 @@ class ApplyChange:
         others. The head stays of its version, so that the change is still to be applied should the worker die here."""
         old = head.access
         both = AccessPolicy(old.tokens & new.tokens, max(old.security_level, new.security_level))
-        await self.heads.put(replace(head, access=both))
+        narrowed = replace(head, access=both)
+        if await self.heads.put(narrowed) is PutOutcome.APPLIED:
+            await self.feed.publish(narrowed)
 
     async def _commit(self, event: DocumentChange, head: Head, *, rows_differ: bool = False) -> Outcome:
-        if await self.heads.put(head) is PutOutcome.SUPERSEDED:
+        with Stage("write_head"):
+            outcome = await self.heads.put(head)
+        if outcome is PutOutcome.SUPERSEDED:
             await self._align_rows(head)
             return Outcome(ChangeState.SUPERSEDED)
         return await self._after_commit(event, head, rows_differ=rows_differ)
@@ -161,7 +174,8 @@ class ApplyChange:
         if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
             await self._withdraw(event, head)
             return TENANT_GONE
-        await self.feed.publish(head)
+        with Stage("publish_head"):
+            await self.feed.publish(head)
         if rows_differ and head.chunks_version != head.version:
             # An upsert that was indexed has written its rows with just this access.
             await self._align_rows(head)
@@ -179,10 +193,12 @@ class ApplyChange:
                 return
 
     async def _withdraw(self, event: DocumentChange, head: Head) -> None:
-        """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its
-        name."""
+        """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its name,
+        not even a tombstone, which would outrank what the later one writes."""
         await self.heads.put(self._tombstone(event, head))
         await self.rows.remove(head.key, head.chunks_version, head.generation)
+        await self.heads.purge(head.key, event.version)
+        await self.feed.forget(head.key)
 
     def _tombstone(self, event: DocumentChange, head: Head | None) -> Head:
         return Head(

@@ -105,6 +105,7 @@ class HandleRecord:
 
     async def _apply_once(self, event: DocumentChange, work: RecordInWork) -> Outcome:
         if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            await self.apply.withdraw(event)
             return TENANT_GONE
         try:
             known = await self.ledger.accept(pending_record(event))

@@ -104,6 +104,7 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         corpus.vectors,
         corpus.lexical,
         stores.objects,
+        EventLogHeadFeed(stores.log.producer(), clock),
         clock,
     )
     return IngestServicer(accept, look, manage, corpus.tenants)
@@ -141,7 +142,7 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
         heads=corpus.heads,
         rows=rows,
         index=index,
-        feed=EventLogHeadFeed(producer),
+        feed=EventLogHeadFeed(producer, clock),
         generations=generation,
         clock=clock,
     )

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.domain import Generation, Head
+from corpus.domain import DocumentKey, Generation, Head
 from ingest.domain import DocumentChange
 from ingest.parsing.model import ParsedDocument
 
@@ -60,10 +60,19 @@ class ChangeLog(Protocol):
 
 
 class HeadFeed(Protocol):
-    """Tells readers' replicas which heads are new."""
+    """Tells readers' replicas of heads that changed. Every method is idempotent and comes after the write that it tells
+    of; each raises DependencyUnavailable, Overloaded, DeadlineExceeded."""
 
     async def publish(self, head: Head) -> None:
-        """Idempotent. Raises DependencyUnavailable."""
+        """The document has this head."""
+        ...
+
+    async def forget(self, key: DocumentKey) -> None:
+        """The document's head is no longer kept."""
+        ...
+
+    async def forget_tenant(self, tenant_id: str) -> None:
+        """None of the tenant's heads is kept any longer."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,11 @@ from chassis.objectstore.port import ObjectStore
 from corpus.access import access_tokens
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
-from ingest.ports import ChangeLog
+from ingest.ports import ChangeLog, HeadFeed
 
 MAX_PAGE = 1000
 MAX_EVENT_IDS = 1000
+_FORGOTTEN_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ class ManageTenants:
     vectors: VectorIndex
     lexical: LexicalIndex
     objects: ObjectStore
+    feed: HeadFeed
     clock: Clock
 
     async def create(self, caller: Caller, tenant_id: str, fields: Mapping[str, FieldType]) -> Tenant:
@@ -141,7 +144,10 @@ class ManageTenants:
         """Removes the tenant: first its name, so that nothing new is accepted or searched, then what it holds."""
         caller.require(Scope.ADMIN)
         await self.tenants.delete(tenant_id)
+        await self._empty_feed(tenant_id)
         await self.heads.drop_tenant(tenant_id)
+        # After the drop, so that no replica asks for heads too early and keeps them.
+        await self.feed.forget_tenant(tenant_id)
         await self.vectors.drop_tenant(tenant_id)
         await self.lexical.drop_tenant(tenant_id)
         await self.chunks.drop_tenant(tenant_id)
@@ -153,3 +159,12 @@ class ManageTenants:
         """All tenants."""
         caller.require(Scope.ADMIN)
         return await self.tenants.list()
+
+    async def _empty_feed(self, tenant_id: str) -> None:
+        """Removes the tenant's documents from the feed, which would keep a record of each for good. Before the heads
+        are dropped, for they name the documents; a call that failed half-way is repeated."""
+        after = ""
+        while page := await self.heads.list(tenant_id, after=after, limit=MAX_PAGE, include_deleted=True):
+            for start in range(0, len(page), _FORGOTTEN_AT_ONCE):
+                await asyncio.gather(*(self.feed.forget(head.key) for head in page[start : start + _FORGOTTEN_AT_ONCE]))
+            after = page[-1].key.document_id

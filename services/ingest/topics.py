@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from chassis.eventlog.topics import TopicSpec
-from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC
+from corpus.feed import HEADS_TOPIC
+from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC
 
 
 def topics(partitions: int) -> Mapping[str, TopicSpec]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from corpus.domain import Head, Section
+from corpus.domain import Section, ServedHead
 from corpus.ports import StoredChunk
 
 MAX_QUERY_CHARACTERS = 8_192
@@ -111,7 +111,7 @@ class Hit:
     """A passage the caller may read, with the head that said so."""
 
     stored: StoredChunk
-    head: Head
+    head: ServedHead
     score: float
     similarity: float
     explanation: Explanation | None = None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from chassis.errors import DependencyUnavailable, HeadwaterError
-from corpus.domain import Head, Section
+from corpus.domain import Section, ServedHead
 from corpus.ports import ChunkStore, HeadReads, StoredChunk
 from retriever.stages.guard import Guard, caller_out_of_time
 
@@ -34,7 +34,7 @@ class CorpusReads:
         self._heads_guard = Guard("heads", deadlines.heads)
         self._chunks_guard = Guard("chunk-store", deadlines.chunks)
 
-    async def heads(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
+    async def heads(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, ServedHead]:
         """Heads as of now. Raises DependencyUnavailable HEADS_UNAVAILABLE: without heads nothing is served."""
         if not document_ids:
             return {}

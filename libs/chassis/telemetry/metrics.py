@@ -138,6 +138,19 @@ RETRIEVAL_HEAD_REJECTED: Final = Counter(
     description="Candidates dropped by the head check: deleted, superseded, expired, denied, unknown.",
     labels=("cause",),
 )
+HEADS_REPLICA_READS: Final = Counter(
+    "headwater.heads.replica.reads",
+    unit="{head}",
+    description="Heads read, by who answered: replica, authority (unknown to the replica), authority_stale (the feed"
+    " was not confirmed in time).",
+    labels=("source",),
+)
+HEADS_REPLICA_AGE: Final = ObservedGauge(
+    "headwater.heads.replica.age", unit="s", description="Since the replica was last known to have the whole feed."
+)
+HEADS_REPLICA_SIZE: Final = ObservedGauge(
+    "headwater.heads.replica.size", unit="{head}", description="Heads in the replica's memory."
+)
 RETRIEVAL_HITS: Final = Histogram(
     "headwater.retrieval.hits", unit="{hit}", description="Hits per search.", buckets=(0, 1, 2, 5, 10, 20, 50, 100)
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 
 from chassis.clock import Clock
 from chassis.eventlog.port import Consumer, Producer
 from chassis.telemetry import inject
-from corpus.domain import Head, HeadState
+from corpus.domain import DocumentKey, Head
+from corpus.feed import HEADS_TOPIC, encode_head, record_key
 from headwater.events.v1 import events_pb2
-from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC, encode_change, key_bytes, to_timestamp
+from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
 from ingest.domain import DocumentChange, Upsert
 from ingest.ports import FailedEvent
 
@@ -50,25 +52,27 @@ class EventLogChangeLog:
 class EventLogHeadFeed:
     """Publishes heads on the compacted topic."""
 
-    def __init__(self, producer: Producer) -> None:
+    def __init__(self, producer: Producer, clock: Clock) -> None:
         self._producer = producer
+        self._clock = clock
 
     async def publish(self, head: Head) -> None:
         """See the port."""
-        message = events_pb2.HeadChanged(
-            tenant_id=head.key.tenant_id,
-            document_id=head.key.document_id,
-            version=head.version,
-            chunks_version=head.chunks_version,
-            state=events_pb2.HEAD_STATE_LIVE if head.state is HeadState.LIVE else events_pb2.HEAD_STATE_DELETED,
-            access_tokens=sorted(head.access.tokens),
-            security_level=head.access.security_level,
-            generation=head.generation,
-        )
-        if head.expires_at is not None:
-            message.expires_at.CopyFrom(to_timestamp(head.expires_at))
         headers = _headers("headwater.head-changed.v1", head.event_id, head.updated_at)
-        await self._producer.append(HEADS_TOPIC, key_bytes(head.key), message.SerializeToString(), headers)
+        key = record_key(head.key.tenant_id, head.key.document_id)
+        await self._producer.append(HEADS_TOPIC, key, encode_head(head), headers)
+
+    async def forget(self, key: DocumentKey) -> None:
+        """See the port."""
+        await self._forget(record_key(key.tenant_id, key.document_id))
+
+    async def forget_tenant(self, tenant_id: str) -> None:
+        """See the port."""
+        await self._forget(record_key(tenant_id))
+
+    async def _forget(self, key: bytes) -> None:
+        headers = _headers("headwater.head-forgotten.v1", str(uuid.uuid4()), self._clock.now())
+        await self._producer.append(HEADS_TOPIC, key, None, headers)
 
 
 class EventLogDeadLetters:

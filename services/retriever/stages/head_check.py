@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from corpus.domain import Head, HeadState
+from corpus.domain import HeadState, ServedHead
 
 
 class Rejection(StrEnum):
@@ -31,7 +31,7 @@ class Reader:
 
 
 def rejection(
-    head: Head | None, chunks_version: int, generation: str, reader: Reader, now: datetime
+    head: ServedHead | None, chunks_version: int, generation: str, reader: Reader, now: datetime
 ) -> Rejection | None:
     """Why chunks of this version and generation must not be shown to the reader; None when they may."""
     if head is None or head.key.tenant_id != reader.tenant_id:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from corpus.analysis import analyse, analyse_query
-from corpus.domain import Head
+from corpus.domain import ServedHead
 from corpus.ports import StoredChunk
 from retriever.domain import Explanation, Leg
 from retriever.stages.adjust import NO_ADJUSTMENT, Adjustment, AdjustPolicy, adjust
@@ -74,7 +74,7 @@ class Ranking:
     cursor: int = 0
     live: list[str] = field(default_factory=list)
     payloads: dict[str, StoredChunk] = field(default_factory=dict)
-    heads: dict[str, Head] = field(default_factory=dict)
+    heads: dict[str, ServedHead] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
     rerank_scores: dict[str, float] = field(default_factory=dict)
     rerank_failed: bool = False
@@ -109,7 +109,7 @@ class Ranking:
         return self.fused.candidates[chunk_id].document_id
 
     def check_window(
-        self, window: Sequence[str], heads: Mapping[str, Head], generation: str, reader: Reader, now: datetime
+        self, window: Sequence[str], heads: Mapping[str, ServedHead], generation: str, reader: Reader, now: datetime
     ) -> Counter[Rejection]:
         """Appends to ``live`` what the heads just read allow; returns why the others were dropped."""
         self.heads.update(heads)
@@ -126,7 +126,9 @@ class Ranking:
                 self.live.append(chunk_id)
         return rejected
 
-    def confirm(self, heads: Mapping[str, Head], generation: str, reader: Reader, now: datetime) -> Counter[Rejection]:
+    def confirm(
+        self, heads: Mapping[str, ServedHead], generation: str, reader: Reader, now: datetime
+    ) -> Counter[Rejection]:
         """Drops chosen candidates that newer heads forbid; returns why."""
         rejected: Counter[Rejection] = Counter()
         confirmed = []

@@ -12,8 +12,8 @@ from tests.unit.ingest.world import START, TENANT, WRITER, World
 from chassis.errors import DependencyUnavailable, DocumentRejected
 from corpus.access import access_tokens
 from corpus.domain import ChangeState, HeadState
+from corpus.feed import HEADS_TOPIC
 from headwater.events.v1 import events_pb2
-from ingest.codec import HEADS_TOPIC
 from ingest.domain import Delete, Outcome, SetAccess
 
 APPLIED = Outcome(ChangeState.APPLIED)

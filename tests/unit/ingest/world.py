@@ -29,13 +29,14 @@ from corpus.adapters.memory.tenants import MemoryTenants
 from corpus.adapters.memory.vector_index import MemoryVectorIndex
 from corpus.analysis import analyse
 from corpus.domain import ChangeRecord, DocumentKey, Head
+from corpus.feed import HEADS_TOPIC
 from corpus.ports import Prefilter
 from headwater.events.v1 import events_pb2
 from ingest.accept import AcceptChanges
 from ingest.adapters.event_log import EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
 from ingest.apply import ApplyChange
 from ingest.chunking import Chunker, ChunkSettings
-from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, HEADS_TOPIC
+from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC
 from ingest.consumer import ChangeConsumer
 from ingest.domain import Change, DocumentChange, Draft, StoredContent, Upsert, content_key
 from ingest.embedding import EmbedPassages
@@ -221,9 +222,8 @@ class World:
         self.generation = ActiveGeneration(stores.generations, self.embedder, 200)
         self.embed.generation = await self.generation.settle()
         index = IndexDocument(objects, self.parser, CHUNKER, self.embed, tenants, self.rows, 50)
-        self.apply = ApplyChange(
-            tenants, heads, self.rows, index, EventLogHeadFeed(producer), self.generation, self.clock
-        )
+        feed = EventLogHeadFeed(producer, self.clock)
+        self.apply = ApplyChange(tenants, heads, self.rows, index, feed, self.generation, self.clock)
         dead_letters = EventLogDeadLetters(producer, self.clock)
         self.handler = HandleRecord(tenants, ledger, self.apply, dead_letters, self.clock)
         self.look = LookAtDocuments(
@@ -237,6 +237,7 @@ class World:
             stores.vectors,
             stores.lexical,
             stores.objects,
+            feed,
             self.clock,
         )
         return self

@@ -178,7 +178,10 @@ Global___SetAccess: typing_extensions.TypeAlias = SetAccess
 
 @typing.final
 class HeadChanged(google.protobuf.message.Message):
-    """One document's head, on the compacted topic headwater.heads.v1 under the key "tenant/document"."""
+    """What readers need of one document's head, on the compacted topic headwater.heads.v1 under the key "tenant/document".
+    Of two records of one document the one with the greater version counts, whichever comes first. A record without a
+    value says that the head is forgotten; under the key "tenant/" that the tenant's heads are.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -191,6 +194,7 @@ class HeadChanged(google.protobuf.message.Message):
     SECURITY_LEVEL_FIELD_NUMBER: builtins.int
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    INGEST_TRACE_ID_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     document_id: builtins.str
     version: builtins.int
@@ -198,6 +202,8 @@ class HeadChanged(google.protobuf.message.Message):
     state: Global___HeadState.ValueType
     security_level: builtins.int
     generation: builtins.str
+    ingest_trace_id: builtins.str
+    """Trace of the change that made the served chunks."""
     @property
     def access_tokens(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
         """Opaque access tokens, never principals."""
@@ -216,9 +222,10 @@ class HeadChanged(google.protobuf.message.Message):
         security_level: builtins.int = ...,
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         generation: builtins.str = ...,
+        ingest_trace_id: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["expires_at", b"expires_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_tokens", b"access_tokens", "chunks_version", b"chunks_version", "document_id", b"document_id", "expires_at", b"expires_at", "generation", b"generation", "security_level", b"security_level", "state", b"state", "tenant_id", b"tenant_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_tokens", b"access_tokens", "chunks_version", b"chunks_version", "document_id", b"document_id", "expires_at", b"expires_at", "generation", b"generation", "ingest_trace_id", b"ingest_trace_id", "security_level", b"security_level", "state", b"state", "tenant_id", b"tenant_id", "version", b"version"]) -> None: ...
 
 Global___HeadChanged: typing_extensions.TypeAlias = HeadChanged
 

@@ -1,0 +1,114 @@
+"""The feed of heads: what ingestion publishes of every head it writes, and replicas read.
+
+A record's key is ``tenant/document``. Its value is what readers need of the head, never a principal; a record without a
+value says that the head is forgotten, and one under the key ``tenant/`` that all heads of the tenant are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from google.protobuf.message import DecodeError
+
+from chassis.errors import InvalidRequest
+from corpus.domain import MAX_VERSION, AccessPolicy, DocumentKey, HeadState, ServedHead
+from headwater.events.v1 import events_pb2
+
+HEADS_TOPIC: Final = "headwater.heads.v1"
+"""Compacted: at least the last record of every key stays."""
+
+_STATES: Final = {
+    HeadState.LIVE: events_pb2.HEAD_STATE_LIVE,
+    HeadState.DELETED: events_pb2.HEAD_STATE_DELETED,
+}
+_STATE_OF: Final = {number: state for state, number in _STATES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedHead:
+    """A head as the feed carries it: a ``ServedHead``."""
+
+    key: DocumentKey
+    version: int
+    chunks_version: int
+    state: HeadState
+    access: AccessPolicy
+    generation: str
+    expires_at: datetime | None
+    ingest_trace_id: str
+
+
+def published(head: ServedHead) -> PublishedHead:
+    """What of a head is published."""
+    if isinstance(head, PublishedHead):
+        return head
+    return PublishedHead(
+        head.key,
+        head.version,
+        head.chunks_version,
+        head.state,
+        head.access,
+        head.generation,
+        head.expires_at,
+        head.ingest_trace_id,
+    )
+
+
+def record_key(tenant_id: str, document_id: str = "") -> bytes:
+    """Key of a document's records; without a document the key under which the whole tenant is forgotten."""
+    return f"{tenant_id}/{document_id}".encode()
+
+
+def read_record_key(key: bytes) -> tuple[str, str] | None:
+    """Inverse of ``record_key``; None for a key that no document can have."""
+    try:
+        tenant_id, slash, document_id = key.decode().partition("/")
+    except UnicodeDecodeError:
+        return None
+    return (tenant_id, document_id) if tenant_id and slash else None
+
+
+def encode_head(head: ServedHead) -> bytes:
+    """Value of a head's record."""
+    message = events_pb2.HeadChanged(
+        tenant_id=head.key.tenant_id,
+        document_id=head.key.document_id,
+        version=head.version,
+        chunks_version=head.chunks_version,
+        state=_STATES[head.state],
+        access_tokens=sorted(head.access.tokens),
+        security_level=head.access.security_level,
+        generation=head.generation,
+        ingest_trace_id=head.ingest_trace_id,
+    )
+    if head.expires_at is not None:
+        message.expires_at.FromDatetime(head.expires_at)
+    return message.SerializeToString()
+
+
+def decode_head(value: bytes) -> PublishedHead:
+    """Inverse of ``encode_head``. Raises InvalidRequest MALFORMED_EVENT."""
+    try:
+        message = events_pb2.HeadChanged.FromString(value)
+        expires_at = message.expires_at.ToDatetime(tzinfo=UTC) if message.HasField("expires_at") else None
+    except (DecodeError, ValueError, OverflowError):
+        raise _malformed() from None
+    state = _STATE_OF.get(message.state)
+    if state is None or not 0 < message.version <= MAX_VERSION:
+        raise _malformed()
+    return PublishedHead(
+        DocumentKey(message.tenant_id, message.document_id),
+        message.version,
+        message.chunks_version,
+        state,
+        AccessPolicy(frozenset(message.access_tokens), message.security_level),
+        message.generation,
+        expires_at,
+        message.ingest_trace_id,
+    )
+
+
+def _malformed() -> InvalidRequest:
+    return InvalidRequest("The record is not a head that this version knows.", reason="MALFORMED_EVENT")
