@@ -2,10 +2,16 @@
 SHELL := /bin/bash
 PY := .venv/bin/python
 DATA ?= .headwater
-.PHONY: help setup demo up down test bench eval check proto lint type format clean
+REGISTRY ?= localhost
+TAG ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 0.1.0)
+RELEASE ?= headwater
+NAMESPACE ?= headwater
+VALUES ?= helm/scenarios/single-node.yaml
+HELM ?= helm
+.PHONY: help setup demo up down test bench eval check proto lint type format clean images deploy test-cluster
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
 
 setup: .venv/.stamp ## Install everything into .venv (run by the other targets)
 
@@ -51,6 +57,17 @@ configuration: setup ## Write docs/configuration.md from the settings classes
 
 configuration-check: setup
 	@$(PY) scripts/configuration_table.py --check
+
+images: setup ## Build the images and show their sizes: BASE=… REGISTRY=… TAG=… [PUSH=1 | IMAGE_LOAD='command']
+	@$(PY) -m scripts.images --check --registry $(REGISTRY) --tag $(TAG) $(if $(BASE),--base $(BASE)) $(if $(PUSH),--push) \
+	  $(if $(IMAGE_LOAD),--load '$(IMAGE_LOAD)')
+
+deploy: images ## Build the images, hand them on, install or upgrade the chart: VALUES=… and what images takes
+	@$(HELM) upgrade --install $(RELEASE) helm --namespace $(NAMESPACE) --create-namespace --values $(VALUES) \
+	  --set image.registry=$(REGISTRY),image.tag=$(TAG) --wait --timeout 10m
+
+test-cluster: setup ## Everything on a real cluster: KUBECONFIG=… IMAGE_LOAD='command that loads an image tar' [BASE=…]
+	@KUBECONFIG='$(KUBECONFIG)' IMAGE_LOAD='$(IMAGE_LOAD)' BASE='$(BASE)' $(PY) -m tests.cluster
 
 format: setup ## Format the code
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .

@@ -117,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="scripts.images", description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("targets", nargs="*", default=TARGETS, metavar="TARGET", help=", ".join(TARGETS))
     parser.add_argument("--base", help="base image: Debian or Ubuntu, with or without Python")
-    parser.add_argument("--registry", default="headwater", help="prefix of the names")
+    parser.add_argument("--registry", default="localhost", help="prefix of the names: REGISTRY/headwater-…")
     parser.add_argument("--tag", default="0.1.0")
     parser.add_argument("--check", action="store_true", help="run each as a cluster would")
     parser.add_argument("--load", metavar="COMMAND", help="command that takes a tar file; {} stands for it")
@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for target in options.targets or TARGETS:
         if target not in TARGETS:
             parser.error(f"{target}: there is no such image")
-        name = f"{options.registry}/{target}:{options.tag}"
+        name = f"{options.registry}/headwater-{target}:{options.tag}"
         images.append(build(target, name, options.base, options.tag))
         if options.check:
             check(name, target)
