@@ -11,11 +11,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.contract.corpus_adapters import elasticsearch_installation
 from tests.contract.filters_strategy import FIELDS
 from tests.contract.index_rows import EVERYBODY, GENERATION, reader
+from tests.contract.refreshed import Refreshed
 
 from corpus.domain import AccessPolicy, Candidate, MetadataValue
 from corpus.filters import parse_filter
@@ -61,6 +64,20 @@ async def opened(adapter: Any, root: Path) -> AsyncIterator[tuple[Any, Any]]:
     if adapter.__name__.startswith("Memory"):
         index = adapter()
         yield index, index
+        return
+    if adapter.__name__.startswith("Elasticsearch"):
+        async with elasticsearch_installation(()) as open_connection:
+            store = open_connection()
+            everything = store.name("*")
+            writer = Refreshed(adapter(store), partial(store.client.indices.refresh, index=everything))
+            yield writer, adapter(open_connection())
+        return
+    if adapter.__name__ == "WeaviateVectorIndex":
+        # Its client takes seconds to load, which suites of other engines need not pay.
+        from tests.contract.weaviate_world import opened_weaviate
+
+        async with opened_weaviate() as ends:
+            yield ends
         return
     async with adapter(root, writable=True) as writer, adapter(root, writable=False) as other:
         yield writer, other

@@ -26,11 +26,12 @@ from corpus.adapters.memory.vector_index import MemoryVectorIndex
 from corpus.adapters.numpy import NumpyVectorIndex
 from corpus.adapters.numpy import reader as numpy_reader
 from corpus.adapters.numpy import schema as numpy_schema
+from corpus.adapters.weaviate import WeaviateVectorIndex
 from corpus.domain import AccessPolicy, Candidate
 from corpus.filters import parse_filter
 from corpus.ports import Prefilter, VectorIndex
 
-ADAPTERS = (MemoryVectorIndex, NumpyVectorIndex)
+ADAPTERS = (MemoryVectorIndex, NumpyVectorIndex, pytest.param(WeaviateVectorIndex, marks=pytest.mark.cluster))
 
 
 async def query(index: VectorIndex, k: int, prefilter: Prefilter, generation: str) -> Sequence[Candidate]:
