@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.collector import Collector, collecting
 
 from headwater import Client, Identity
 from headwater.cli import stack
@@ -47,10 +48,16 @@ class Place:
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, stack.Endpoints]]:
+def collector() -> Iterator[Collector]:
+    with collecting() as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[tuple[Path, stack.Endpoints]]:
     data = tmp_path_factory.mktemp("stack")
     try:
-        yield data, stack.start(data, port_base=0)
+        yield data, stack.start(data, port_base=0, environment={"HEADWATER_OTLP_ENDPOINT": collector.address})
     finally:
         stack.stop(data)
 
