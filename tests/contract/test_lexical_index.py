@@ -20,13 +20,18 @@ from tests.contract.index_suite import (
 )
 
 from chassis.errors import Defect, InvalidRequest
+from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
 from corpus.adapters.memory.lexical_index import MemoryLexicalIndex
 from corpus.adapters.tantivy import TantivyLexicalIndex
 from corpus.domain import AccessPolicy, Candidate
 from corpus.filters import parse_filter
 from corpus.ports import LexicalIndex, Prefilter
 
-ADAPTERS = (MemoryLexicalIndex, TantivyLexicalIndex)
+ADAPTERS = (
+    MemoryLexicalIndex,
+    TantivyLexicalIndex,
+    pytest.param(ElasticsearchLexicalIndex, marks=pytest.mark.cluster),
+)
 
 
 async def query(index: LexicalIndex, k: int, prefilter: Prefilter, generation: str) -> Sequence[Candidate]:

@@ -1,0 +1,117 @@
+"""How a row looks inside the lexical index of one generation and tenant, and what that index is called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any, Final
+
+from chassis.elasticsearch.indexes import IndexSpec
+from corpus.adapters.facet_terms import facet_terms
+from corpus.adapters.lexical_ranking import K1, B, all_terms, headline_terms
+from corpus.domain import AccessPolicy, Candidate, LexicalRow
+from corpus.ids import length_prefixed
+
+TEXT: Final = "text"
+HEADLINE: Final = "headline"
+ACCESS: Final = "access"
+LEVEL: Final = "level"
+FACETS: Final = "facets"
+ORIGIN: Final = "origin"
+"""Which chunk a row is: sorted by, it orders ties, and what it was sorted by comes with every hit, so that nothing else
+of a row needs to be fetched."""
+
+EVERY_INDEX: Final = "lexical-*"
+
+REFRESH_INTERVAL: Final = "500ms"
+
+# The whitespace tokenizer cuts tokens at 255 UTF-16 units, and Lucene refuses terms above 32,766 bytes.
+_LONGEST_TERM: Final = 127
+_SEPARATOR: Final = "\x1f"
+
+_TERMS: Final[dict[str, Any]] = {
+    "type": "text",
+    "analyzer": "whitespace",
+    "index_options": "freqs",
+    "similarity": "lexical",
+}
+_PROPERTIES: Final[dict[str, Any]] = {
+    TEXT: _TERMS,
+    HEADLINE: _TERMS,
+    ACCESS: {"type": "keyword", "doc_values": False},
+    LEVEL: {"type": "long", "doc_values": False},
+    FACETS: {"type": "keyword", "doc_values": False},
+    ORIGIN: {"type": "keyword", "index": False},
+}
+_SETTINGS: Final[dict[str, Any]] = {
+    "refresh_interval": REFRESH_INTERVAL,
+    "similarity": {"lexical": {"type": "BM25", "k1": K1, "b": B}},
+}
+
+EXPECTED: Final = IndexSpec("lexical", _PROPERTIES, _SETTINGS)
+"""What every index of this kind must look like."""
+
+
+def alias_of(generation: str, tenant_id: str) -> str:
+    """Alias of the index of one generation and tenant. Both are hashed: they may be any text, and names of indexes may
+    not."""
+    return f"lexical-{_digest('index', generation, tenant_id)}"
+
+
+def tenant_group(tenant_id: str) -> str:
+    """Alias of all indexes of a tenant."""
+    return f"lexical-tenant-{_digest('tenant', tenant_id)}"
+
+
+def generation_group(generation: str) -> str:
+    """Alias of all indexes of a generation."""
+    return f"lexical-generation-{_digest('generation', generation)}"
+
+
+def index_of(generation: str, tenant_id: str) -> IndexSpec:
+    """The index of one generation and tenant."""
+    return IndexSpec(
+        alias_of(generation, tenant_id),
+        _PROPERTIES,
+        _SETTINGS,
+        groups=(tenant_group(tenant_id), generation_group(generation)),
+        about={"generation": generation, "tenant": tenant_id},
+    )
+
+
+def document_of(row: LexicalRow) -> dict[str, Any]:
+    """The row as a document."""
+    return {
+        TEXT: _joined(all_terms(row)),
+        HEADLINE: _joined(headline_terms(row)),
+        **access_of(row.access),
+        FACETS: list(dict.fromkeys(facet_terms(row.metadata))),
+        ORIGIN: _SEPARATOR.join((row.chunk_id, str(row.chunks_version), row.key.document_id)),
+    }
+
+
+def access_of(access: AccessPolicy) -> dict[str, Any]:
+    """The part of a document that an access change replaces."""
+    return {ACCESS: sorted(access.tokens), LEVEL: access.security_level}
+
+
+def candidate_of(origin: str, score: float) -> Candidate:
+    """What a hit says."""
+    chunk_id, chunks_version, document_id = origin.split(_SEPARATOR, 2)
+    return Candidate(chunk_id, document_id, int(chunks_version), score)
+
+
+def index_term(term: str) -> str:
+    """The term as it is indexed: itself, or a digest of one that the engine would cut or refuse."""
+    if len(term) <= _LONGEST_TERM:
+        return term
+    return hashlib.sha256(term.encode()).hexdigest()
+
+
+def _joined(terms: Iterable[str]) -> str:
+    return " ".join(map(index_term, terms))
+
+
+def _digest(*parts: str) -> str:
+    # 128 bits: no collision to be expected below 2**64 names.
+    return hashlib.sha256(length_prefixed(parts)).hexdigest()[:32]
