@@ -1,20 +1,15 @@
-"""Metadata as index terms, and filters as queries over them.
-
-Every value becomes a term ``field US code value``, so that equality, membership and existence are exact term lookups.
-Every prefix of the key of a number or timestamp is a term of its own, so a range is the union of some terms
-(``corpus.adapters.facet_keys``). The binding has no ranges over text, so ranges over strings and versions look their
-terms up in the dictionary.
+"""Filters as queries over the terms of metadata (``corpus.adapters.facet_terms``). The binding has no ranges over text,
+so ranges over strings and versions look their terms up in the dictionary.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import tantivy
 
-from corpus.adapters.facet_keys import CODES, SEPARATOR, covering_prefixes, key_of, types_of
-from corpus.domain import FieldType, Metadata, MetadataScalar
+from corpus.adapters.facet_terms import AnyOf, TermRange, condition_terms
 from corpus.filters import (
     Bound,
     Comparison,
@@ -25,23 +20,11 @@ from corpus.filters import (
     Membership,
     Negation,
 )
-from corpus.filters.parsing import FIELD_NAME
 
 FIELD = "facets"
 
 TermsWithPrefix = Callable[[str], Sequence[str]]
 """All terms of the facet field that start with a prefix, sorted."""
-
-
-def facet_terms(metadata: Metadata) -> Iterator[str]:
-    """Terms of a row. A row does not know which fields are declared, so every value that could be filtered on has its
-    terms; a string has those of a version too."""
-    for field, value in metadata.items():
-        if FIELD_NAME.fullmatch(field):
-            for field_type in types_of(field, value):
-                yield _existence_term(field, field_type)
-                for element in value if isinstance(value, tuple) else (value,):
-                    yield from _value_terms(field, field_type, element)
 
 
 def filter_query(schema: tantivy.Schema, expression: Expression, terms_with_prefix: TermsWithPrefix) -> tantivy.Query:
@@ -55,12 +38,8 @@ def filter_query(schema: tantivy.Schema, expression: Expression, terms_with_pref
 
     def translate(node: Expression) -> tantivy.Query:
         match node:
-            case Membership(field, field_type, values):
-                return any_of([_exact_term(field, field_type, value) for value in values])
-            case Comparison(field, field_type, bound, value):
-                return any_of(_range_terms(field, field_type, bound, value, terms_with_prefix))
-            case Existence(field, field_type):
-                return any_of([_existence_term(field, field_type)])
+            case Membership() | Comparison() | Existence():
+                return any_of(_matching_terms(node, terms_with_prefix))
             case Negation(operand):
                 return tantivy.Query.boolean_query(
                     [
@@ -80,35 +59,14 @@ def filter_query(schema: tantivy.Schema, expression: Expression, terms_with_pref
     return translate(expression)
 
 
-def _prefix(field: str, field_type: FieldType) -> str:
-    return f"{field}{SEPARATOR}{CODES[field_type]}"
-
-
-def _existence_term(field: str, field_type: FieldType) -> str:
-    return f"{field}{SEPARATOR}?{CODES[field_type]}"
-
-
-def _value_terms(field: str, field_type: FieldType, value: MetadataScalar) -> Iterator[str]:
-    key = key_of(value, field_type)
-    yield _prefix(field, field_type) + key
-    if field_type in (FieldType.NUMBER, FieldType.TIMESTAMP):
-        for length in range(1, len(key)):
-            yield _prefix(field, field_type) + key[:length]
-
-
-def _exact_term(field: str, field_type: FieldType, value: MetadataScalar) -> str:
-    return _prefix(field, field_type) + key_of(value, field_type)
-
-
-def _range_terms(
-    field: str, field_type: FieldType, bound: Bound, value: MetadataScalar, terms_with_prefix: TermsWithPrefix
+def _matching_terms(
+    condition: Membership | Comparison | Existence, terms_with_prefix: TermsWithPrefix
 ) -> Sequence[str]:
-    prefix = _prefix(field, field_type)
-    key = key_of(value, field_type)
-    if field_type in (FieldType.STRING, FieldType.VERSION):
-        terms = terms_with_prefix(prefix)
-        return _slice_of(terms, prefix + key, bound)
-    return [prefix + part for part in covering_prefixes(key, bound)]
+    match condition_terms(condition):
+        case AnyOf(terms):
+            return terms
+        case TermRange(prefix, bound, term):
+            return _slice_of(terms_with_prefix(prefix), term, bound)
 
 
 def _slice_of(terms: Sequence[str], operand: str, bound: Bound) -> Sequence[str]:

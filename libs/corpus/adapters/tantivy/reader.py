@@ -10,13 +10,13 @@ from threading import Lock
 
 import tantivy
 
+from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT, MAX_QUERY_TERMS
 from corpus.adapters.tantivy.facets import FIELD as FACETS
 from corpus.adapters.tantivy.facets import filter_query
 from corpus.adapters.tantivy.schema import (
     ACCESS,
     CHUNK_ID,
     HEADLINE,
-    HEADLINE_WEIGHT,
     LEVEL,
     ROW,
     TEXT,
@@ -27,10 +27,6 @@ from corpus.adapters.tantivy.schema import (
 from corpus.domain import Candidate
 from corpus.filters import Filter
 from corpus.ports import Prefilter
-
-MAX_QUERY_TERMS = 64
-"""A query of 8,000 characters has over a thousand terms, most of them common ones that cost the most and decide the
-least. The rarest 64 are more than the longest question in the test collections has, so only pasted text is cut."""
 
 _TIE_SLACK = 16
 # Below this many terms a union of term queries is faster than building the automaton of a set query (measured at

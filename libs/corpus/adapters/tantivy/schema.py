@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import tantivy
 
-from corpus.adapters.tantivy.facets import facet_terms
+from corpus.adapters.facet_terms import facet_terms
+from corpus.adapters.lexical_ranking import all_terms, headline_terms
 from corpus.domain import AccessPolicy, DocumentKey, LexicalRow
 from corpus.metadata import metadata_from_json, metadata_to_json
 
@@ -17,12 +18,7 @@ KIND = "lexical-v2"
 """Directory name; changes with the schema."""
 
 TEXT = "text"
-"""Title, heading and body terms together: the field that decides what matches."""
 HEADLINE = "headline"
-"""Title and heading terms once more, so that a match there counts extra."""
-HEADLINE_WEIGHT = 0.3
-"""Measured with ``bench/lexical_quality.py``: over five collections .3 was best among 0, .1, .2, .3, .5 and 1, and
-one combined field beside it better than separate title and body fields."""
 
 CHUNK_ID = "chunk_id"
 ACCESS = "access"
@@ -56,8 +52,6 @@ def access_term(level: int, token: str) -> str:
 
 def document_of(row: LexicalRow) -> tantivy.Document:
     """The row as a tantivy document, with everything that is needed to write it again under another access policy."""
-    headline = " ".join((*row.title_terms, *row.heading_terms))
-    body = " ".join(row.body_terms)
     document = tantivy.Document()
     document.add_text(CHUNK_ID, row.chunk_id)
     for token in row.access.tokens:
@@ -65,8 +59,8 @@ def document_of(row: LexicalRow) -> tantivy.Document:
     document.add_text(LEVEL, str(row.access.security_level))
     for term in facet_terms(row.metadata):
         document.add_text(FACETS, term)
-    document.add_text(TEXT, f"{headline} {body}")
-    document.add_text(HEADLINE, headline)
+    document.add_text(TEXT, " ".join(all_terms(row)))
+    document.add_text(HEADLINE, " ".join(headline_terms(row)))
     origin = f"{row.chunks_version}:{row.key.document_id}".encode()
     document.add_unsigned(ROW, _fingerprint(row.chunk_id, origin))
     document.add_bytes(ORIGIN, origin)
