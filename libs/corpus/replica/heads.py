@@ -35,6 +35,7 @@ MAX_HEADS: Final = 1_000_000
 """About 0.5 GB."""
 
 _BATCH: Final = 500
+_START_SECONDS: Final = 45.0
 _CALL_SECONDS: Final = 5.0
 _BACK_OFF_SECONDS: Final = 0.2
 _ASK_EVERY_SECONDS: Final = 0.02
@@ -92,6 +93,14 @@ class HeadsReplica:
         """Whether answers come from memory."""
         return self._age_seconds() <= self._staleness_seconds
 
+    def unanswered(self) -> int:
+        """Documents that the authority is about to be asked for, and questions that it has not answered yet."""
+        return len(self._to_ask) + len(self._open)
+
+    def size(self) -> int:
+        """Heads in memory."""
+        return len(self._table)
+
     async def get(self, key: DocumentKey) -> ServedHead | None:
         """One head; see ``get_many``."""
         return (await self.get_many(key.tenant_id, [key.document_id])).get(key.document_id)
@@ -139,7 +148,7 @@ class HeadsReplica:
     async def run(self) -> None:
         """Follows the feed until cancelled, through every failure of the log or the authority."""
         HEADS_REPLICA_AGE.observe(self._age_seconds)
-        HEADS_REPLICA_SIZE.observe(lambda: len(self._table))
+        HEADS_REPLICA_SIZE.observe(self.size)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_for_ever(), name="heads-feed")
             tasks.create_task(self._ask_for_ever(), name="heads-ask")
@@ -163,17 +172,20 @@ class HeadsReplica:
         started = False
         while True:
             try:
-                async with asyncio.timeout(_CALL_SECONDS):
-                    if not started:
+                if not started:
+                    async with asyncio.timeout(_START_SECONDS):
                         await reader.start()
-                        started = True
+                    started = True
+                async with asyncio.timeout(_CALL_SECONDS):
                     await self._step(reader)
             except TimeoutError:
                 _log.warning("the feed of heads does not answer")
+                started = False
             except HeadwaterError as error:
                 if disposition_of(error) is not Disposition.BACK_OFF:
                     raise
                 _log.warning("the feed of heads can't be read", reason=error.reason)
+                started = False  # which goes on where the records ended
                 await asyncio.sleep(_BACK_OFF_SECONDS)
 
     async def _step(self, reader: LogReader) -> None:
