@@ -93,7 +93,7 @@ class TokenMinter:
     """Signs tokens with one service's private key.
 
     Raises:
-        KeyFileError: The key file is missing, or its group or others may read it.
+        KeyFileError: The key file is missing, or others may read it, or its group, unless it is root's file.
     """
 
     def __init__(self, private_key_file: Path, issuer: str) -> None:
@@ -235,7 +235,10 @@ def _load_private_key(file: Path) -> Ed25519PrivateKey:
         raise KeyFileError(f"The private key {file} can't be read ({error.strerror}): create it first.") from None
     with os.fdopen(descriptor, "rb") as opened:
         # The open file is asked, not the path, or it could be exchanged in between.
-        if stat.S_IMODE(os.fstat(opened.fileno()).st_mode) & 0o077:
+        status = os.fstat(opened.fileno())
+        # PostgreSQL's rule: root may lend a file to our group, which is how Kubernetes mounts secrets.
+        lent = status.st_uid == 0 and os.geteuid() != 0
+        if stat.S_IMODE(status.st_mode) & (0o037 if lent else 0o077):
             raise KeyFileError(f"The private key {file} is open to others: run chmod 600 on it, or make a new one.")
         pem = opened.read()
     try:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import stat
 import time
 from pathlib import Path
@@ -200,6 +201,20 @@ def test_a_private_key_open_to_others_is_refused(keys: Path, mode: int) -> None:
     private_key_file(keys, "gateway").chmod(mode)
     with pytest.raises(KeyFileError, match="chmod 600"):
         _minter(keys)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of root")
+def test_root_may_lend_a_private_key_to_the_group_of_its_reader_but_not_to_everybody(
+    keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 10001)
+    file = private_key_file(keys, "gateway")
+    file.chmod(0o440)
+    assert TokenMinter(file, "gateway").mint(service_caller("gateway", "acme"))
+    for mode in (0o444, 0o460):
+        file.chmod(mode)
+        with pytest.raises(KeyFileError, match="chmod 600"):
+            TokenMinter(file, "gateway")
 
 
 def test_missing_and_damaged_keys_are_start_up_errors(keys: Path, tmp_path: Path) -> None:
