@@ -13,8 +13,8 @@ RUN set -eu; \
       apt-get clean; rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/log/*; \
     fi; \
     python3 -c 'import sys; assert sys.version_info >= (3, 11), "Headwater needs Python 3.11 or newer in the base image"'; \
-    groupadd --system --gid 10001 headwater; \
-    useradd --system --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin headwater
+    groupadd --gid 10001 headwater; \
+    useradd --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin headwater
 
 # ── what is left behind: uv, wheels, their cache ────────────────────────────────────────────────────────────────────
 FROM python AS builder
