@@ -190,6 +190,25 @@ async def test_what_is_written_anew_after_a_purge_is_what_is_read(open_heads: Ca
     assert (await reader.get_many("acme", ["doc"]))["doc"] == head(version=3)
 
 
+async def test_versions_begin_anew_after_a_purge_or_a_drop(heads: Heads) -> None:
+    await heads.put(tombstone("purged", version=9))
+    await heads.put(head("dropped", version=9))
+    await heads.purge(key("purged"), 9)
+    assert await heads.put(head("purged", version=2)) is PutOutcome.APPLIED
+    await heads.drop_tenant("acme")
+    for document_id in ("purged", "dropped"):
+        assert await heads.put(head(document_id, version=1)) is PutOutcome.APPLIED
+        assert await heads.get(key(document_id)) == head(document_id, version=1)
+
+
+async def test_ids_may_have_512_bytes_and_differ_in_the_last(heads: Heads) -> None:
+    ids = ["é" * 255 + "ab", "é" * 255 + "aa"]
+    for document_id in ids:
+        await heads.put(head(document_id))
+    assert (await heads.get_many("acme", ids)).keys() == set(ids)
+    assert [each.key.document_id for each in await heads.list("acme")] == sorted(ids)
+
+
 # SQLite only
 
 

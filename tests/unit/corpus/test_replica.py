@@ -202,6 +202,17 @@ async def test_two_contents_of_one_version_are_for_the_authority_to_tell_apart()
         assert await world.read("doc") == (5, frozenset("a"))
 
 
+async def test_a_document_with_two_contents_of_one_version_is_closed_while_the_authority_is_down() -> None:
+    world = ReplicaWorld()
+    async with world.following():
+        narrow = await world.write("doc", 5, "a")
+        await world.settled()
+        world.authority.down = True
+        await world.publish(replace(narrow, access=AccessPolicy(WIDE)))
+        with pytest.raises(DependencyUnavailable):
+            await eventually(world, "doc", (5, WIDE))
+
+
 async def test_a_greater_version_that_the_authority_does_not_know_is_corrected() -> None:
     world = ReplicaWorld()
     async with world.following():
