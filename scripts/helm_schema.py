@@ -1,0 +1,393 @@
+"""What the chart's values may be: the one place where their types and meanings are written."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+Schema = dict[str, Any]
+
+CPU_OR_MEMORY: Final = {"type": ["string", "number"]}
+TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
+SELECTOR: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"matchLabels": TEXTS, "matchExpressions": {"type": "array"}},
+}
+PEER: Final = {
+    "type": "object",
+    "additionalProperties": False,
+    "minProperties": 1,
+    "properties": {"podSelector": SELECTOR, "namespaceSelector": SELECTOR, "ipBlock": {"type": "object"}},
+}
+NAME: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
+"""A Kubernetes name, or none."""
+
+
+def closed(description: str, **properties: Schema) -> Schema:
+    """An object without other properties than these."""
+    return {"type": "object", "description": description, "additionalProperties": False, "properties": properties}
+
+
+def text(description: str, **more: Any) -> Schema:
+    """A string."""
+    return {"type": "string", "description": description, **more}
+
+
+def needed(description: str, **more: Any) -> Schema:
+    """A string that may not be empty."""
+    return text(f"{description} Needed.", minLength=1, **more)
+
+
+def name(description: str) -> Schema:
+    """The name of another object, or nothing."""
+    return text(description, pattern=NAME)
+
+
+def choice(description: str, *choices: str) -> Schema:
+    """One of some strings."""
+    return {"enum": list(choices), "description": description}
+
+
+def number(description: str, minimum: float = 0, **more: Any) -> Schema:
+    """A number."""
+    return {"type": "number", "minimum": minimum, "description": description, **more}
+
+
+def count(description: str, minimum: int = 0, **more: Any) -> Schema:
+    """A whole number."""
+    return {"type": "integer", "minimum": minimum, "description": description, **more}
+
+
+def flag(description: str) -> Schema:
+    """Yes or no."""
+    return {"type": "boolean", "description": description}
+
+
+def texts(description: str) -> Schema:
+    """A mapping of strings to strings."""
+    return {**TEXTS, "description": description}
+
+
+def listing(description: str, items: Schema) -> Schema:
+    """A list."""
+    return {"type": "array", "items": items, "description": description}
+
+
+def peers(description: str) -> Schema:
+    """NetworkPolicyPeers."""
+    return listing(description, PEER)
+
+
+def _rules(description: str, direction: str) -> Schema:
+    fields = {direction: {"type": "array", "items": PEER}, "ports": {"type": "array"}}
+    return listing(description, {"type": "object", "additionalProperties": False, "properties": fields})
+
+
+def _resources(description: str) -> Schema:
+    amounts = {"type": "object", "additionalProperties": CPU_OR_MEMORY}
+    return {
+        "type": "object",
+        "description": description,
+        "additionalProperties": False,
+        "properties": {"requests": amounts, "limits": amounts},
+    }
+
+
+def _egress(ports: bool = True) -> Schema:
+    properties = {"to": peers("Where they are, as NetworkPolicyPeers; empty for anywhere.")}
+    if ports:
+        integers: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+        properties["ports"] = listing("Ports of the pods; empty for those in the addresses.", integers)
+    return closed("What the network policies open towards it.", **properties)
+
+
+def _ca() -> Schema:
+    return closed(
+        "Authority that signed its certificate.",
+        secret=name("Secret with the certificate of its authority; without one, the system's authorities count."),
+        configMap=name("ConfigMap with it instead."),
+        key=needed("Its key there."),
+    )
+
+
+def _credentials(**keys: str) -> dict[str, Schema]:
+    return {
+        "existingSecret": name("Secret with its credentials."),
+        "secretKeys": closed("Keys of the secret.", **{key: needed(meaning) for key, meaning in keys.items()}),
+    }
+
+
+def scheduling() -> dict[str, Schema]:
+    """Where pods run and what they carry."""
+    environment = {
+        "type": "object",
+        "required": ["name"],
+        "additionalProperties": False,
+        "properties": {"name": {"type": "string"}, "value": {"type": "string"}, "valueFrom": {"type": "object"}},
+    }
+    profile = closed(
+        "Seccomp profile of its pods.",
+        type=choice("Kind of seccomp profile.", "RuntimeDefault", "Localhost"),
+        localhostProfile=text("File of a profile on the node."),
+    )
+    return {
+        "image": closed(
+            "Its image.",
+            name=needed("Name of the image below the registry."),
+            tag=text("Tag, where it is not that of all images."),
+        ),
+        "resources": _resources("Requests and limits of its container."),
+        "tmpSize": {**CPU_OR_MEMORY, "description": "Most that is written to its only writable directory, /tmp."},
+        "nodeSelector": texts("Labels of nodes it may run on."),
+        "tolerations": listing("Taints it tolerates.", {"type": "object"}),
+        "affinity": {"type": "object", "description": "Affinity of its pods."},
+        "priorityClassName": name("Priority class of its pods."),
+        "seccompProfile": profile,
+        "podAnnotations": texts("Annotations of its pods."),
+        "podLabels": texts("Labels of its pods."),
+        "extraEnv": listing("More environment, as in a container.", environment),
+        "extraEgress": _rules("More NetworkPolicy egress rules.", "to"),
+    }
+
+
+def workloads() -> dict[str, Schema]:
+    """What each long-running workload has."""
+    return {
+        "replicas": count("Pods, where nothing scales them."),
+        "podDisruptionBudget": closed(
+            "How many pods may be taken away at once.",
+            enabled=flag("Whether evictions are limited."),
+            maxUnavailable={"type": ["integer", "string"], "description": "Pods, or a share, that may be missing."},
+        ),
+        **scheduling(),
+        "topologySpread": closed(
+            "Spread over zones and nodes.",
+            enabled=flag("Whether pods are spread over zones and nodes."),
+            whenUnsatisfiable=choice("What if they can't be.", "ScheduleAnyway", "DoNotSchedule"),
+        ),
+        "serviceAccount": closed("Its service account.", annotations=texts("For instance of a cloud role.")),
+        "extraIngress": _rules("More NetworkPolicy ingress rules.", "from"),
+    }
+
+
+def _hpa() -> Schema:
+    return closed(
+        "HorizontalPodAutoscaler.",
+        enabled=flag("Whether a HorizontalPodAutoscaler sets the number of pods; needs a metrics server."),
+        minReplicas=count("Fewest pods.", 1),
+        maxReplicas=count("Most pods.", 1),
+        cpuUtilization=count("Percent of the requested CPU that pods should use.", 1),
+    )
+
+
+def _lag_scaling() -> Schema:
+    return closed(
+        "KEDA ScaledObject.",
+        enabled=flag("Whether KEDA sets the number of pods by how many changes wait."),
+        minReplicas=count("Fewest pods.", 1),
+        maxReplicas=count("Most pods; more than the topic has partitions would idle.", 1),
+        lagThreshold=count("Changes that may wait per pod.", 1),
+        pollingSeconds=count("How often Kafka is asked.", 1),
+        cooldownSeconds=count("How long the number must be too high before pods go.", 0),
+    )
+
+
+def _encoder() -> dict[str, Schema]:
+    return {
+        "autoscaling": _hpa(),
+        "serving": choice("As a Deployment, or as Ray Serve replicas of a KubeRay RayService.", "deployment", "ray"),
+        "ray": closed(
+            "For serving: ray.",
+            minReplicas=count("Fewest replicas.", 1),
+            maxReplicas=count("Most replicas.", 1),
+            targetOngoingRequests=number("Requests per replica that Ray Serve scales for.", 0.1),
+            replicaCpus=number("CPUs of a replica; a pod has room for as many as its requests say.", 0),
+            replicaGpus=number("GPUs of a replica.", 0),
+            headResources=_resources("Requests and limits of the head, which serves nothing."),
+        ),
+    }
+
+
+def _engines() -> dict[str, Schema]:
+    return {
+        "kafka": closed(
+            "The event log.",
+            bootstrapServers=needed("host:port,host:port", pattern=r"^[^,:\s]+:\d+(,[^,:\s]+:\d+)*$"),
+            securityProtocol=choice("As Kafka names it.", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+            saslMechanism=choice("For SASL.", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+            username=text("For SASL."),
+            replicationFactor=count("Of topics that are created.", 1),
+            prefix=text("Of every topic and group name.", pattern="^[A-Za-z0-9._-]{0,60}$"),
+            **_credentials(password="Of the password."),
+            ca=_ca(),
+            egress=_egress(),
+        ),
+        "elasticsearch": closed(
+            "Lexical index, heads, records.",
+            url=needed("http://host:port or https://…; several, separated by commas.", pattern=r"^https?://[^\s]+$"),
+            prefix=text("Of every index name.", pattern=r"^[a-z][a-z0-9-]{0,30}$"),
+            shards=count("Of indexes that are created.", 1),
+            replicas=count("Of indexes that are created.", 0),
+            **_credentials(apiKey="Of the encoded API key."),
+            ca=_ca(),
+            egress=_egress(),
+        ),
+        "weaviate": closed(
+            "The vector index.",
+            http=needed("host:port of its REST API.", pattern=r"^[^:/\s]+:\d+$"),
+            grpc=needed("host:port of its gRPC API.", pattern=r"^[^:/\s]+:\d+$"),
+            secure=flag("Whether both are served over TLS."),
+            prefix=text("Of every collection name.", pattern=r"^[A-Z][A-Za-z0-9]{0,30}$"),
+            replicas=count("Replication factor of collections that are created.", 1),
+            **_credentials(apiKey="Of the API key."),
+            egress=_egress(),
+        ),
+        "redis": closed(
+            "Cache that replicas share.",
+            url=text(
+                "redis://host:port/db, rediss:// for TLS; none for a cache per pod.", pattern=r"^(rediss?://.+)?$"
+            ),
+            username=text("For AUTH."),
+            **_credentials(password="Of the password."),
+            ca=_ca(),
+            egress=_egress(),
+        ),
+        "s3": closed(
+            "Where documents' bytes are.",
+            location=needed("s3://bucket/prefix", pattern=r"^s3://.+$"),
+            url=text("Its endpoint; empty for Amazon's own.", pattern=r"^(https?://.+)?$"),
+            region=text("Its region."),
+            **_credentials(accessKeyId="Of the access key's id.", secretAccessKey="Of the secret access key."),
+            egress=_egress(),
+        ),
+    }
+
+
+def _shared() -> dict[str, Schema]:
+    seconds = "Part of terminationGracePeriodSeconds:"
+    return {
+        "telemetry": closed(
+            "Logs and traces.",
+            logLevel=choice("Lowest level that is logged.", "DEBUG", "INFO", "WARNING", "ERROR"),
+            otlpEndpoint=text("OTLP/gRPC collector, http://host:port; none for no traces.", pattern="^(https?://.+)?$"),
+            traceSampleRatio=number("Share of traces that are recorded.", 0, maximum=1),
+            egress=_egress(ports=False),
+        ),
+        "identity": closed(
+            "Keys that services prove each other their identity with.",
+            existingSecrets=closed(
+                "All three or none.",
+                gateway=name("Secret with gateway.private.pem. All three or none: a Job then makes the keys."),
+                ingest=name("Secret with ingest.private.pem."),
+                jwks=name("Secret with jwks.json, the public keys."),
+            )
+            | {
+                "oneOf": [
+                    {"properties": {key: {"maxLength": 0} for key in ("gateway", "ingest", "jwks")}},
+                    {"properties": {key: {"minLength": 1} for key in ("gateway", "ingest", "jwks")}},
+                ]
+            },
+        ),
+        "termination": closed(
+            "How pods stop.",
+            preStopSeconds=count(
+                f"{seconds} serving on, while others forget the pod. More than the TTL of cluster DNS."
+            ),
+            drainSeconds=number(f"{seconds} what was accepted is finished, and the process ends itself.", 1),
+            marginSeconds=number(f"{seconds} before the pod is killed.", 1),
+        ),
+        "podSecurity": closed(
+            "Who the processes are.",
+            runAsUser=count("User; not root.", 1),
+            runAsGroup=count("Group, which secrets are readable for.", 1),
+        ),
+        "networkPolicy": closed(
+            "Only the edges between the services, and these, are open.",
+            enabled=flag("Whether there are any."),
+            gatewayClients=peers("Who may call the gateway."),
+            prometheus=peers("Who may read metrics."),
+            dns=peers("Name servers."),
+            rayOperator=peers("KubeRay's operator."),
+        ),
+        "monitoring": closed(
+            "For Prometheus and Grafana.",
+            labels=texts("Of ServiceMonitors and PrometheusRules, where Prometheus selects by them."),
+            serviceMonitors=closed(
+                "ServiceMonitors.", enabled=flag("Whether there are any."), interval=text("Between two scrapes.")
+            ),
+            rules=closed("PrometheusRules.", enabled=flag("Whether alerts are installed.")),
+            dashboards=closed("ConfigMaps for Grafana.", enabled=flag("Whether dashboards are installed.")),
+        ),
+        "ray": closed("KubeRay.", version=needed("Version of Ray in the images.")),
+    }
+
+
+def chart(settings: dict[str, Schema]) -> Schema:
+    """The schema of all values, given those of each service's settings."""
+    gateway = {
+        "auth": closed(
+            "Whose tokens the gateway accepts.",
+            issuer=needed("`iss` of accepted tokens."),
+            audience=needed("`aud` of accepted tokens."),
+            jwksUrl=text("Where the issuer's public keys are.", pattern="^(https://.+)?$"),
+            jwks=text("The JWK set itself, as JSON; one of the two is needed."),
+            egress=_egress(ports=False),
+        )
+        | {"anyOf": [{"properties": {key: {"minLength": 1}}} for key in ("jwksUrl", "jwks")]},
+        "openai": closed(
+            "An OpenAI-compatible endpoint that writes the answers; without one they are extracts.",
+            baseUrl=text("Ends in /v1.", pattern="^(https://.+)?$"),
+            model=text("Name of the model."),
+            **_credentials(apiKey="Of the API key."),
+            egress=_egress(ports=False),
+        ),
+        "service": closed(
+            "Its Service.",
+            type=choice("Kind of Service.", "ClusterIP", "NodePort", "LoadBalancer"),
+            annotations=texts("Annotations of the Service."),
+        ),
+        "autoscaling": _hpa(),
+    }
+    workload = workloads()
+
+    def service(title: str, service_settings: Schema, **more: Schema) -> Schema:
+        return closed(title, **more, **workload, settings=service_settings)
+
+    admin = scheduling() | {
+        "init": closed(
+            "`headwater admin init` before each installation and upgrade.",
+            enabled=flag("Whether topics and indexes are created by a hook."),
+            deadlineSeconds=count("Most it may take.", 1),
+        )
+    }
+    root = closed(
+        "Values of the Headwater chart.",
+        nameOverride=name("Name of the chart in names and labels."),
+        fullnameOverride=name("What all names begin with."),
+        commonLabels=texts("Labels of everything."),
+        image=closed(
+            "Where images come from.",
+            registry=needed("Images are <registry>/<image.name>:<tag>."),
+            tag=text("Tag of all images; the chart's appVersion where empty."),
+            pullPolicy=choice("When images are pulled.", "IfNotPresent", "Always", "Never"),
+            pullSecrets=listing("Names of secrets for the registry.", {"type": "string"}),
+        ),
+        **_engines(),
+        **_shared(),
+        gateway=service("The edge.", settings["gateway"], **gateway),
+        retriever=service("Search.", settings["retriever"], autoscaling=_hpa()),
+        reranker=service(
+            "Reranking.", settings["reranker"], enabled=flag("Whether there is a reranker."), **_encoder()
+        ),
+        embedder=service("Embedding.", settings["embedder"], **_encoder()),
+        ingest=closed(
+            "Ingestion.",
+            settings=settings["ingest"],
+            api=closed("Accepts changes.", **workload, autoscaling=_hpa()),
+            worker=closed("Applies changes.", **workload, autoscaling=_lag_scaling()),
+        ),
+        admin=closed("Jobs of the chart.", **admin),
+    )
+    # Helm adds it to the values of every chart that is used as a dependency.
+    root["properties"]["global"] = {"type": "object", "description": "Of a parent chart; not used."}
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **root}
