@@ -6,16 +6,29 @@ import time
 from collections.abc import AsyncIterator, Callable
 from hashlib import sha256
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.servers.addresses import address_of
 
+from chassis.cache.memory import MemoryCache
+from chassis.cache.redis import RedisCache
+from chassis.clock import ManualClock
+from chassis.endpoints import RedisEndpoint
+from corpus.adapters.keyvalue.embedding_cache import KeyValueEmbeddingCache
 from corpus.adapters.memory.embedding_cache import MemoryEmbeddingCache
 from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
 from corpus.ports import EmbeddingCache
 
-ADAPTERS = (MemoryEmbeddingCache, SqliteEmbeddingCache)
+ADAPTERS = (
+    MemoryEmbeddingCache,
+    SqliteEmbeddingCache,
+    KeyValueEmbeddingCache,
+    pytest.param((KeyValueEmbeddingCache, RedisCache), id="KeyValueEmbeddingCache-Redis", marks=pytest.mark.cluster),
+)
+"""The adapter; over the key-value cache, which lives in memory unless another one is named."""
 
 Make = Callable[[int], EmbeddingCache]
 RNG = np.random.default_rng(1)
@@ -35,15 +48,27 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=ADAPTERS, ids=lambda adapter: adapter.__name__)
+def name_of(adapter: object) -> str | None:
+    return getattr(adapter, "__name__", None)
+
+
+@pytest.fixture(params=ADAPTERS, ids=name_of)
 async def make(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[Make]:
-    opened: list[SqliteEmbeddingCache] = []
+    opened: list[SqliteEmbeddingCache | RedisCache] = []
 
     def open_one(max_bytes: int) -> EmbeddingCache:
         if request.param is MemoryEmbeddingCache:
             return MemoryEmbeddingCache(max_bytes)
-        opened.append(SqliteEmbeddingCache(tmp_path / "embeddings.sqlite", max_bytes=max_bytes, now_seconds=clock))
-        return opened[-1]
+        if request.param is KeyValueEmbeddingCache:
+            return KeyValueEmbeddingCache(MemoryCache(max_bytes))
+        if isinstance(request.param, tuple):
+            endpoint = RedisEndpoint(url=address_of("redis"))
+            redis = RedisCache(endpoint, prefix=f"test-{uuid4().hex}:", timeout_seconds=10)
+            opened.append(redis)
+            return KeyValueEmbeddingCache(redis, ttl_seconds=300)
+        sqlite = SqliteEmbeddingCache(tmp_path / "embeddings.sqlite", max_bytes=max_bytes, now_seconds=clock)
+        opened.append(sqlite)
+        return sqlite
 
     yield open_one
     for cache in opened:
@@ -108,7 +133,11 @@ async def test_many_at_once(cache: EmbeddingCache) -> None:
     assert len(await cache.get_many("model", list(put))) == 1700
 
 
-async def test_least_recently_used_vectors_go_beyond_the_bound(make: Make, clock: Clock) -> None:
+async def test_least_recently_used_vectors_go_beyond_the_bound(
+    make: Make, clock: Clock, request: pytest.FixtureRequest
+) -> None:
+    if "Redis" in request.node.name:
+        pytest.skip("how much Redis holds, and what goes first, is a setting of the server")
     dimensions = 4096  # large, so that the overhead of an entry does not matter
     cache = make(150 * 4 * dimensions)
     old = vectors(*(f"old {i}" for i in range(50)), dimensions=dimensions)
@@ -123,6 +152,40 @@ async def test_least_recently_used_vectors_go_beyond_the_bound(make: Make, clock
     while len(await cache.get_many("model", list(old))) > 21:
         assert time.monotonic() < deadline
     assert len(await cache.get_many("model", list(used))) == 50
+
+
+# Over the key-value cache only
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda value: b"",
+        lambda value: value[:-1],
+        lambda value: value + b"\0",
+        lambda value: value[4:],
+        lambda value: b"\0" * 4,
+        lambda value: b"\xff" * len(value),
+    ],
+)
+async def test_a_damaged_value_is_a_miss(damage: Callable[[bytes], bytes]) -> None:
+    class Kept(MemoryCache):
+        async def get_many(self, keys):
+            return {key: damage(value) for key, value in (await super().get_many(keys)).items()}
+
+    cache = KeyValueEmbeddingCache(Kept(1_000_000))
+    await cache.put_many("model", vectors("a", "b"))
+    assert await cache.get_many("model", [hash_of("a"), hash_of("b")]) == {}
+
+
+async def test_vectors_are_kept_as_long_as_was_said() -> None:
+    clock = ManualClock()
+    cache = KeyValueEmbeddingCache(MemoryCache(1_000_000, clock.monotonic), ttl_seconds=60)
+    await cache.put_many("model", vectors("a"))
+    clock.advance(59)
+    assert len(await cache.get_many("model", [hash_of("a")])) == 1
+    clock.advance(2)
+    assert await cache.get_many("model", [hash_of("a")]) == {}
 
 
 # SQLite only

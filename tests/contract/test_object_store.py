@@ -3,30 +3,72 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import resource
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
+from xml.etree import ElementTree
 
 import pytest
+from tests.servers.addresses import address_of
+from tests.servers.s3 import BUCKET, endpoint
+from tests.servers.s3 import request as signed_request
 
+from chassis.endpoints import S3Endpoint
 from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound
-from chassis.objectstore.obstore import ObstoreObjectStore
+from chassis.objectstore.obstore import ObstoreObjectStore, open_s3
 from chassis.objectstore.port import ObjectStore
 
-ADAPTERS = (ObstoreObjectStore,)
+ADAPTERS = (
+    pytest.param((ObstoreObjectStore, "directory"), id="directory"),
+    pytest.param((ObstoreObjectStore, "file URL"), id="file URL"),
+    pytest.param((ObstoreObjectStore, "bucket"), id="bucket", marks=pytest.mark.cluster),
+)
+"""The adapter, and where its objects are."""
 
-Make = Callable[[], ObjectStore]
+
+@dataclass(frozen=True)
+class Make:
+    """Opens the store as one more process would see it."""
+
+    open: Callable[[], ObjectStore]
+    leftovers: Callable[[], list[str]]
+    """Traces of unfinished objects, and of finished ones."""
+
+    def __call__(self) -> ObjectStore:
+        return self.open()
+
 
 BAD_KEYS = ["", "/a", "a/", "a//b", "../a", "a/../b", "a/..", "..", ".", "a/./b", "a..b"]
-BAD_KEYS += ["é", "a\nb", "a\\b", "a\x00b", "x" * 2000, "unfinished#1", ".staging/x"]
+BAD_KEYS += ["é", "a\nb", "a\\b", "a\x00b", "x" * 2000, "unfinished#1", ".staging/x", "a/c:", "C|/b", "cc:"]
 
 
-@pytest.fixture(params=["directory", "file URL"])
+@pytest.fixture(params=ADAPTERS)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+    _, place = request.param
+    if place == "bucket":
+        return in_bucket(f"test-{uuid4().hex}")
     root = tmp_path / "objects"
-    return lambda: ObstoreObjectStore(root if request.param == "directory" else root.as_uri())
+    return Make(
+        lambda: ObstoreObjectStore(root if place == "directory" else root.as_uri()),
+        lambda: [str(path) for path in tmp_path.rglob("*") if path.is_file()],
+    )
+
+
+def in_bucket(prefix: str) -> Make:
+    def leftovers() -> list[str]:
+        found = []
+        for query, element in ((f"list-type=2&prefix={prefix}", "Contents"), ("uploads=", "Upload")):
+            with signed_request(address_of("s3"), "GET", f"/{BUCKET}", query) as response:
+                answer = ElementTree.parse(response)
+            found += [entry.findtext("{*}Key") for entry in answer.iterfind(f".//{{*}}{element}")]
+        return [key for key in found if key.startswith(prefix)]
+
+    return Make(lambda: open_s3(endpoint(prefix)), leftovers)
 
 
 @pytest.fixture
@@ -89,30 +131,63 @@ async def test_an_object_is_invisible_until_its_stream_has_ended(store: ObjectSt
     assert await keys(store) == ["a/slow"]
 
 
-async def test_a_stream_that_fails_leaves_nothing_and_its_own_error(store: ObjectStore, tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [1, 6_000_000, 13_000_000])
+async def test_a_stream_that_fails_leaves_nothing_and_its_own_error(make: Make, sent: int) -> None:
     async def broken() -> AsyncIterator[bytes]:
-        yield b"x" * 6_000_000
+        yield b"x" * sent
         raise InvalidRequest("too large")
 
+    store = make()
     with pytest.raises(InvalidRequest, match="too large"):
         await store.put("a", broken())
     assert not await store.exists("a")
     assert await keys(store) == []
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert make.leftovers() == []
 
 
-async def test_a_cancelled_put_leaves_nothing(store: ObjectStore) -> None:
+@pytest.mark.parametrize("sent", [1, 6_000_000, 13_000_000])
+@pytest.mark.parametrize("then", ["hangs", "goes on"])
+async def test_a_cancelled_put_leaves_nothing(make: Make, sent: int, then: str) -> None:
+    reached, closed = asyncio.Event(), asyncio.Event()
+
     async def endless() -> AsyncIterator[bytes]:
-        while True:
-            yield b"x" * 1000
-            await asyncio.sleep(0.001)
+        try:
+            yield b"x" * sent
+            reached.set()
+            if then == "hangs":
+                await asyncio.Event().wait()
+            while True:
+                yield b"x" * 1000
+                await asyncio.sleep(0.001)
+        finally:
+            closed.set()
 
-    putting = asyncio.create_task(store.put("a", endless()))
+    store = make()
+    stream_ = endless()
+    putting = asyncio.create_task(store.put("a", stream_))
+    await asyncio.wait_for(reached.wait(), 20)
     await asyncio.sleep(0.05)
     putting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await putting
     assert await keys(store) == []
+    assert make.leftovers() == []
+    await stream_.aclose()
+    assert closed.is_set()
+
+
+async def test_a_cancelled_put_of_many_bytes_leaves_all_or_nothing(make: Make) -> None:
+    data = b"x" * 40_000_000
+    store = make()
+    putting = asyncio.create_task(store.put("a", data))
+    await asyncio.sleep(0.02)
+    putting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await putting
+    if await store.exists("a"):
+        assert len(await store.get("a")) == len(data)
+    else:
+        assert make.leftovers() == []
 
 
 async def test_a_missing_object_is_not_found(store: ObjectStore) -> None:
@@ -139,13 +214,47 @@ async def test_list_gives_the_keys_that_begin_with_the_prefix(store: ObjectStore
     assert await keys(store, "nothing/here") == []
 
 
+async def test_every_allowed_character_may_be_in_a_key(store: ObjectStore) -> None:
+    allowed = [chr(code) for code in range(0x20, 0x7F) if chr(code) not in "/\\"]
+    wanted = [f"t/a{c}b/{c}cc" if c in ".:|" else f"t/a{c}b/{c}cc{c}" for c in allowed]
+    wanted = sorted([*wanted, "t/%2e%2e/x", "t/a+b c"])
+    for key in wanted:
+        await store.put(key, key.encode())
+    assert await keys(store, "t/") == wanted
+    for key in wanted:
+        assert await store.get(key) == key.encode()
+
+
+async def test_more_keys_than_one_answer_holds_are_listed(store: ObjectStore) -> None:
+    wanted = [f"many/{i:04}" for i in range(1100)]
+    for first in range(0, len(wanted), 50):
+        await asyncio.gather(*(store.put(key, b"") for key in wanted[first : first + 50]))
+    assert await keys(store, "many/") == wanted
+
+
+async def test_a_large_stream_comes_back_and_needs_little_memory_on_its_way_in(store: ObjectStore) -> None:
+    digest = hashlib.sha256()
+
+    async def large() -> AsyncIterator[bytes]:
+        for i in range(64):
+            piece = bytes([i]) * 1_000_000
+            digest.update(piece)
+            yield piece
+
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert await store.put("large", large()) == 64_000_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
+    assert hashlib.sha256(await store.get("large")).digest() == digest.digest()
+
+
 @pytest.mark.parametrize("key", BAD_KEYS)
-async def test_bad_keys_are_refused_everywhere(store: ObjectStore, key: str, tmp_path: Path) -> None:
+async def test_bad_keys_are_refused_everywhere(make: Make, key: str) -> None:
+    store = make()
     for call in (store.put(key, b"x"), store.get(key), store.exists(key), store.delete(key)):
         with pytest.raises(InvalidRequest) as caught:
             await call
         assert caught.value.reason == "BAD_OBJECT_KEY"
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert make.leftovers() == []
 
 
 async def test_what_was_put_is_there_for_another_process(make: Make) -> None:
@@ -172,6 +281,49 @@ async def test_a_store_that_can_not_be_reached_is_a_dependency_error(tmp_path: P
         await keys(unreachable)
 
 
+@pytest.mark.parametrize("change", [{"secret_access_key": "wrong"}, {"location": "s3://nobody-made-this/p"}])
+@pytest.mark.cluster
+async def test_a_refusal_or_a_missing_bucket_is_never_a_missing_object(change: dict[str, str]) -> None:
+    store = open_s3(endpoint(f"test-{uuid4().hex}").model_validate({**endpoint("p").model_dump(), **change}))
+    for call in (store.put("a", b"1"), store.put("a", b"x" * 6_000_000), store.get("a"), store.delete("a")):
+        with pytest.raises(DependencyUnavailable) as caught:
+            await call
+        assert caught.value.reason == "OBJECT_STORE_UNAVAILABLE"
+        assert "secret" not in str(caught.value)
+    with pytest.raises(DependencyUnavailable):
+        await keys(store)
+
+
+def test_what_is_no_bucket_is_refused_before_it_is_taken_for_a_directory() -> None:
+    for location in ("", "/var/objects", "objects", "file:///x", "s3://", "gs://bucket"):
+        with pytest.raises(ValueError, match="location"):
+            open_s3(S3Endpoint(location=location))
+
+
+async def test_plain_http_is_spoken_only_where_the_url_says_so() -> None:
+    seen: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.read(5))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for scheme in ("http", "https"):
+        store = open_s3(
+            S3Endpoint(
+                location="s3://b", url=f"{scheme}://127.0.0.1:{port}", access_key_id="x", secret_access_key="hunter2"
+            ),
+            retries=0,
+        )
+        with pytest.raises(DependencyUnavailable) as caught:
+            await store.get("a")
+        assert "hunter2" not in str(caught.value)
+    server.close()
+    assert seen[0] == b"GET /"
+    assert b"GET /" not in seen[1:]
+
+
 async def test_every_new_object_and_its_directories_are_fsynced_before_put_returns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,17 +340,6 @@ async def test_every_new_object_and_its_directories_are_fsynced_before_put_retur
     if "?" not in synced:
         assert "/.staging/" in synced[0]  # the content, before it has its name
         assert synced[1:] == [str(root / "new" / "deep"), str(root / "new"), str(root)]
-
-
-async def test_storing_a_large_stream_needs_little_memory(tmp_path: Path) -> None:
-    async def large() -> AsyncIterator[bytes]:
-        piece = b"x" * 1_000_000
-        for _ in range(150):
-            yield piece
-
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert await ObstoreObjectStore(tmp_path / "objects").put("large", large()) == 150_000_000
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 80_000  # KiB
 
 
 async def test_unfinished_writes_of_killed_processes_are_swept_when_they_are_old(tmp_path: Path) -> None:

@@ -10,8 +10,9 @@ STAGING = ".staging"
 """First part of the names of unfinished objects in a directory; no key may begin with it."""
 
 _MAX_KEY_BYTES = 900
-# Printable ASCII. The local store keeps "name#1" for unfinished writes, so that no key may look like that.
-_SEGMENT = re.compile(r"(?!.*#\d+$)[\x20-\x2e\x30-\x5b\x5d-\x7e]{1,200}")
+# Printable ASCII. The local store keeps "name#1" for unfinished writes, so that no key may look like that. A key's way
+# there leads through a file URL, which has a use of its own for "c:" and "c|".
+_SEGMENT = re.compile(r"(?!.*(#\d+|[:|])$)[\x20-\x2e\x30-\x5b\x5d-\x7e]{1,200}")
 
 
 def check_key(key: str) -> str:

@@ -17,22 +17,31 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
+from chassis.endpoints import S3Endpoint
 from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound
 from chassis.objectstore.keys import STAGING, check_key
+from chassis.objectstore.source import PART_BYTES, Source
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config
+    from obstore.store import ClientConfig, S3Config
 
 _STAGING_KEPT_SECONDS = 24 * 3600
 _CALL_SECONDS = 60.0
 """Deadline of calls that carry no stream; an object of the size limit (200 MB) passes in a fraction of it."""
 
+_NO_BUCKET = "NoSuchBucket"
+"""S3's error code, found in obstore's message: to obstore a missing bucket is a missing object, and a document whose
+bytes are gone for good is given up."""
+
 _RETRIES = 3
 """Of a single request to S3; whoever called decides about more."""
 
-_PART_BYTES = 5 * 1024 * 1024
-_PARTS_AT_ONCE = 2
-"""At most two parts of 5 MiB, the least that S3 allows, are in memory while a stream is stored."""
+_PARTS_AT_ONCE = 1
+"""The next part is sent once the one before has arrived: an upload that is aborted has none on its way then, and
+none is left behind. A part takes a twentieth of a second where the store is near."""
+
+_TAKE_BACK_SECONDS = 5.0
+"""How long a cancelled upload may take to remove what it has sent."""
 
 
 class ObstoreObjectStore:
@@ -40,10 +49,21 @@ class ObstoreObjectStore:
 
     In a directory an object is written aside, fsynced and renamed, then its directories are fsynced: obstore itself
     renames without fsync, so a power failure could leave an empty object under a final key. S3 credentials and
-    region come from ``options`` or the usual AWS_… variables.
+    region come from ``options``, the usual AWS_… variables or the machine's role. Plain HTTP is spoken where the
+    endpoint's URL says so, and nowhere else.
+
+    On S3 an upload in parts that fails or is cancelled is aborted. What a killed process leaves behind is hidden: the
+    bucket needs a lifecycle rule that aborts incomplete uploads.
     """
 
-    def __init__(self, location: Path | str, *, options: S3Config | None = None, retries: int = _RETRIES) -> None:
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        options: S3Config | None = None,
+        retries: int = _RETRIES,
+        ca_file: Path | None = None,
+    ) -> None:
         text = str(location)
         self._root: Path | None = None
         if text.startswith("file://"):
@@ -51,22 +71,15 @@ class ObstoreObjectStore:
         if "://" not in text:
             self._root = Path(text).absolute()
             self._swept = False
-        self._store = self._open(text, options, retries)
-
-    def _open(self, location: str, options: S3Config | None, retries: int) -> LocalStore | S3Store:
         if self._root is not None:
-            return LocalStore(self._root, mkdir=True)
-        return S3Store.from_url(
-            location,
-            config=options,
-            client_options={"timeout": timedelta(seconds=_CALL_SECONDS), "allow_http": True},
-            retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=_CALL_SECONDS)},
-        )
+            self._store: LocalStore | S3Store = LocalStore(self._root, mkdir=True)
+        else:
+            self._store = _open_bucket(text, options, retries, ca_file)
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> int:
         """Stores the bytes; see the port. An error of the stream itself is raised as it is, and nothing is stored."""
         check_key(key)
-        source = _CountedStream(data)
+        source = Source(data)
         with _store_errors(source):
             if self._root is None:
                 await self._write(key, source)
@@ -113,10 +126,23 @@ class ObstoreObjectStore:
                     if key.startswith(prefix) and not (self._root and key.startswith(f"{STAGING}/")):
                         yield key
 
-    async def _write(self, key: str, source: _CountedStream) -> None:
-        await obstore.put_async(self._store, key, source.body(), chunk_size=_PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+    async def _write(self, key: str, source: Source) -> None:
+        """Stores the bytes. Dropping obstore's call would leave the parts that were sent, in hiding and paid for: when
+        this is cancelled the stream fails instead, and obstore aborts."""
+        body = await source.body()
+        putting = asyncio.ensure_future(
+            obstore.put_async(self._store, key, body, chunk_size=PART_BYTES, max_concurrency=_PARTS_AT_ONCE)
+        )
+        try:
+            await asyncio.shield(putting)
+        except asyncio.CancelledError:
+            source.abandon()
+            await asyncio.wait({putting}, timeout=_TAKE_BACK_SECONDS)
+            if not putting.cancel() and not putting.cancelled():
+                putting.exception()  # it is the abandoned stream's own, and nobody else looks
+            raise
 
-    async def _write_durably(self, root: Path, key: str, source: _CountedStream) -> None:
+    async def _write_durably(self, root: Path, key: str, source: Source) -> None:
         if not self._swept:
             self._swept = True
             await asyncio.to_thread(_sweep_staging, root / STAGING)
@@ -129,45 +155,57 @@ class ObstoreObjectStore:
             raise
 
 
-class _CountedStream:
-    """The bytes on their way: counts them and keeps an error of their source apart from the store's errors."""
-
-    def __init__(self, data: bytes | AsyncIterator[bytes]) -> None:
-        self._data = data
-        self.count = len(data) if isinstance(data, bytes) else 0
-        self.error: BaseException | None = None
-
-    def body(self) -> bytes | AsyncIterator[bytes]:
-        return self._data if isinstance(self._data, bytes) else self._counted(self._data)
-
-    async def _counted(self, data: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        try:
-            async for piece in data:
-                self.count += len(piece)
-                if piece:
-                    yield piece
-        except Exception as error:
-            self.error = error
-            raise
-
-
 @contextmanager
-def _store_errors(source: _CountedStream | None = None) -> Iterator[None]:
+def _store_errors(source: Source | None = None) -> Iterator[None]:
     """Puts obstore's and the file system's errors into the error tree."""
     try:
         yield
     except FileNotFoundError as error:
+        if _NO_BUCKET in str(error):
+            raise _unavailable("The object store's bucket is missing.") from error
         raise NotFound("There is no such object.", reason="OBJECT_MISSING") from error
     except (BaseError, OSError, ValueError) as error:
         if source is not None and source.error is not None:
             raise source.error from None
         if isinstance(error, (IsADirectoryError, NotADirectoryError)):
             raise InvalidRequest("The key is also a prefix of other keys.", reason="BAD_OBJECT_KEY") from error
-        raise DependencyUnavailable(
-            "The object store can't be reached or refused; try again.",
-            reason="OBJECT_STORE_UNAVAILABLE",
-            retry_after_seconds=1.0,
-        ) from error
+        raise _unavailable("The object store can't be reached or refused; try again.") from error
+
+
+def _unavailable(message: str) -> DependencyUnavailable:
+    return DependencyUnavailable(message, reason="OBJECT_STORE_UNAVAILABLE", retry_after_seconds=1.0)
+
+
+def open_s3(endpoint: S3Endpoint, *, retries: int = _RETRIES) -> ObstoreObjectStore:
+    """The bucket that ``endpoint`` names, addressed by path where the endpoint has a URL of its own. Raises ValueError
+    for a location that is none."""
+    if not endpoint.location.startswith("s3://"):
+        # Anything else would be taken for a directory of this machine.
+        raise ValueError("the location of an S3 object store is s3://bucket or s3://bucket/prefix")
+    options: S3Config = {"region": endpoint.region}
+    if endpoint.url:
+        options["endpoint"] = endpoint.url
+        options["virtual_hosted_style_request"] = False
+    if endpoint.access_key_id.get_secret_value():
+        options["access_key_id"] = endpoint.access_key_id.get_secret_value()
+        options["secret_access_key"] = endpoint.secret_access_key.get_secret_value()
+    return ObstoreObjectStore(endpoint.location, options=options, retries=retries, ca_file=endpoint.ca_file)
+
+
+def _open_bucket(location: str, options: S3Config | None, retries: int, ca_file: Path | None) -> S3Store:
+    endpoint = str((options or {}).get("endpoint", ""))
+    client: ClientConfig = {
+        "timeout": timedelta(seconds=_CALL_SECONDS),
+        "allow_http": endpoint.startswith("http://"),
+    }
+    if ca_file is not None:
+        client["root_certificate"] = ca_file.read_bytes()
+    return S3Store.from_url(
+        location,
+        config=options,
+        client_options=client,
+        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=_CALL_SECONDS)},
+    )
 
 
 def _publish(root: Path, staged: Path, final: Path) -> None:
