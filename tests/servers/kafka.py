@@ -20,8 +20,8 @@ _JAVA_OPTIONS = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLe
 _DOWNLOAD_SECONDS = 600
 
 
-def start(directory: Path) -> Running:
-    """Starts a broker that keeps its data in ``directory``; its address is ``host:port``.
+def start(directory: Path, *, host: str = "127.0.0.1") -> Running:
+    """Starts a broker that keeps its data in ``directory`` and listens on ``host``; its address is ``host:port``.
 
     A directory that a stopped broker left is taken up again, at the same address and with its topics. Raises
     ServerUnavailableError.
@@ -33,7 +33,7 @@ def start(directory: Path) -> Running:
     if not properties.exists():
         directory.mkdir(parents=True, exist_ok=True)
         aside = properties.with_suffix(".new")
-        aside.write_text(_properties(directory / "data", free_port(), free_port()))
+        aside.write_text(_properties(directory / "data", host, free_port(), free_port()))
         format_data = [*command, "kafka.tools.StorageTool", "format", "-t", uuid4().hex[:22], "-c", str(aside)]
         _run(format_data, 60, "formatting Kafka's storage")
         aside.rename(properties)
@@ -79,12 +79,12 @@ def _run(command: list[str], seconds: float, what: str) -> None:
         raise ServerUnavailableError(f"{what} failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
-def _properties(data: Path, port: int, controller_port: int) -> str:
+def _properties(data: Path, host: str, port: int, controller_port: int) -> str:
     return f"""process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false
