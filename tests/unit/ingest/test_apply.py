@@ -12,8 +12,6 @@ from tests.unit.ingest.world import START, TENANT, WRITER, World
 from chassis.errors import DependencyUnavailable, DocumentRejected
 from corpus.access import access_tokens
 from corpus.domain import ChangeState, HeadState
-from corpus.feed import HEADS_TOPIC
-from headwater.events.v1 import events_pb2
 from ingest.domain import Delete, Outcome, SetAccess
 
 APPLIED = Outcome(ChangeState.APPLIED)
@@ -55,16 +53,6 @@ async def test_payload_is_written_before_index_rows_and_the_head_after_all_of_th
         assert wrote[0] == "chunks.put"
         assert sorted(wrote[1:3]) == ["lexical.write", "vectors.write"]
         assert wrote[3:] == ["heads.put", "log.append"]
-
-
-async def test_the_feed_says_what_the_head_says() -> None:
-    async with World() as world:
-        await world.apply.apply(await world.upsert("guide", 5, "text"))
-        await world.apply.apply(world.event("guide", 6, Delete()))
-        (value,) = await world.values(HEADS_TOPIC)  # compacted: the newest per document
-        message = events_pb2.HeadChanged.FromString(value)
-        assert (message.document_id, message.version) == ("guide", 6)
-        assert message.state == events_pb2.HEAD_STATE_DELETED
 
 
 async def test_a_stale_version_changes_nothing() -> None:
