@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
-from scripts import make_dashboards
+from scripts import dashboard_panels, make_dashboards
 from tests.helm.busy_stack import Sample, samples_of_a_busy_stack
 from tests.servers.native import ServerUnavailableError, cache_dir
 
@@ -101,7 +101,7 @@ def emitted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Sample]]
 
 
 def test_the_dashboards_are_what_their_source_says():
-    assert {file.stem for file in DASHBOARDS} == set(make_dashboards.DASHBOARDS)
+    assert {file.stem for file in DASHBOARDS} == set(dashboard_panels.DASHBOARDS)
     for file in DASHBOARDS:
         assert file.read_text() == make_dashboards.text(file.stem), "run: python -m scripts.make_dashboards"
 
