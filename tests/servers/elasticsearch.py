@@ -45,7 +45,7 @@ def start(directory: Path) -> Running:
     """Starts one node with its data below ``directory`` (started by root: in a directory of its own, since the server
     refuses to run as root). The address is ``http://host:port``. Raises ServerUnavailableError."""
     java = java_home(_OLDEST_JAVA)
-    archive = _archive()
+    archive = prepare()
     user = _UNPRIVILEGED if os.geteuid() == 0 else None
     place = Path(tempfile.mkdtemp(prefix="headwater-elasticsearch-")) if user else directory
     with zipfile.ZipFile(archive) as packed:
@@ -101,7 +101,7 @@ def _java_version(home: Path) -> int:
     return 0
 
 
-def _archive() -> Path:
+def prepare() -> Path:
     """The distribution, downloaded once. Two processes may do so at the same time: the last rename wins, and both
     files are the same."""
     archive = cache_dir() / f"elasticsearch-{VERSION}.zip"

@@ -26,7 +26,7 @@ def start(directory: Path, *, host: str = "127.0.0.1") -> Running:
     A directory that a stopped broker left is taken up again, at the same address and with its topics. Raises
     ServerUnavailableError.
     """
-    jars = download()
+    jars = prepare()
     java = tool("java", "install a JRE, version 17 or later (Debian: openjdk-17-jre-headless)")
     properties = directory / "server.properties"
     command = [java, *_JAVA_OPTIONS, "-cp", f"{jars}/*"]
@@ -51,7 +51,7 @@ def start(directory: Path, *, host: str = "127.0.0.1") -> Running:
     )
 
 
-def download() -> Path:
+def prepare() -> Path:
     """The directory with the broker's jars, fetched by Maven at the first use."""
     jars = cache_dir() / f"kafka-{VERSION}"
     if jars.exists():

@@ -16,7 +16,7 @@ BUILD_SECONDS = 1_800
 MEMORY = "2GiB"
 
 
-def binary() -> Path:
+def prepare() -> Path:
     """Path of the server's program, built if it is not in the cache: minutes, 170 MB.
 
     Raises ServerUnavailableError.
@@ -45,7 +45,7 @@ def start(directory: Path) -> Running:
 
 def start_at(directory: Path, http_port: int, grpc_port: int) -> Running:
     """Like ``start``, at these ports."""
-    program = binary()
+    program = prepare()
     directory.mkdir(parents=True, exist_ok=True)
     # Gossip and raft bind two ports each, the data port is the one after gossip's: all of them free ones.
     gossip, data, raft, raft_rpc = (str(free_port()) for _ in range(4))
