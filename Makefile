@@ -8,7 +8,7 @@ RELEASE ?= headwater
 NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= helm
-.PHONY: help setup demo up down test bench eval check proto lint type format clean images deploy test-cluster
+.PHONY: help setup demo up down test test-torch bench eval check proto lint type format clean images deploy test-cluster
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
@@ -29,6 +29,9 @@ down: setup ## Stop them
 
 test: setup ## Run the whole offline test suite
 	@$(PY) -m pytest -n 2 --dist loadgroup
+
+test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
+	@.cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run

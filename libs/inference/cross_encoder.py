@@ -26,12 +26,14 @@ class CrossEncoder:
         model_id: Name of the model.
         revision: First 12 hexadecimal digits of the sha256 of its weights.
         concurrency: How many passes may usefully run at once.
+        pass_tokens: Padded tokens worth putting into one pass.
     """
 
     def __init__(self, model_id: str, revision: str, tokenizer: Tokenizer, window: int, session: Session) -> None:
         self.model_id = model_id
         self.revision = revision
         self.concurrency = session.concurrency
+        self.pass_tokens = session.pass_tokens
         self._session = session
         self._characters = window * _CHARACTERS_PER_TOKEN
         self._tokenizer = tokenizer

@@ -19,11 +19,27 @@ T = TypeVar("T")
 def load_session(
     model: ModelDirectory, sha256: str, runtime: Runtime, threads: int, *, classifier: bool = False
 ) -> Session:
-    """Prepares the graph of a model for a runtime and loads it. Blocking."""
+    """Prepares the graph of a model for a runtime and loads it. Blocking.
+
+    Raises:
+        UnsupportedModel: The runtime can't load it, or is not installed.
+    """
+    if runtime is Runtime.TORCH:
+        return _torch_session(model, threads, classifier)
     on_onnxruntime = runtime in (Runtime.ONNXRUNTIME_FP32, Runtime.ONNXRUNTIME_INT8)
     bits = Cpu.detect().int8_weight_bits if runtime is Runtime.ONNXRUNTIME_INT8 else None
     graph = prepared_graph(model, sha256, classifier=classifier, fused_attention=on_onnxruntime, int8_bits=bits)
     return open_session(graph, runtime, threads)
+
+
+def _torch_session(model: ModelDirectory, threads: int, classifier: bool) -> Session:
+    try:
+        from inference.torch_session import TorchSession
+    except ImportError:
+        raise UnsupportedModel(
+            "runtime torch needs torch and transformers: install the dependency group 'torch'"
+        ) from None
+    return TorchSession(model, threads, classifier=classifier)
 
 
 def padded(encodings: Sequence[Encoding]) -> tuple[IntArray, IntArray, IntArray]:
@@ -52,17 +68,19 @@ def normalised(vectors: FloatArray) -> FloatArray:
 class TextEncoder:
     """A loaded text encoder. Thread-safe; every method blocks, so call it from a worker thread.
 
-    A pass holds one text: with int8 activations a vector would otherwise depend on what else is in its batch, padding
-    would be paid for, and on CPUs larger passes were not faster. `Session.concurrency` passes run at once.
+    On CPUs a pass holds one text: with int8 activations a vector would otherwise depend on what else is in its batch,
+    padding would be paid for, and larger passes were not faster. `Session.concurrency` passes run at once.
 
     Attributes:
         info: What is loaded.
         concurrency: How many passes may usefully run at once.
+        pass_tokens: Padded tokens worth putting into one pass.
     """
 
     def __init__(self, info: ModelInfo, tokenizer: TextTokenizer, session: Session) -> None:
         self.info = info
         self.concurrency = session.concurrency
+        self.pass_tokens = session.pass_tokens
         self._tokenizer = tokenizer
         self._session = session
 

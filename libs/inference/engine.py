@@ -36,6 +36,7 @@ class EmbeddingEngine:
             encoder.embed_pass,
             _tokens,
             workers=encoder.concurrency,
+            pass_tokens=encoder.pass_tokens,
             max_queued_tokens=max_queued_tokens,
             observer=observer,
         )
@@ -67,6 +68,7 @@ class TokenVectorEngine:
             encoder.token_pass,
             _tokens,
             workers=encoder.concurrency,
+            pass_tokens=encoder.pass_tokens,
             max_queued_tokens=max_queued_tokens,
             observer=observer,
         )
@@ -99,6 +101,7 @@ class CrossEncoderEngine:
             encoder.score_pass,
             _tokens,
             workers=encoder.concurrency,
+            pass_tokens=encoder.pass_tokens,
             max_queued_tokens=max_queued_tokens,
             observer=observer,
         )

@@ -24,7 +24,7 @@ class EmbedderSettings(ServiceSettings):
     service_name: ClassVar[str] = "embedder"
 
     model: str = "all-MiniLM-L6-v2"
-    runtime: Literal["auto", "onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-bf16"] = "auto"
+    runtime: Literal["auto", "onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-bf16", "torch"] = "auto"
     threads: int = Field(default=0, ge=0)
     max_texts: int = Field(default=1024, gt=0, le=4096)
     # About three and fifty seconds of work on two cores: what waits longer has been given up by its caller.

@@ -28,7 +28,7 @@ class RerankerSettings(ServiceSettings):
 
     method: Method = Method.LATE_INTERACTION
     model: str = "all-MiniLM-L6-v2"
-    runtime: Literal["auto", "onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-bf16"] = "auto"
+    runtime: Literal["auto", "onnxruntime-fp32", "onnxruntime-int8", "openvino-fp32", "openvino-bf16", "torch"] = "auto"
     threads: int = Field(default=0, ge=0)
     recommended: Literal["auto", "on", "off"] = "auto"
     max_passages: int = Field(default=200, gt=0, le=1000)

@@ -47,6 +47,9 @@ def make_tiny_model(
         "max_position_embeddings": 64,
         "layer_norm_eps": 1e-12,
         "hidden_act": "gelu",
+        "vocab_size": len(vocabulary),
+        "type_vocab_size": 2,
+        **({} if labels is None else {"id2label": {str(i): f"label {i}" for i in range(labels)}}),
     }
     _write(path / "config.json", config)
     _write(path / "sentence_bert_config.json", {"max_seq_length": window})
