@@ -11,6 +11,7 @@ import grpc
 
 from chassis.clock import Clock, SystemClock
 from chassis.errors import DependencyUnavailable
+from chassis.expected import wait_until_as_expected
 from chassis.lifecycle import Lifecycle
 from chassis.resilience.admission import AdmissionController
 from chassis.rpc.client import open_channel
@@ -34,7 +35,7 @@ from gateway.http.app import build_app
 from gateway.http.guard import HttpLimits
 from gateway.http.identity import HttpIdentity
 from gateway.http.server import HttpServer
-from gateway.ports import Generator
+from gateway.ports import AnswerLog, Generator
 from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
@@ -67,8 +68,7 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
         # One machine, one key directory: whichever service starts first makes what is missing.
         await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
     channels = await _open_channels(lifecycle, settings)
-    log = SqliteAnswerLog(settings.answers_path)
-    lifecycle.stack.push_async_callback(log.close)
+    log = await _open_answer_log(lifecycle, settings)
     clock = SystemClock()
     use_cases = build_use_cases(settings, channels, log, clock, _generator(lifecycle, settings, channels))
     authenticator = await _authenticator(lifecycle, settings)
@@ -89,7 +89,7 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
 
 
 def build_use_cases(
-    settings: GatewaySettings, channels: Channels, log: SqliteAnswerLog, clock: Clock, generator: Generator
+    settings: GatewaySettings, channels: Channels, log: AnswerLog, clock: Clock, generator: Generator
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
@@ -175,6 +175,22 @@ async def _refuse_when_stopping(lifecycle: Lifecycle, server: HttpServer) -> Non
     server.refuse()
 
 
+async def _open_answer_log(lifecycle: Lifecycle, settings: GatewaySettings) -> AnswerLog:
+    if settings.profile == "embedded":
+        log = SqliteAnswerLog(settings.answers_path)
+        lifecycle.stack.push_async_callback(log.close)
+        return log
+    # Its client costs half a second to load, which the embedded profile needn't pay.
+    from chassis.elasticsearch.client import open_store
+    from chassis.elasticsearch.indexes import all_differences
+    from gateway.adapters.elasticsearch_answer_log import SPECS, ElasticsearchAnswerLog
+
+    store = open_store(settings.elasticsearch)
+    lifecycle.stack.push_async_callback(store.close)
+    await wait_until_as_expected(lambda: all_differences(store, SPECS))
+    return ElasticsearchAnswerLog(store)
+
+
 async def _open_channels(lifecycle: Lifecycle, settings: GatewaySettings) -> Channels:
     opened = []
     for target in (settings.retriever_target, settings.embedder_target, settings.ingest_target):
@@ -199,7 +215,7 @@ async def _authenticator(lifecycle: Lifecycle, settings: GatewaySettings) -> Edg
     return EdgeAuthenticator(BearerTokens(keys, rules), development=settings.development)
 
 
-async def _forget_old_answers(log: SqliteAnswerLog, settings: GatewaySettings, clock: Clock) -> None:
+async def _forget_old_answers(log: AnswerLog, settings: GatewaySettings, clock: Clock) -> None:
     while True:
         try:
             removed = await log.forget_before(clock.now() - timedelta(days=settings.answer_retention_days))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -64,6 +64,16 @@ async def differences(store: Store, spec: IndexSpec) -> list[str]:
     if not await _exists(store, alias):
         return [f"index {alias}: missing"]
     return await _differences(store, alias, spec)
+
+
+async def create_missing(store: Store, specs: Iterable[IndexSpec]) -> list[str]:
+    """Creates those that are missing and names them."""
+    return [f"index {store.name(spec.alias)}" for spec in specs if await create(store, spec)]
+
+
+async def all_differences(store: Store, specs: Iterable[IndexSpec]) -> list[str]:
+    """What differs in any of them."""
+    return [sentence for spec in specs for sentence in await differences(store, spec)]
 
 
 async def differences_of_all(store: Store, pattern: str, spec: IndexSpec) -> list[str]:

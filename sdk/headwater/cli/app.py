@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from headwater.cli import ask, documents, evaluate, ingest, local, search, tenants, trace
+from headwater.cli import admin, ask, documents, evaluate, ingest, local, search, tenants, trace
 from headwater.cli.output import errors
 from headwater.cli.problems import CommandError, exit_code_of
 from headwater.errors import HeadwaterError
@@ -22,6 +22,7 @@ for commands in (local, ingest, search, ask, evaluate, trace):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(admin.app, name="admin")
 
 
 def main() -> None:
