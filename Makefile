@@ -7,7 +7,7 @@ TAG ?= $(shell git describe --always --dirty --abbrev=12 2>/dev/null || echo 0.1
 RELEASE ?= headwater
 NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
-HELM ?= helm
+HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 .PHONY: help setup demo up down test test-torch bench eval check proto lint type format clean images deploy test-cluster
 
 help: ## Show this help

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -19,7 +18,7 @@ from typing import Any
 from eval.golden_set import load_golden_set
 from scripts import images
 from tests.cluster import engines
-from tests.cluster.kubernetes import ClusterError, Kubernetes
+from tests.cluster.kubernetes import ClusterError, Kubernetes, helm
 from tests.cluster.scenarios import SCENARIOS
 from tests.cluster.world import World
 from tests.servers.native import ServerUnavailableError
@@ -38,7 +37,7 @@ def main() -> int:
     wanted = set(filter(None, options.only.split(",")))
     if unknown := wanted - {scenario.__name__ for scenario in SCENARIOS}:
         parser.error(f"no such scenario: {', '.join(sorted(unknown))}")
-    kubernetes = Kubernetes(NAMESPACE, "headwater", os.environ.get("HELM") or shutil.which("helm") or "helm")
+    kubernetes = Kubernetes(NAMESPACE, "headwater", helm())
     names = {"registry": os.environ.get("REGISTRY", "localhost"), "tag": os.environ.get("TAG", "0.1.0")}
     load, push = os.environ.get("IMAGE_LOAD") or None, bool(os.environ.get("PUSH"))
     results: dict[str, Any] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -46,6 +47,12 @@ def run(command: Sequence[str], *, stdin: str | None = None, seconds: float = 12
     return done.stdout
 
 
+def helm() -> str:
+    """Path of helm: ``HELM``, the installed one, or the pinned one of the project, built when it is missing."""
+    named = os.environ.get("HELM") or shutil.which("helm")
+    return named or str(Path(run([str(ROOT / "scripts" / "helm_tools.sh")], seconds=1800).split()[0]) / "helm")
+
+
 @dataclass(frozen=True)
 class Kubernetes:
     """A namespace of a cluster, and the release in it."""
@@ -71,6 +78,11 @@ class Kubernetes:
         """Creates or changes objects."""
         listed = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.kubectl("apply", "--filename", "-", stdin=json.dumps(listed))
+
+    def has_definition(self, plural: str) -> bool:
+        """Whether the cluster knows a custom resource."""
+        known = self.kubectl("get", "crd", "--output", "name").split()
+        return any(name.startswith(f"customresourcedefinition.apiextensions.k8s.io/{plural}.") for name in known)
 
     def name(self, component: str) -> str:
         """Name of a component's Deployment and Service."""

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from eval.sample import ingest_corpus
 from scripts import images
+from tests.cluster import definitions
 from tests.cluster.kubernetes import CHART, COMPONENTS, ClusterError, wait_until
 from tests.cluster.world import GROUPS, World
 
@@ -218,6 +219,11 @@ def upgrade_and_roll_back(world: World) -> Figures:
 def manifests_of_every_scenario_are_accepted(world: World) -> Figures:
     """The API server accepts what each scenario of the chart renders, custom resources included (dry run)."""
     kubernetes, accepted = world.kubernetes, {}
+    added = [file for file in definitions.files() if not kubernetes.has_definition(file.stem.rpartition("_")[2])]
+    for file in added:
+        kubernetes.kubectl("apply", "--server-side", "--filename", str(file))
+    if added:
+        kubernetes.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
     version = json.loads(kubernetes.kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
     for file in sorted((CHART / "scenarios").glob("*.yaml")):
         rendered = kubernetes.helm(
@@ -225,6 +231,8 @@ def manifests_of_every_scenario_are_accepted(world: World) -> Figures:
         )
         said = kubernetes.kubectl("apply", "--dry-run=server", "--filename", "-", stdin=rendered)
         accepted[file.stem] = len(said.splitlines())
+    for file in added:
+        kubernetes.kubectl("delete", "--filename", str(file))
     return {"objects": accepted}
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from scripts import images
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = {path.name: path for folder in ("libs", "services", "sdk") for path in (ROOT / folder).iterdir()}
@@ -150,3 +152,19 @@ def test_every_service_has_a_target_that_does_not_run_as_root():
         parent = by_name.get(stage.split()[0], "")
         assert "USER 10001:10001" in stage + parent
         assert "ENTRYPOINT" in stage
+
+
+def test_skaffold_builds_and_sets_what_the_makefile_does():
+    skaffold = yaml.safe_load((ROOT / "Skaffold.yaml").read_text())
+    built = {each["image"]: each["docker"]["target"] for each in skaffold["build"]["artifacts"]}
+    assert built == {f"localhost/headwater-{target}": target for target in images.TARGETS}
+    release = skaffold["deploy"]["helm"]["releases"][0]
+    makefile = (ROOT / "Makefile").read_text()
+    assert f"VALUES ?= {release['valuesFiles'][0]}\n" in makefile
+    values = yaml.safe_load((ROOT / "helm" / "values.yaml").read_text())
+    for path, template in release["setValueTemplates"].items():
+        place: Any = values
+        for step in path.split("."):
+            place = place[step]
+        image = "gateway" if path.startswith("image.") else path.split(".")[0]
+        assert template.endswith(f"_localhost_headwater_{image}}}}}")
