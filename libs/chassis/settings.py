@@ -18,7 +18,7 @@ import sys
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Literal, NoReturn, TypeVar
+from typing import Any, ClassVar, Final, Literal, NoReturn, TypeVar, cast
 
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -114,12 +114,14 @@ class ServiceSettings(BaseSettings):
         secrets = os.environ.get(_SECRETS_VARIABLE)
         if secrets and not Path(secrets).is_dir():
             raise ConfigurationError(f"{_SECRETS_VARIABLE}: there is no such directory")
+        # Typed for another source, and accepts the class of the settings just as well.
+        owner = cast(PydanticBaseSettingsSource, settings_cls)
         return (
             init_settings,
             EnvSettingsSource(settings_cls, env_prefix=_service_prefix(cls)),
             EnvSettingsSource(settings_cls, env_prefix=_PREFIX),
-            NestedSecretsSettingsSource(settings_cls, secrets, secrets_prefix=f"{cls.service_name}_"),
-            NestedSecretsSettingsSource(settings_cls, secrets, secrets_prefix=""),
+            NestedSecretsSettingsSource(owner, secrets, secrets_prefix=f"{cls.service_name}_"),
+            NestedSecretsSettingsSource(owner, secrets, secrets_prefix=""),
             InitSettingsSource(settings_cls, init_kwargs=_from_file(cls, os.environ.get(_CONFIG_VARIABLE, ""))),
         )
 
