@@ -70,15 +70,27 @@ def implementations(port: type[object]) -> set[str]:
     }
 
 
-def listed(suite: Path) -> set[str]:
-    """Names in the suite's ``ADAPTERS = (…)``."""
+def adapters_of(suite: Path) -> ast.expr:
+    """The suite's ``(…)`` of ``ADAPTERS = (…)``."""
     for statement in ast.parse(suite.read_text()).body:
         if isinstance(statement, ast.Assign | ast.AnnAssign):
             targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
             if any(isinstance(target, ast.Name) and target.id == "ADAPTERS" for target in targets):
                 assert statement.value is not None
-                return {node.id for node in ast.walk(statement.value) if isinstance(node, ast.Name)}
+                return statement.value
     raise AssertionError(f"{suite.name} has no list ADAPTERS")
+
+
+def listed(suite: Path) -> set[str]:
+    return {node.id for node in ast.walk(adapters_of(suite)) if isinstance(node, ast.Name)}
+
+
+def listed_for_the_cluster(suite: Path) -> set[str]:
+    """Names in those elements that are marked to need a server."""
+    adapters = adapters_of(suite)
+    assert isinstance(adapters, ast.Tuple)
+    marked = [element for element in adapters.elts if "pytest.mark.cluster" in ast.unparse(element)]
+    return {node.id for element in marked for node in ast.walk(element) if isinstance(node, ast.Name)}
 
 
 @pytest.mark.parametrize("port", SUITES, ids=lambda port: port.__name__)
@@ -87,6 +99,13 @@ def test_every_implementation_of_a_port_is_in_its_suite(port: type[object]) -> N
     found = implementations(port)
     assert found, f"no class implements {port.__name__}: did its methods change?"
     assert found <= listed(suite), f"missing in ADAPTERS of {suite.name}: {sorted(found - listed(suite))}"
+
+
+@pytest.mark.parametrize("port", SUITES, ids=lambda port: port.__name__)
+def test_every_port_has_an_adapter_in_its_suite_that_real_servers_run(port: type[object]) -> None:
+    suite = Path(__file__).with_name(SUITES[port][1])
+    on_servers = listed_for_the_cluster(suite) & implementations(port)
+    assert on_servers, f"no adapter of {port.__name__} in {suite.name} is marked cluster"
 
 
 def test_every_port_of_the_corpus_has_a_suite() -> None:
