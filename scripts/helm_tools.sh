@@ -3,7 +3,7 @@
 # into the cache, and prints their directory. Takes minutes the first time, nothing afterwards.
 #
 #   scripts/helm_tools.sh            install what is missing
-#   scripts/helm_tools.sh --present  exit code 1 unless everything is there, or Go is, to build it
+#   scripts/helm_tools.sh --present  install nothing: exit code 1 when something is missing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 cache="${HEADWATER_CACHE_DIR:-$HOME/.cache/headwater}/tools"
@@ -11,10 +11,11 @@ helm=v3.19.2 kubeconform=v0.7.0 kubernetes=v1.34.4 keda=v2.18.1 kuberay=v1.5.1 p
 bin="$cache/helm-$helm-kubeconform-$kubeconform"
 schemas="$cache/schemas-$kubernetes-$keda-$kuberay-$prometheus_operator"
 
-if [ "${1:-}" = --present ]; then
-  [ -x "$bin/helm" ] && [ -x "$bin/kubeconform" ] && [ -f "$schemas/complete" ] || command -v go >/dev/null
+if [ -x "$bin/helm" ] && [ -x "$bin/kubeconform" ] && [ -f "$schemas/complete" ]; then
+  echo "$bin $schemas"
   exit
 fi
+[ "${1:-}" != --present ] || { echo "not installed: make helm" >&2; exit 1; }
 mkdir -p "$bin" "$schemas"
 exec 9>"$cache/.lock"
 flock 9

@@ -61,7 +61,7 @@ def serving(api: Api) -> Iterator[Api]:
             self.end_headers()
             self.wfile.write(content)
 
-        do_PATCH = do_GET
+        do_PATCH = do_GET  # noqa: N815
 
         def log_message(self, *_: object) -> None:
             pass
