@@ -22,6 +22,7 @@ from ingest.domain import (
     Delete,
     DocumentChange,
     Draft,
+    Lane,
     Receipt,
     SetAccess,
     StoredContent,
@@ -55,14 +56,16 @@ class AcceptChanges:
     versions: HybridLogicalClock
     max_document_bytes: int
 
-    async def put(self, caller: Caller, draft: Draft, content: bytes | AsyncIterator[bytes]) -> Receipt:
-        """Stores the bytes and appends the upsert. Raises InvalidRequest (also DOCUMENT_TOO_LARGE), Conflict
-        VERSION_CONFLICT, NotFound UNKNOWN_TENANT, DependencyUnavailable."""
+    async def put(
+        self, caller: Caller, draft: Draft, content: bytes | AsyncIterator[bytes], lane: Lane = Lane.LIVE
+    ) -> Receipt:
+        """Stores the bytes and appends the upsert to the lane. Raises InvalidRequest (also DOCUMENT_TOO_LARGE),
+        Conflict VERSION_CONFLICT, NotFound UNKNOWN_TENANT, DependencyUnavailable."""
         caller.require(Scope.WRITE)
         _check_version(draft.version)
         tenant = await self._tenant(caller.tenant_id)
         stored = await self._store(caller.tenant_id, content)
-        return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored))
+        return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored), lane)
 
     async def delete(self, caller: Caller, document_id: str, version: int) -> Receipt:
         """Appends a delete; deleting what does not exist is accepted."""
@@ -128,10 +131,12 @@ class AcceptChanges:
                 metadata={"limit_bytes": str(self.max_document_bytes)},
             )
 
-    async def _accept(self, tenant: Tenant, document_id: str, version: int, change: Change) -> Receipt:
+    async def _accept(
+        self, tenant: Tenant, document_id: str, version: int, change: Change, lane: Lane = Lane.LIVE
+    ) -> Receipt:
         key = DocumentKey(tenant.tenant_id, document_id)
         if version:
-            return await self._accept_version(tenant, key, version, change)
+            return await self._accept_version(tenant, key, version, change, lane)
         while True:
             newest = next(iter(await self.ledger.newest(key, limit=1)), None)
             if newest is not None and newest.fingerprint == fingerprint(change) and newest.state in _GOOD_STATES:
@@ -139,12 +144,14 @@ class AcceptChanges:
             assigned = max(self.versions.next(), newest.version + 1 if newest else 1)
             _check_version(assigned)
             try:
-                return await self._accept_version(tenant, key, assigned, change)
+                return await self._accept_version(tenant, key, assigned, change, lane)
             except Conflict:
                 # Somebody else used this version a moment ago; the next one is greater than theirs.
                 _log.info("assigned_version_taken", version=assigned)
 
-    async def _accept_version(self, tenant: Tenant, key: DocumentKey, version: int, change: Change) -> Receipt:
+    async def _accept_version(
+        self, tenant: Tenant, key: DocumentKey, version: int, change: Change, lane: Lane
+    ) -> Receipt:
         record = ChangeRecord(
             event_id=uuid4().hex,
             key=key,
@@ -158,7 +165,7 @@ class AcceptChanges:
         )
         if await self._is_known(key, version):
             return _receipt(await self.ledger.accept(record))
-        await self.change_log.append(DocumentChange(record.event_id, key, version, record.accepted_at, change))
+        await self.change_log.append(DocumentChange(record.event_id, key, version, record.accepted_at, change), lane)
         INGEST_ACCEPTED.add(kind=change.kind.value)
         # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
         # drops the other one, whose caller is told of the conflict here.

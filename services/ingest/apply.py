@@ -17,6 +17,7 @@ event up, therefore aligns the rows with the head as it is now.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from chassis.clock import Clock
@@ -39,6 +40,8 @@ from ingest.ports import GenerationSource, HeadFeed
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
 
+ReadersWait = Callable[[], Awaitable[bool]]
+
 
 @dataclass(frozen=True, slots=True)
 class ApplyChange:
@@ -52,10 +55,13 @@ class ApplyChange:
     generations: GenerationSource
     clock: Clock
 
-    async def apply(self, event: DocumentChange, *, again: bool = False) -> Outcome:
+    async def apply(
+        self, event: DocumentChange, *, again: bool = False, readers_wait: ReadersWait | None = None
+    ) -> Outcome:
         """Applies the event and says how it ended. Raises DocumentRejected when the document itself is bad,
         DependencyUnavailable, Overloaded or DeadlineExceeded when it must be tried again, with ``again`` then: an
-        attempt that failed may have written rows."""
+        attempt that failed may have written rows. An upsert of which ``readers_wait`` says at its end that a newer
+        change of access waits behind it is written without readers: that change names them."""
         if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
             await self.withdraw(event)
             return TENANT_GONE
@@ -80,7 +86,7 @@ class ApplyChange:
                     return await self._commit(event, self._tombstone(event, head))
                 return await self._change_access(event, replace(head, principals=principals), level)
             case Upsert() as upsert:
-                return await self._upsert(event, upsert, head)
+                return await self._upsert(event, upsert, head, readers_wait)
 
     async def give_up(self, event: DocumentChange) -> None:
         """Tidies after an ``apply`` that was cancelled. If another worker has gone on meanwhile, what was written here
@@ -96,7 +102,16 @@ class ApplyChange:
         if head is not None and head.event_id == event.event_id:
             await self._withdraw(event, head)
 
-    async def _upsert(self, event: DocumentChange, upsert: Upsert, head: Head | None) -> Outcome:
+    async def take_readers(self, event: DocumentChange, left: frozenset[str] = frozenset(), level: int = 0) -> None:
+        """Takes access to what is served now from everybody but those with the tokens ``left`` and the clearance,
+        without making ``event`` the head's version: for a change of access that is applied later. Idempotent."""
+        head = await self.heads.get(event.key)
+        if head is not None and head.state is HeadState.LIVE and head.version <= event.version:
+            await self._take_at_once(head, AccessPolicy(left, level))
+
+    async def _upsert(
+        self, event: DocumentChange, upsert: Upsert, head: Head | None, readers_wait: ReadersWait | None
+    ) -> Outcome:
         draft = upsert.draft
         generation = self.generations.current()
         described = description_sha256(draft, {"generation": generation.name})
@@ -106,9 +121,13 @@ class ApplyChange:
             and head.content_sha256 == upsert.content.sha256
             and head.description_sha256 == described
         ):
-            same = replace(head, principals=draft.principals, expires_at=draft.expires_at)
+            nobody = readers_wait is not None and await readers_wait()
+            same = replace(head, principals=() if nobody else draft.principals, expires_at=draft.expires_at)
             return await self._change_access(event, same, draft.security_level)
         indexed = await self.index.index(event, upsert, generation)
+        access = indexed.access
+        if readers_wait is not None and await readers_wait():
+            access = AccessPolicy(frozenset(), access.security_level)
         return await self._commit(
             event,
             Head(
@@ -116,7 +135,7 @@ class ApplyChange:
                 version=event.version,
                 chunks_version=event.version,
                 state=HeadState.LIVE,
-                access=indexed.access,
+                access=access,
                 principals=draft.principals,
                 generation=generation.name,
                 event_id=event.event_id,

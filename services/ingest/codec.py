@@ -16,6 +16,7 @@ from headwater.events.v1 import events_pb2
 from ingest.domain import Change, Delete, DocumentChange, Draft, SetAccess, StoredContent, Upsert
 
 CHANGES_TOPIC = "headwater.document-changes.v1"
+BULK_CHANGES_TOPIC = "headwater.document-changes-bulk.v1"
 DEAD_LETTERS_TOPIC = "headwater.dead-letters.v1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -18,6 +18,8 @@ import structlog
 from chassis.errors import Defect, Disposition, HeadwaterError, disposition_of
 from chassis.eventlog.offsets import ContiguousOffsets
 from chassis.eventlog.port import Consumer, Partition, Record
+from chassis.telemetry.metrics import INGEST_OLDEST_AGE, INGEST_REBALANCES
+from ingest.domain import Lane
 from ingest.handle import HandleRecord, RecordInWork
 
 _log = structlog.get_logger()
@@ -27,6 +29,8 @@ COMMIT_EVERY_SECONDS = 0.2
 """Bounds what a crash makes the next worker look at again; redelivered changes cost one ledger read each."""
 HEARTBEAT_SECONDS = 5.0
 """A quarter of the time without a poll after which the log may hand the partitions to another member."""
+YIELDING_SHARE = 4
+"""A backfill goes on beside steady live changes, which mostly find parsers and embedder free."""
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 10.0
 
@@ -39,6 +43,9 @@ class ChangeConsumer:
     consumer: Consumer
     handler: HandleRecord
     max_in_flight: int
+    lane: Lane = Lane.LIVE
+    yields_to: ChangeConsumer | None = None
+    """While that one has work, this one takes no more than a quarter of its share."""
     _offsets: ContiguousOffsets = field(default_factory=ContiguousOffsets)
     _running: dict[asyncio.Task[bool], Record] = field(default_factory=dict)
     _last_of_key: dict[bytes, asyncio.Task[bool]] = field(default_factory=dict)
@@ -48,6 +55,11 @@ class ChangeConsumer:
     _stopping: bool = False
     _last_poll: float = 0.0
     _last_commit: float = 0.0
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether records are in work."""
+        return bool(self._running)
 
     async def run(self) -> None:
         """Consumes until cancelled, or until an event fails in a way that only a restart may mend (raised)."""
@@ -76,7 +88,7 @@ class ChangeConsumer:
         if not self._joined:
             await self.consumer.start(self._on_revoked)
             self._joined = True
-        room = 0 if self._stopping else self.max_in_flight - len(self._running)
+        room = 0 if self._stopping else self._share() - len(self._running)
         if room > 0:
             # Wakes up to commit as long as something is in work.
             await self._take(room, COMMIT_EVERY_SECONDS if self._running else POLL_SECONDS)
@@ -84,6 +96,16 @@ class ChangeConsumer:
             await self._wait_for_room()
         if _now() - self._last_commit >= COMMIT_EVERY_SECONDS or not self._running:
             await self._commit()
+        self._report_age()
+
+    def _share(self) -> int:
+        yielding = self.yields_to is not None and self.yields_to.is_busy
+        return max(self.max_in_flight // YIELDING_SHARE, 1) if yielding else self.max_in_flight
+
+    def _report_age(self) -> None:
+        oldest_ms = min((record.timestamp_ms for record in self._running.values()), default=None)
+        now = self.handler.clock.now().timestamp()
+        INGEST_OLDEST_AGE.set(0.0 if oldest_ms is None else max(now - oldest_ms / 1000, 0.0), lane=self.lane)
 
     async def _take(self, room: int, timeout_seconds: float) -> None:
         self._last_poll = _now()
@@ -169,6 +191,7 @@ class ChangeConsumer:
 
     async def _on_revoked(self, partitions: Collection[Partition]) -> None:
         """Another member goes on with these: what is in work there is given up, what is done is committed."""
+        INGEST_REBALANCES.add(lane=self.lane)
         await self._give_up([task for task, record in self._running.items() if record.partition in partitions])
         await self._commit_what_is_done()
         self._offsets.forget(partitions)

@@ -7,10 +7,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import ClassVar
 
 from corpus.domain import ChangeKind, ChangeState, DocumentKey, Metadata, Tenant
 from corpus.metadata import metadata_to_json
+
+
+class Lane(StrEnum):
+    """How soon a change is wanted."""
+
+    LIVE = "live"
+    BULK = "bulk"
+    """A backfill: takes what live changes leave free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,18 +13,32 @@ from chassis.errors import Conflict, Disposition, HeadwaterError, InvalidRequest
 from chassis.eventlog.port import Record
 from chassis.telemetry import current_trace_id, extract, tracer
 from chassis.telemetry.metrics import INGEST_CHANGES, INGEST_DEAD_LETTERS, INGEST_LATENCY
-from corpus.domain import ChangeRecord, ChangeState
+from corpus.access import access_tokens
+from corpus.domain import ChangeKind, ChangeRecord, ChangeState
 from corpus.ports import ChangeLedger, Tenants
 from ingest.apply import ApplyChange
 from ingest.codec import decode_change, key_bytes
-from ingest.domain import TENANT_GONE, DocumentChange, Outcome, belongs_to, fingerprint
-from ingest.ports import DeadLetters, FailedEvent
+from ingest.domain import (
+    TENANT_GONE,
+    DocumentChange,
+    Lane,
+    Outcome,
+    SetAccess,
+    Upsert,
+    belongs_to,
+    fingerprint,
+)
+from ingest.ports import ChangeLog, DeadLetters, FailedEvent
 
 _log = structlog.get_logger()
 _tracer = tracer("ingest")
 
 GIVE_UP_SECONDS = 2.0
 """Of a drain's budget: one head read as a rule."""
+
+
+NEWEST_CHANGES = 20
+"""Of a document, among which those of the other lane are looked for."""
 
 
 @dataclass(slots=True)
@@ -48,6 +62,9 @@ class HandleRecord:
     apply: ApplyChange
     dead_letters: DeadLetters
     clock: Clock
+    bulk: ChangeLog | None = None
+    """In the live lane: where a change of access goes that has to wait for an upsert in the bulk lane. None: this is
+    the bulk lane."""
 
     async def attempt(self, work: RecordInWork) -> None:
         """Brings the record to its end, once. Raises an error whose disposition is BACK_OFF when it must be attempted
@@ -118,8 +135,43 @@ class HandleRecord:
             return Outcome(known.state, known.reason, known.message)
         # After an unknown outcome the same change may have been appended twice. Whichever copy comes first is handled,
         # at its place in the order, under the id that the ledger knows.
-        work.event = replace(event, event_id=known.event_id)
-        return await self.apply.apply(work.event, again=work.attempts > 1)
+        work.event = event = replace(event, event_id=known.event_id)
+        again = work.attempts > 1
+        match event.change:
+            case SetAccess(principals=principals, security_level=level) if self.bulk and await self._is_early(event):
+                await self.apply.take_readers(event, access_tokens(event.key.tenant_id, principals), level)
+                await self.bulk.append(event, Lane.BULK)
+                work.in_ledger = True
+                return Outcome(ChangeState.PENDING)
+            case Upsert() if self.bulk is None:
+                outcome = await self.apply.apply(event, again=again, readers_wait=lambda: self._readers_wait(event))
+                if outcome.state is ChangeState.APPLIED and await self._readers_wait(event):
+                    # The live lane took it up at this very moment, and saw the head before it was written.
+                    await self.apply.take_readers(event)
+                return outcome
+        return await self.apply.apply(event, again=again)
+
+    async def _is_early(self, event: DocumentChange) -> bool:
+        """Whether an older upsert of the document is still to be applied. All changes of the document in this lane are
+        in order, so it is in the other one. To be applied first would make it superseded, and its content lost."""
+        head = await self.apply.heads.get(event.key)
+        applied = head.version if head else 0
+        return any(
+            record.kind is ChangeKind.UPSERT
+            and record.state is ChangeState.PENDING
+            and applied < record.version < event.version
+            for record in await self.ledger.newest(event.key, limit=NEWEST_CHANGES)
+        )
+
+    async def _readers_wait(self, event: DocumentChange) -> bool:
+        """Whether a newer change of access is still to be applied: it has taken effect (see ``take_readers``), and
+        must not lose it until its turn has come."""
+        return any(
+            record.kind is ChangeKind.SET_ACCESS
+            and record.state is ChangeState.PENDING
+            and record.version > event.version
+            for record in await self.ledger.newest(event.key, limit=NEWEST_CHANGES)
+        )
 
     async def _finish(self, event: DocumentChange, outcome: Outcome, attempts: int) -> None:
         now = self.clock.now()

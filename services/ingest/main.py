@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -21,18 +21,19 @@ from corpus.ports import EmbeddingCache
 from headwater.ingest.v1 import ingest_pb2_grpc
 from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
-from ingest.adapters.event_log import EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
+from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
 from ingest.adapters.sandbox import SandboxedParser
 from ingest.adapters.tokens import ModelTokens
 from ingest.apply import ApplyChange
 from ingest.chunking import Chunker, ChunkSettings
-from ingest.codec import CHANGES_TOPIC
 from ingest.consumer import ChangeConsumer
+from ingest.domain import Lane
 from ingest.embedding import EmbedPassages
 from ingest.generation import ActiveGeneration
 from ingest.handle import HandleRecord
 from ingest.index import IndexDocument
 from ingest.parsing.limits import ParseLimits
+from ingest.ports import ChangeLog
 from ingest.rows import ChunkRows
 from ingest.sandbox import ParserPool
 from ingest.service import LookAtDocuments, ManageTenants
@@ -61,14 +62,16 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     """Runs the roles the settings name until a signal comes."""
     clock = SystemClock()
     stores = await _open_stores(lifecycle, settings)
-    change_log = EventLogChangeLog(stores.log.producer(), stores.log.consumer(CHANGES_TOPIC, WORKERS))
+    change_log = EventLogChangeLog(
+        stores.log.producer(), {lane: stores.log.consumer(topic, WORKERS) for lane, topic in TOPIC_OF.items()}
+    )
     verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), {"gateway"})
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
     if settings.role in ("api", "all"):
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(_servicer(settings, stores, change_log, clock), server.grpc)
     await server.start("headwater.ingest.v1.IngestService")
     if settings.role in ("worker", "all"):
-        await _start_worker(lifecycle, settings, stores, clock)
+        await _start_worker(lifecycle, settings, stores, change_log, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
     await lifecycle.serve_until_signal()
 
@@ -110,7 +113,9 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
     return IngestServicer(accept, look, manage, corpus.tenants)
 
 
-async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, clock: Clock) -> None:
+async def _start_worker(
+    lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock
+) -> None:
     """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
     once."""
     corpus = stores.corpus
@@ -146,30 +151,55 @@ async def _start_worker(lifecycle: Lifecycle, settings: IngestSettings, stores: 
         generations=generation,
         clock=clock,
     )
-    consumer = ChangeConsumer(
-        consumer=stores.log.consumer(CHANGES_TOPIC, WORKERS),
-        handler=HandleRecord(corpus.tenants, corpus.ledger, apply, EventLogDeadLetters(producer, clock), clock),
-        max_in_flight=settings.max_documents_in_flight,
-    )
+    handler = HandleRecord(corpus.tenants, corpus.ledger, apply, EventLogDeadLetters(producer, clock), clock)
+    lanes = _lanes(settings, stores.log, handler, change_log)
     sweeper = Sweeper(corpus.tenants, corpus.heads, rows, clock, settings.grace_seconds)
 
-    async def work() -> None:
+    settled = asyncio.Event()
+
+    async def settle() -> None:
         embed.generation = await generation.settle()
+        settled.set()
         # The parsers' imports take seconds of a core, which the embedder needed more until now. Deletes and changes of
         # access don't wait for them.
         lifecycle.create_task(_start_parsers(pool), "start-parsers")
-        await consumer.run()
 
-    worker = lifecycle.create_task(work(), "worker")
+    async def work(lane: ChangeConsumer) -> None:
+        await settled.wait()
+        await lane.run()
+
+    lifecycle.create_task(settle(), "settle-generation")
+    workers = [lifecycle.create_task(work(lane), f"worker-{lane.lane}") for lane in lanes]
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
 
     async def stop_worker() -> None:
         # The other half is for closing the stores.
-        await consumer.drain((lifecycle.seconds_left() or 0.0) / 2)
-        worker.cancel()
-        await asyncio.wait({worker})
+        seconds = (lifecycle.seconds_left() or 0.0) / 2
+        await asyncio.gather(*(lane.drain(seconds) for lane in lanes))
+        for worker in workers:
+            worker.cancel()
+        await asyncio.wait(workers)
 
     lifecycle.stack.push_async_callback(stop_worker)
+
+
+def _lanes(
+    settings: IngestSettings, log: EventLog, handler: HandleRecord, change_log: ChangeLog
+) -> tuple[ChangeConsumer, ChangeConsumer]:
+    """The live lane, and the bulk lane beside it."""
+    live = ChangeConsumer(
+        consumer=log.consumer(TOPIC_OF[Lane.LIVE], WORKERS),
+        handler=replace(handler, bulk=change_log),
+        max_in_flight=settings.max_documents_in_flight,
+    )
+    bulk = ChangeConsumer(
+        consumer=log.consumer(TOPIC_OF[Lane.BULK], WORKERS),
+        handler=handler,
+        max_in_flight=settings.max_bulk_documents_in_flight,
+        lane=Lane.BULK,
+        yields_to=live,
+    )
+    return live, bulk
 
 
 async def _start_parsers(pool: ParserPool) -> None:
@@ -196,7 +226,8 @@ async def _sweep_for_ever(sweeper: Sweeper, every_seconds: float) -> None:
 async def _report_lag(change_log: EventLogChangeLog) -> None:
     while True:
         try:
-            INGEST_LAG.set(await change_log.lag())
+            for lane, lag in (await change_log.lag()).items():
+                INGEST_LAG.set(lag, lane=lane)
         except HeadwaterError as error:
             _log.warning("lag_unknown", reason=error.reason)
         await asyncio.sleep(LAG_SECONDS)

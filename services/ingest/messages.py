@@ -16,7 +16,7 @@ from corpus.metadata import metadata_to_json, validate_declaration, validate_met
 from headwater.common.v1 import common_pb2
 from headwater.ingest.v1 import ingest_pb2
 from ingest.codec import from_timestamp, struct_of, to_timestamp
-from ingest.domain import Draft, Receipt
+from ingest.domain import Draft, Lane, Receipt
 from ingest.service import IngestStatus
 
 MAX_TEXT_BYTES = 2_048
@@ -65,6 +65,11 @@ def principals(access: common_pb2.Access) -> tuple[str, ...]:
             f"An access list has at most {MAX_PRINCIPALS} principals; use groups.", reason="TOO_MANY_PRINCIPALS"
         )
     return tuple(dict.fromkeys(validate_principal(principal) for principal in access.principals))
+
+
+def lane_of(message: ingest_pb2.DocumentDraft) -> Lane:
+    """The lane that a draft asks for."""
+    return Lane.BULK if message.lane == ingest_pb2.LANE_BULK else Lane.LIVE
 
 
 def draft_of(message: ingest_pb2.DocumentDraft, tenant: Tenant | None) -> Draft:
@@ -171,7 +176,8 @@ def document(
 def status(status: IngestStatus, list_limit: int) -> ingest_pb2.GetIngestStatusResponse:
     """Where ingestion stands, as protobuf."""
     message = ingest_pb2.GetIngestStatusResponse(
-        lag=status.lag,
+        lag=sum(status.lag.values()),
+        bulk_lag=status.lag.get(Lane.BULK, 0),
         live_documents=status.counts.documents,
         live_chunks=status.counts.chunks,
         live_tokens=status.counts.tokens,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.domain import DocumentKey, Generation, Head
-from ingest.domain import DocumentChange
+from ingest.domain import DocumentChange, Lane
 from ingest.parsing.model import ParsedDocument
 
 
@@ -49,13 +49,13 @@ class Parser(Protocol):
 class ChangeLog(Protocol):
     """Where accepted changes wait for the workers."""
 
-    async def append(self, change: DocumentChange) -> None:
-        """Returns once the change is durable. May leave it twice after an unknown outcome. Raises
-        DependencyUnavailable, Overloaded."""
+    async def append(self, change: DocumentChange, lane: Lane = Lane.LIVE) -> None:
+        """Returns once the change is durable. May leave it twice after an unknown outcome. Changes of one document
+        keep their order within a lane, not between lanes. Raises DependencyUnavailable, Overloaded."""
         ...
 
-    async def lag(self) -> int:
-        """Changes of all tenants that no worker has finished."""
+    async def lag(self) -> Mapping[Lane, int]:
+        """Changes of all tenants that no worker has finished, by lane."""
         ...
 
 

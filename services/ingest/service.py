@@ -13,6 +13,7 @@ from chassis.objectstore.port import ObjectStore
 from corpus.access import access_tokens
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
+from ingest.domain import Lane
 from ingest.ports import ChangeLog, HeadFeed
 
 MAX_PAGE = 1000
@@ -33,7 +34,7 @@ class DocumentView:
 class IngestStatus:
     """Where ingestion of a tenant stands."""
 
-    lag: int
+    lag: Mapping[Lane, int]
     counts: HeadCounts
     change_counts: Mapping[ChangeState, int]
     oldest_pending: Sequence[ChangeRecord]

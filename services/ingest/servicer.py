@@ -33,7 +33,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         """See the proto."""
         caller = current_caller()
         draft = messages.draft_of(request.draft, await self._tenants.get(caller.tenant_id))
-        receipt = await self._accept.put(caller, draft, request.content)
+        receipt = await self._accept.put(caller, draft, request.content, messages.lane_of(request.draft))
         return ingest_pb2.PutDocumentResponse(receipt=messages.receipt(receipt))
 
     async def UploadDocument(
@@ -52,7 +52,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
                     raise InvalidRequest("An upload has one draft, then bytes only.", reason="UNEXPECTED_DRAFT")
                 yield part.content
 
-        receipt = await self._accept.put(caller, draft, content())
+        receipt = await self._accept.put(caller, draft, content(), messages.lane_of(first.draft))
         return ingest_pb2.UploadDocumentResponse(receipt=messages.receipt(receipt))
 
     async def DeleteDocument(

@@ -19,6 +19,7 @@ class IngestSettings(WriterSettings):
         max_document_bytes: Larger documents are refused.
         max_chunks_per_document: Documents with more chunks become dead letters.
         max_documents_in_flight: Changes a worker handles side by side.
+        max_bulk_documents_in_flight: Changes of the bulk lane besides; a quarter of them beside live changes.
         parser_processes: Sandboxed parsers at work at once.
         parse_timeout_seconds: Longest one document may be parsed.
         parse_memory_bytes: Most memory one parser may use.
@@ -36,6 +37,7 @@ class IngestSettings(WriterSettings):
     max_document_bytes: int = Field(default=64 * 2**20, gt=0)
     max_chunks_per_document: int = Field(default=50_000, gt=0)
     max_documents_in_flight: int = Field(default=32, gt=0)
+    max_bulk_documents_in_flight: int = Field(default=16, gt=0)
     parser_processes: int = Field(default=2, gt=0)
     parse_timeout_seconds: float = Field(default=60.0, gt=0)
     parse_memory_bytes: int = Field(default=2**30, gt=0)

@@ -144,7 +144,11 @@ class History:
             await self._start_worker()
             await self._until_quiet(api)
             await self._stop_workers()
-            await Checker(api, self.receipts).check()
+            await self.checker(api).check()
+
+    def checker(self, api: World) -> Checker:
+        """Who looks at the end."""
+        return Checker(api, self.receipts)
 
     async def _stop_workers(self) -> None:
         for process, task in self._workers:
@@ -215,7 +219,7 @@ class History:
         """Also somebody who stands still will go on with what he was about to do."""
         pending = (await self.stores.ledger.counts(TENANT)).get(ChangeState.PENDING)
         asleep = any(not process.awake.is_set() for process, _ in self._workers)
-        return bool(await api.change_log.lag() or pending or asleep)
+        return bool(sum((await api.change_log.lag()).values()) or pending or asleep)
 
 
 @dataclass
@@ -255,7 +259,7 @@ class Checker:
         self.generation = world.generation.current().name
 
     async def check(self) -> None:
-        events = [decode_change(value) for value in await self.world.values(CHANGES_TOPIC)]
+        events = await self.events()
         expected = fold(events)
         await self._check_acceptance(events)
         await self._check_heads(expected)
@@ -265,6 +269,10 @@ class Checker:
         self.world.clock.advance(2 * GRACE_SECONDS)
         await self.world.sweeper(GRACE_SECONDS).sweep()
         await self._check_rows(live, swept=True)
+
+    async def events(self) -> list[DocumentChange]:
+        """What the log holds, in the order that counts."""
+        return [decode_change(value) for value in await self.world.values(CHANGES_TOPIC)]
 
     async def _check_acceptance(self, events: list[DocumentChange]) -> None:
         ids = {event.event_id for event in events}
@@ -342,12 +350,12 @@ def _seeded_ids(seed: int) -> Iterator[None]:
         os.urandom = before
 
 
-def history(seed: int) -> Callable[[VirtualLoop], Any]:
+def history(seed: int, kind: type[History] = History) -> Callable[[VirtualLoop], Any]:
     """The program of one seed; returns the journal of its faults."""
 
     async def program(loop: VirtualLoop) -> list[str]:
         with _seeded_ids(seed):
-            one = History(seed, loop)
+            one = kind(seed, loop)
             await one.play()
             return one.nemesis.journal
 

@@ -78,7 +78,24 @@ INGEST_STAGE_DURATION: Final = Histogram(
 INGEST_LATENCY: Final = Histogram(
     "headwater.ingest.latency", unit="s", description="From acceptance to head commit, waits included."
 )
-INGEST_LAG: Final = Gauge("headwater.ingest.lag", unit="{event}", description="Events not yet handled, all partitions.")
+INGEST_LAG: Final = Gauge(
+    "headwater.ingest.lag",
+    unit="{event}",
+    description="Events not yet handled, all partitions, by lane: live, bulk.",
+    labels=("lane",),
+)
+INGEST_OLDEST_AGE: Final = Gauge(
+    "headwater.ingest.oldest.age",
+    unit="s",
+    description="Since the oldest event that this worker has taken and not handled was appended; 0 when there is none.",
+    labels=("lane",),
+)
+INGEST_REBALANCES: Final = Counter(
+    "headwater.ingest.rebalances",
+    unit="{rebalance}",
+    description="Times that this worker had to give up partitions, which it may have again soon after.",
+    labels=("lane",),
+)
 INGEST_CHUNKS: Final = Counter(
     "headwater.ingest.chunks",
     unit="{chunk}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 
 from chassis.clock import Clock
@@ -11,11 +12,13 @@ from chassis.telemetry import inject
 from corpus.domain import DocumentKey, Head
 from corpus.feed import HEADS_TOPIC, encode_head, record_key
 from headwater.events.v1 import events_pb2
-from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
-from ingest.domain import DocumentChange, Upsert
+from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
+from ingest.domain import DocumentChange, Lane, Upsert
 from ingest.ports import FailedEvent
 
 SOURCE = "headwater/ingest"
+TOPIC_OF = {Lane.LIVE: CHANGES_TOPIC, Lane.BULK: BULK_CHANGES_TOPIC}
+"""Where the changes of a lane wait."""
 
 
 def _headers(event_type: str, event_id: str, at: datetime) -> dict[str, bytes]:
@@ -33,20 +36,20 @@ def _headers(event_type: str, event_id: str, at: datetime) -> dict[str, bytes]:
 
 
 class EventLogChangeLog:
-    """Appends changes; ``group`` is the workers' group, whose lag is reported."""
+    """Appends changes to a topic per lane; ``worker_views`` are of the workers' group, whose lag is reported."""
 
-    def __init__(self, producer: Producer, worker_view: Consumer) -> None:
+    def __init__(self, producer: Producer, worker_views: Mapping[Lane, Consumer]) -> None:
         self._producer = producer
-        self._worker_view = worker_view
+        self._worker_views = worker_views
 
-    async def append(self, change: DocumentChange) -> None:
+    async def append(self, change: DocumentChange, lane: Lane = Lane.LIVE) -> None:
         """See the port."""
         headers = _headers("headwater.document-change.v1", change.event_id, change.accepted_at)
-        await self._producer.append(CHANGES_TOPIC, key_bytes(change.key), encode_change(change), headers)
+        await self._producer.append(TOPIC_OF[lane], key_bytes(change.key), encode_change(change), headers)
 
-    async def lag(self) -> int:
+    async def lag(self) -> Mapping[Lane, int]:
         """See the port."""
-        return sum((await self._worker_view.lag()).values())
+        return {lane: sum((await view.lag()).values()) for lane, view in self._worker_views.items()}
 
 
 class EventLogHeadFeed:

@@ -46,7 +46,7 @@ async def until_ended(world: World, *event_ids: str) -> dict[str, ChangeState]:
 
 async def until_lag_is(world: World, lag: int) -> None:
     async def is_so() -> bool:
-        return await world.change_log.lag() == lag
+        return await world.lag() == lag
 
     await until(is_so)
 
@@ -166,7 +166,7 @@ async def test_what_was_not_committed_is_done_again_by_the_next_worker_without_a
         ids += await append(world, await world.upsert("bad", 1, "BAD"))
         async with working(world):
             await until_ended(world, *ids)
-        assert await world.change_log.lag() == 3
+        assert await world.lag() == 3
         async with World(stores=world.stores, partitions=1) as restarted, working(restarted):
             await until_lag_is(restarted, 0)
             assert restarted.embedder.calls == []
@@ -259,7 +259,7 @@ async def test_while_a_dependency_is_down_the_partition_waits_and_nothing_is_dro
         states = await ended(world, *ids)
         assert set(states.values()) == {ChangeState.PENDING}
         assert len(states) <= 4  # paused: no further records were taken
-        assert await world.change_log.lag() == 12
+        assert await world.lag() == 12
         assert await world.dead_letters() == []
         down = False
         assert set((await until_ended(world, *ids)).values()) == {ChangeState.APPLIED}
@@ -303,7 +303,7 @@ async def test_any_other_failure_stops_the_worker_with_nothing_committed_from_th
         with pytest.raises(type(error)):
             async with asyncio.timeout(5):
                 await world.consumer().run()
-        assert await world.change_log.lag() == 3
+        assert await world.lag() == 3
         assert await world.dead_letters() == []
 
 
@@ -318,7 +318,7 @@ async def test_work_that_is_cancelled_from_within_stops_the_worker_instead_of_ha
         with pytest.raises(Defect):
             async with asyncio.timeout(5):
                 await world.consumer().run()
-        assert await world.change_log.lag() == 1
+        assert await world.lag() == 1
 
 
 async def test_the_worker_survives_a_log_that_is_away_for_a_while() -> None:
@@ -409,4 +409,4 @@ async def test_draining_finishes_what_is_in_work_and_begins_nothing() -> None:
         await consumer.drain(5)
         await stop(task)
         assert list((await ended(world, *ids)).values()).count(ChangeState.APPLIED) == 2
-        assert await world.change_log.lag() == 4  # what was drained is committed
+        assert await world.lag() == 4  # what was drained is committed

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.resources import files
 from typing import Any
@@ -33,12 +34,12 @@ from corpus.feed import HEADS_TOPIC
 from corpus.ports import Prefilter
 from headwater.events.v1 import events_pb2
 from ingest.accept import AcceptChanges
-from ingest.adapters.event_log import EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
+from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
 from ingest.apply import ApplyChange
 from ingest.chunking import Chunker, ChunkSettings
-from ingest.codec import CHANGES_TOPIC, DEAD_LETTERS_TOPIC
+from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, DEAD_LETTERS_TOPIC
 from ingest.consumer import ChangeConsumer
-from ingest.domain import Change, DocumentChange, Draft, StoredContent, Upsert, content_key
+from ingest.domain import Change, DocumentChange, Draft, Lane, StoredContent, Upsert, content_key
 from ingest.embedding import EmbedPassages
 from ingest.generation import ActiveGeneration
 from ingest.handle import HandleRecord
@@ -199,7 +200,8 @@ class World:
 
     async def __aenter__(self) -> World:
         stores, through = self.stores, self._through
-        await stores.log.ensure_topic(CHANGES_TOPIC, self.partitions)
+        for topic in TOPIC_OF.values():
+            await stores.log.ensure_topic(topic, self.partitions)
         await stores.log.ensure_topic(HEADS_TOPIC, self.partitions, compacted=True)
         await stores.log.ensure_topic(DEAD_LETTERS_TOPIC, 1)
         await stores.tenants.create(TENANT, {}, at=START)
@@ -213,7 +215,9 @@ class World:
             through(stores.chunks, "chunks"), through(stores.vectors, "vectors"), through(stores.lexical, "lexical")
         )
         producer = through(stores.log.producer(), "log")
-        self.change_log = EventLogChangeLog(producer, stores.log.consumer(CHANGES_TOPIC, GROUP))
+        self.change_log = EventLogChangeLog(
+            producer, {lane: stores.log.consumer(topic, GROUP) for lane, topic in TOPIC_OF.items()}
+        )
         self.accept = AcceptChanges(
             tenants, ledger, objects, self.change_log, self.clock, HybridLogicalClock(self.clock), 1000
         )
@@ -251,6 +255,15 @@ class World:
         return ChangeConsumer(
             self._through(self.stores.log.consumer(CHANGES_TOPIC, GROUP), "consumer"), self.handler, max_in_flight
         )
+
+    def lanes(self, max_in_flight: int = 8, max_bulk: int = 4) -> tuple[ChangeConsumer, ChangeConsumer]:
+        live = self.consumer(max_in_flight)
+        live.handler = replace(self.handler, bulk=self.change_log)
+        consumer = self._through(self.stores.log.consumer(BULK_CHANGES_TOPIC, GROUP), "consumer")
+        return live, ChangeConsumer(consumer, self.handler, max_bulk, Lane.BULK, yields_to=live)
+
+    async def lag(self, lane: Lane = Lane.LIVE) -> int:
+        return (await self.change_log.lag())[lane]
 
     def sweeper(self, grace_seconds: float = 3600.0) -> Sweeper:
         return Sweeper(self.stores.tenants, self.stores.heads, self.rows, self.clock, grace_seconds)

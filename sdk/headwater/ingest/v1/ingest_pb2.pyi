@@ -22,6 +22,30 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _Lane:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _LaneEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_Lane.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    LANE_UNSPECIFIED: _Lane.ValueType  # 0
+    """As live."""
+    LANE_LIVE: _Lane.ValueType  # 1
+    """Changes that people wait for."""
+    LANE_BULK: _Lane.ValueType  # 2
+    """Backfills: handled beside live changes with what these leave free, however many there are."""
+
+class Lane(_Lane, metaclass=_LaneEnumTypeWrapper):
+    """How soon a document is wanted."""
+
+LANE_UNSPECIFIED: Lane.ValueType  # 0
+"""As live."""
+LANE_LIVE: Lane.ValueType  # 1
+"""Changes that people wait for."""
+LANE_BULK: Lane.ValueType  # 2
+"""Backfills: handled beside live changes with what these leave free, however many there are."""
+Global___Lane: typing_extensions.TypeAlias = Lane
+
 class _AcceptOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -128,6 +152,7 @@ class DocumentDraft(google.protobuf.message.Message):
     METADATA_FIELD_NUMBER: builtins.int
     ACCESS_FIELD_NUMBER: builtins.int
     EXPIRES_AT_FIELD_NUMBER: builtins.int
+    LANE_FIELD_NUMBER: builtins.int
     document_id: builtins.str
     """1 to 512 bytes of printable UTF-8 without "\\n"; chosen by the caller."""
     version: builtins.int
@@ -137,6 +162,10 @@ class DocumentDraft(google.protobuf.message.Message):
     title: builtins.str
     doc_type: builtins.str
     uri: builtins.str
+    lane: Global___Lane.ValueType
+    """Says nothing about the document: the same change in another lane is the same change. Deletes and changes of access
+    are always live.
+    """
     @property
     def metadata(self) -> google.protobuf.struct_pb2.Struct: ...
     @property
@@ -156,9 +185,10 @@ class DocumentDraft(google.protobuf.message.Message):
         metadata: google.protobuf.struct_pb2.Struct | None = ...,
         access: headwater.common.v1.common_pb2.Access | None = ...,
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        lane: Global___Lane.ValueType = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["access", b"access", "expires_at", b"expires_at", "metadata", b"metadata"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access", b"access", "doc_type", b"doc_type", "document_id", b"document_id", "expires_at", b"expires_at", "filename", b"filename", "media_type", b"media_type", "metadata", b"metadata", "title", b"title", "uri", b"uri", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access", b"access", "doc_type", b"doc_type", "document_id", b"document_id", "expires_at", b"expires_at", "filename", b"filename", "lane", b"lane", "media_type", b"media_type", "metadata", b"metadata", "title", b"title", "uri", b"uri", "version", b"version"]) -> None: ...
 
 Global___DocumentDraft: typing_extensions.TypeAlias = DocumentDraft
 
@@ -607,6 +637,7 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     NEWEST_DEAD_LETTERS_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     LIVE_TOKENS_FIELD_NUMBER: builtins.int
+    BULK_LAG_FIELD_NUMBER: builtins.int
     lag: builtins.int
     """Events of the log that no worker has finished, over all tenants."""
     live_documents: builtins.int
@@ -614,6 +645,8 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     generation: builtins.str
     live_tokens: builtins.int
     """Tokens of the live chunks, as counted by the embedding model."""
+    bulk_lag: builtins.int
+    """Those of lag that are in the bulk lane."""
     @property
     def change_counts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StateCount]: ...
     @property
@@ -634,9 +667,10 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
         newest_dead_letters: collections.abc.Iterable[Global___Change] | None = ...,
         generation: builtins.str = ...,
         live_tokens: builtins.int = ...,
+        bulk_lag: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["change_counts", b"change_counts", "generation", b"generation", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bulk_lag", b"bulk_lag", "change_counts", b"change_counts", "generation", b"generation", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> None: ...
 
 Global___GetIngestStatusResponse: typing_extensions.TypeAlias = GetIngestStatusResponse
 
