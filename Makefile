@@ -8,10 +8,11 @@ RELEASE ?= headwater
 NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
-.PHONY: help setup demo up down test test-torch bench eval check proto lint type format clean images deploy test-cluster
+CLUSTER_TESTS ?= tests/contract tests/integration tests/e2e
+.PHONY: help setup demo up down test test-integration test-torch bench eval check proto lint type format clean images deploy test-cluster
 
 help: ## Show this help
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-13s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 setup: .venv/.stamp ## Install everything into .venv (run by the other targets)
 
@@ -29,6 +30,9 @@ down: setup ## Stop them
 
 test: setup ## Run the whole offline test suite
 	@$(PY) -m pytest -n 2 --dist loadgroup
+
+test-integration: setup ## Test the cluster profile on real servers, which it starts (addresses, containers or packages)
+	@$(PY) -m tests.servers run -- $(PY) -m pytest -m cluster -n 2 --dist loadgroup --durations 15 $(CLUSTER_TESTS)
 
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@.cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch

@@ -7,7 +7,7 @@ import hashlib
 import os
 import resource
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -150,7 +150,7 @@ async def test_a_stream_that_fails_leaves_nothing_and_its_own_error(make: Make, 
 async def test_a_cancelled_put_leaves_nothing(make: Make, sent: int, then: str) -> None:
     reached, closed = asyncio.Event(), asyncio.Event()
 
-    async def endless() -> AsyncIterator[bytes]:
+    async def endless() -> AsyncGenerator[bytes, None]:
         try:
             yield b"x" * sent
             reached.set()

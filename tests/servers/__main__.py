@@ -57,7 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _prepare(names: Sequence[str], in_containers: bool) -> int:
     def prepare(name: str) -> Started:
-        return _attempt(name, "downloaded", lambda: containers.pull(name) if in_containers else _native(name).prepare())
+        container = (lambda: containers.pull(name)) if in_containers else None
+        return _attempt(name, "there", container, lambda: _native(name).prepare())
 
     with ThreadPoolExecutor(max(1, len(names))) as pool:
         return EXIT_UNAVAILABLE if _complain(dict(zip(names, pool.map(prepare, names), strict=True))) else 0
@@ -82,8 +83,8 @@ def _start_all(names: Sequence[str], in_containers: bool, place: Path, stack: Ex
     def start(name: str) -> Started:
         directory = place / name
         directory.mkdir()
-        way = containers.start if in_containers else lambda name: _native(name).start(directory)
-        started = _attempt(name, "ready", lambda: way(name))
+        container = (lambda: containers.start(name)) if in_containers else None
+        started = _attempt(name, "ready", container, lambda: _native(name).start(directory))
         if started.running is not None:
             if given_up.is_set():
                 started.running.stop()
@@ -99,13 +100,21 @@ def _start_all(names: Sequence[str], in_containers: bool, place: Path, stack: Ex
             raise
 
 
-def _attempt(name: str, done: str, step: Callable[[], Any]) -> Started:
+def _attempt(name: str, done: str, container: Callable[[], Any] | None, native: Callable[[], Any]) -> Started:
+    """The container where there is an engine for it, and the process where there is none or it has not the image."""
     began = time.monotonic()
+    if container is not None:
+        try:
+            result = container()
+            _say(f"{name}: {done} after {time.monotonic() - began:.1f} s, in a container")
+            return Started(result if isinstance(result, Running) else None)
+        except (ServerUnavailableError, OSError) as error:
+            _say(f"{name}: no container ({str(error)[:200]}), so a process")
     try:
-        result = step()
+        result = native()
     except (ServerUnavailableError, OSError, subprocess.SubprocessError) as error:
         _say(f"{name}: failed after {time.monotonic() - began:.1f} s")
-        return Started(error=str(error))
+        return Started(error=str(error) or type(error).__name__)
     _say(f"{name}: {done} after {time.monotonic() - began:.1f} s")
     return Started(result if isinstance(result, Running) else None)
 

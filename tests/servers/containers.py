@@ -1,9 +1,9 @@
 """The servers in containers of their official images, by testcontainers.
 
-Which of the three ways a server comes by is decided once for a run: an address in the environment wins; else a
-container, if testcontainers is installed and its engine answers (``DOCKER_HOST`` or the usual socket;
-``HEADWATER_TEST_CONTAINERS=0`` says no); else a native process. Image tags are pinned to the versions of the native
-servers where both exist.
+Which of the three ways a server comes by: an address in the environment wins; else a container, if testcontainers is
+installed, its engine answers (``DOCKER_HOST`` or the usual socket; ``HEADWATER_TEST_CONTAINERS=0`` says no) and the
+image is there or can be pulled; else a native process. Tags are pinned to the versions of the native servers where both
+exist.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ IMAGES: Mapping[str, Image] = {
         (7070,),
         "http://{host}:{0}",
         ready_url="http://{host}:{0}/health",
-        command="--port :7070 --health /health posix --nometa /tmp",
+        command="--port :7070 --health /health posix /tmp",
         environment={"ROOT_ACCESS_KEY": S3_ACCESS_KEY_ID, "ROOT_SECRET_KEY": S3_SECRET_ACCESS_KEY},
     ),
 }
