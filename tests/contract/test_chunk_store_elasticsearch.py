@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from tests.contract.corpus_adapters import elasticsearch_installation
@@ -18,8 +19,11 @@ from tests.contract.elasticsearch_faults import (
     second_half_applied,
 )
 
+from chassis.elasticsearch.bulk import Write, bulk
+from chassis.elasticsearch.client import Store
 from chassis.errors import DependencyUnavailable
 from corpus.adapters.elasticsearch.chunk_store import SPECS, ElasticsearchChunkStore
+from corpus.adapters.elasticsearch.chunk_store_rows import CHUNKS
 from corpus.domain import ChunkedDocument
 
 pytestmark = pytest.mark.cluster
@@ -31,8 +35,9 @@ Act = Callable[[ElasticsearchChunkStore, str], Awaitable[None]]
 
 @dataclass(frozen=True)
 class World:
-    """A store that works, and one that does not."""
+    """A store that works, its connection, and a store that does not work."""
 
+    connection: Store
     sound: ElasticsearchChunkStore
     broken: ElasticsearchChunkStore
     transport: FaultyTransport
@@ -43,7 +48,7 @@ async def world() -> AsyncIterator[World]:
     async with elasticsearch_installation(SPECS) as connect:
         sound = connect()
         async with faulty(sound) as (store, transport):
-            yield World(ElasticsearchChunkStore(sound), ElasticsearchChunkStore(store), transport)
+            yield World(sound, ElasticsearchChunkStore(sound), ElasticsearchChunkStore(store), transport)
 
 
 def before(name: str) -> ChunkedDocument:
@@ -172,6 +177,29 @@ async def test_a_put_in_between_a_delete_leaves_one_whole_version_or_none(world:
         assert (await world.sound.versions_of(key(name)) == []) == (left == {})
         outcomes.add(len(left))
     assert len(outcomes) == 2
+
+
+async def test_a_put_that_slept_longer_than_deletes_are_remembered_fails_and_leaves_no_row(world: World) -> None:
+    async def delete_and_forget() -> None:
+        await delete(world.sound, "doc")
+        await deletes_are_forgotten(world.connection)
+
+    indexes = world.connection.client.indices
+    await indexes.put_settings(index=world.connection.name(CHUNKS), settings={"index": {"gc_deletes": "0s"}})
+    world.transport.interrupt_at(1, delete_and_forget)
+    with pytest.raises(DependencyUnavailable) as caught:
+        await put_first(world.broken, "doc")
+    assert caught.value.reason == "VERSION_REMOVED"
+    assert await rows(world.sound, "doc") == {}
+
+
+async def deletes_are_forgotten(store: Store) -> None:
+    """Waits until an old version of a row that was deleted just now is taken for a new row."""
+    probe = Write(store.name(CHUNKS), "probe", None, version=2)
+    await bulk(store, [replace(probe, source={}), probe])
+    async with asyncio.timeout(10):
+        while (await bulk(store, [replace(probe, source={}, version=1)]))[0].conflict:
+            await asyncio.sleep(0.05)
 
 
 async def test_the_whole_tenant_is_removed_in_parts(world: World) -> None:
