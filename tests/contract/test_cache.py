@@ -6,14 +6,21 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from opentelemetry.metrics import CallbackOptions
 from redis.asyncio import Redis
 from tests.servers.addresses import address_of
-from tests.servers.redis import start
+from tests.servers.native import answers, free_port, spawn
+from tests.servers.redis import prepare, start
 
 from chassis.cache.memory import MemoryCache
 from chassis.cache.port import Cache
@@ -303,3 +310,53 @@ async def test_a_password_is_asked_for_and_given(tmp_path: Path) -> None:
         assert await cache.get("k") == expected
         await cache.close()
     running.stop()
+
+
+@pytest.mark.cluster
+async def test_a_server_is_believed_only_with_a_certificate_of_the_named_authority(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    port = free_port()
+    running = spawn(
+        [
+            *(str(prepare()), "--port", "0", "--tls-port", str(port), "--save", "", "--tls-auth-clients", "no"),
+            *("--tls-cert-file", str(certificate), "--tls-key-file", str(key), "--tls-ca-cert-file", str(certificate)),
+        ],
+        f"redis://127.0.0.1:{port}/0",
+        log=tmp_path / "redis.log",
+        ready=lambda: answers("127.0.0.1", port),
+    )
+    strange, _ = self_signed(tmp_path / "strange")
+    for scheme, ca_file, expected in (
+        ("redis", certificate, b"1"),
+        ("rediss", certificate, b"1"),
+        ("rediss", strange, None),
+        ("rediss", None, None),
+    ):
+        endpoint = RedisEndpoint(url=running.address.replace("redis", scheme, 1), ca_file=ca_file)
+        cache = RedisCache(endpoint, name="encrypted", timeout_seconds=PATIENT_SECONDS)
+        await cache.put("k", b"1", 60)
+        assert await cache.get("k") == expected
+        await cache.close()
+    running.stop()
+
+
+def self_signed(directory: Path) -> tuple[Path, Path]:
+    """Files of a certificate for 127.0.0.1 and its key."""
+    directory.mkdir(exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    files = directory / "certificate.pem", directory / "key.pem"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return files
