@@ -77,7 +77,7 @@ def spawn(
     *,
     log: Path,
     ready: Callable[[], bool],
-    seconds: float = 90.0,
+    seconds: float = 240.0,
     environment: Mapping[str, str] | None = None,
     user: str | None = None,
 ) -> Running:
