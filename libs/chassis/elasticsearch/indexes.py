@@ -92,7 +92,7 @@ async def _differences(store: Store, names: str, spec: IndexSpec) -> list[str]:
         if str(mapping.get("dynamic")) != "strict":
             found.append(f"index {index}: the mapping is not strict")
         found += _differing(f"index {index}: field ", spec.properties, mapping.get("properties", {}))
-    wanted = dict(_flat("index", spec.settings))
+    wanted = dict(_flat(spec.settings))
     for index, content in settings.body.items():
         actual = content["settings"]
         found += [
@@ -121,13 +121,14 @@ def _differing(prefix: str, expected: Mapping[str, Any], actual: Mapping[str, An
         yield from _differing(f"{prefix}{name}.", wanted.get("properties", {}), there.get("properties", {}))
 
 
-def _flat(prefix: str, tree: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Settings under their full names, however they were nested when they were written."""
     for name, value in tree.items():
-        path = name if name.startswith("index.") else f"{prefix}.{name}"
+        path = f"{prefix}.{name}" if prefix else name
         if isinstance(value, Mapping):
-            yield from _flat(path, value)
+            yield from _flat(value, path)
         else:
-            yield path, _text(value)
+            yield path if path.startswith("index.") else f"index.{path}", _text(value)
 
 
 def _text(value: object) -> str:
