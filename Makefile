@@ -9,7 +9,7 @@ NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 CLUSTER_TESTS ?= tests/contract tests/integration tests/e2e
-.PHONY: help setup demo up down test test-integration test-torch bench eval check proto lint type format clean images deploy test-cluster
+.PHONY: help setup demo up down test test-integration test-torch bench eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -43,7 +43,7 @@ eval: setup ## Answer the golden set through the services; fails below its floor
 bench: setup ## Measure everything the README quotes; prints one JSON object
 	@$(PY) -m bench
 
-check: setup lint type proto-check configuration-check ## Lint, types, import law, protobuf, generated pages
+check: setup lint type proto-check configuration-check helm-check ## Lint, types, import law, protobuf, generated pages, chart
 
 lint: setup
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check .
@@ -75,6 +75,22 @@ deploy: images ## Build the images, hand them on, install or upgrade the chart: 
 
 test-cluster: setup ## Everything on a real cluster: KUBECONFIG=… IMAGE_LOAD='command that loads an image tar' [BASE=…]
 	@KUBECONFIG='$(KUBECONFIG)' IMAGE_LOAD='$(IMAGE_LOAD)' BASE='$(BASE)' $(PY) -m tests.cluster
+
+helm: setup ## Check the chart: lint, tests of its templates, golden manifests, schemas
+	@scripts/helm_tools.sh >/dev/null
+	@$(PY) -m pytest tests/helm/test_chart_*.py
+
+# Its tools are built once, by Go. Where they can't be, the rest of the checks still says something.
+helm-check: setup
+	@if scripts/helm_tools.sh --present >/dev/null 2>&1 || command -v go >/dev/null; then $(MAKE) --no-print-directory helm; \
+	  else echo "the chart is not checked: helm is built by Go, which is missing" >&2; fi
+
+helm-values: setup ## Write the schema of the chart's values and the tables of helm/README.md
+	@$(PY) -m scripts.helm_values
+
+helm-golden: setup ## Write the golden manifests of the chart's scenarios
+	@scripts/helm_tools.sh >/dev/null
+	@$(PY) -m tests.helm.rendering
 
 format: setup ## Format the code
 	@.venv/bin/ruff check --fix . && .venv/bin/ruff format .
