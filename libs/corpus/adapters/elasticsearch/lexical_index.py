@@ -11,7 +11,7 @@ from chassis.elasticsearch.client import Store, error_of, store_errors
 from chassis.elasticsearch.documents import MAX_HITS, search, search_now
 from chassis.elasticsearch.indexes import IndexSpec, create, differences_of_all
 from chassis.errors import FailedPrecondition
-from corpus.adapters.elasticsearch.lexical_query import prefilter_clauses, search_request
+from corpus.adapters.elasticsearch.lexical_query import candidates_of, prefilter_clauses, search_request
 from corpus.adapters.elasticsearch.lexical_schema import (
     EVERY_INDEX,
     EXPECTED,
@@ -108,7 +108,7 @@ class ElasticsearchLexicalIndex:
             alias, [search_request(wanted[place], min(k, MAX_HITS), filters) for place in places]
         )
         for place, hits in zip(places, answers, strict=True):
-            found[place] = [candidate_of(hit["sort"][1], hit["sort"][0]) for hit in hits]
+            found[place] = candidates_of(hits)
         return found
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
