@@ -1,14 +1,14 @@
 """The one way in which this package talks to Weaviate, and what its errors mean.
 
-Rows and searches go over gRPC, with the messages of the official client; schema and access changes go over REST, which
-is where the server has them. The official client itself is not used: it asks the package registry for newer versions
+Rows and searches go over gRPC, with the messages of the official client; the schema goes over REST, which is where the
+server has it. The official client itself is not used: it asks the package registry for newer versions
 of itself, can't be created while the server is down, waits through several retries before it says that a server is
 gone, and drops the status code of an error.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -76,7 +76,6 @@ class WeaviateConnection:
         # With replicas, most of them take a write before it returns; the rest follows.
         replicated = endpoint.replicas > 1
         self.write_consistency = base_pb2.CONSISTENCY_LEVEL_QUORUM if replicated else None
-        self.write_parameters = {"consistency_level": "QUORUM"} if replicated else {}
         self._stub = weaviate_pb2_grpc.WeaviateStub(self._channel)  # type: ignore[no-untyped-call]
 
     async def close(self) -> None:
@@ -108,15 +107,14 @@ class WeaviateConnection:
         path: str,
         *,
         body: object = None,
-        params: Mapping[str, str] | None = None,
         accept: frozenset[int] = frozenset(),
     ) -> httpx.Response:
         """One REST call. Answers outside 2xx raise, besides those whose status is in ``accept``."""
         try:
             try:
-                response = await self._http.request(method, path, json=body, params=params)
+                response = await self._http.request(method, path, json=body)
             except _STALE_CONNECTION:
-                response = await self._http.request(method, path, json=body, params=params)
+                response = await self._http.request(method, path, json=body)
         except httpx.HTTPError as error:
             raise unavailable() from error
         if response.is_success or response.status_code in accept:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,30 +30,48 @@ def object_id(chunk_id: str) -> str:
     return str(uuid.uuid5(NAMESPACE, chunk_id))
 
 
-def access_properties(access: AccessPolicy) -> dict[str, Any]:
-    """Properties that an access change replaces, as JSON."""
-    tokens = [facets.token_text(token) for token in sorted(access.tokens)]
-    return {facets.TOKENS: tokens, facets.LEVEL: access.security_level}
-
-
 def batch_object(collection: Collection, row: VectorRow) -> batch_pb2.BatchObject:
     """One row."""
-    access = access_properties(row.access)
     single = {
         CHUNK_ID: row.chunk_id,
         DOCUMENT_ID: row.key.document_id,
         CHUNKS_VERSION: str(row.chunks_version),
-        facets.LEVEL: access[facets.LEVEL],
         **facets.ordered_texts(row.metadata),
     }
+    lists = {facets.FACETS: list(facets.facet_terms(row.metadata))}
+    vector = np.ascontiguousarray(row.vector, dtype="<f4").tobytes()
+    place = _Place(collection.name, row.key.tenant_id, object_id(row.chunk_id))
+    return _object(place, vector, single, lists, row.access)
+
+
+def with_access(collection: Collection, tenant_id: str, found: Any, access: AccessPolicy) -> batch_pb2.BatchObject:
+    """A row as it was found, with another access policy."""
+    fields = found.properties.non_ref_props.fields.items()
+    single = {name: value.text_value for name, value in fields if value.HasField("text_value")}
+    lists = {name: value.list_value.text_values.values for name, value in fields if name == facets.FACETS}
+    place = _Place(collection.name, tenant_id, found.metadata.id)
+    return _object(place, found.metadata.vector_bytes, single, lists, access)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    collection: str
+    tenant_id: str
+    object_id: str
+
+
+def _object(
+    place: _Place, vector: bytes, single: Mapping[str, str], lists: Mapping[str, Sequence[str]], access: AccessPolicy
+) -> batch_pb2.BatchObject:
+    tokens = [facets.token_text(token) for token in sorted(access.tokens)]
     properties = struct_pb2.Struct()
-    properties.update(single)
-    lists = {facets.TOKENS: access[facets.TOKENS], facets.FACETS: list(facets.facet_terms(row.metadata))}
+    properties.update({**single, facets.LEVEL: access.security_level})
+    lists = {**lists, facets.TOKENS: tokens}
     return batch_pb2.BatchObject(
-        uuid=object_id(row.chunk_id),
-        collection=collection.name,
-        tenant=row.key.tenant_id,
-        vector_bytes=np.ascontiguousarray(row.vector, dtype="<f4").tobytes(),
+        uuid=place.object_id,
+        collection=place.collection,
+        tenant=place.tenant_id,
+        vector_bytes=vector,
         properties=batch_pb2.BatchObject.Properties(
             non_ref_properties=properties,
             text_array_properties=[

@@ -28,15 +28,16 @@ VECTOR_INDEX: Final[Mapping[str, Any]] = {
     "efConstruction": 128,
     "ef": -1,
     "dynamicEfMin": 250,
-    "dynamicEfMax": 1_000,
-    "dynamicEfFactor": 4,
+    "dynamicEfMax": 600,
+    "dynamicEfFactor": 3,
     # Below this many rows that satisfy the prefilter, all of them are compared: exact, and faster than a graph of
     # which most nodes are forbidden.
     "flatSearchCutoff": 40_000,
     "filterStrategy": "acorn",
-    # One byte per dimension in memory, from the first row on: the scalar quantiser has to be trained on many.
-    # Candidates are compared again with their float32 vectors.
-    "rq": {"enabled": True, "bits": 8, "rescoreLimit": 20},
+    # One byte per dimension in memory, from the first row on: the scalar quantiser has to be trained on many. The best
+    # so many candidates are compared again by their float32 vectors, which takes most of a search's time; a search for
+    # more compares all of them.
+    "rq": {"enabled": True, "bits": 8, "rescoreLimit": 250},
 }
 
 _DESCRIPTION_KIND = "headwater-vectors"
