@@ -57,7 +57,8 @@ applications:
 {{/* A pod of the Ray cluster: (dict … "node" "head"|"worker" "resources" …). Probes are our own, because KubeRay's call
 programs that the images don't have. */}}
 {{- define "headwater.rayPod" -}}
-{{- $scope := merge (dict "values" (merge (dict "resources" .resources) .values)) . -}}
+{{- $values := set (omit .values "resources") "resources" .resources -}}
+{{- $scope := dict "root" .root "component" .component "values" $values -}}
 metadata:
   labels:
     {{- include "headwater.podLabels" . | nindent 4 }}

@@ -76,7 +76,13 @@ def text(scenario: str = "minimal", **values: Any) -> str:
 
 def manifests(scenario: str = "minimal", **values: Any) -> list[Manifest]:
     """The objects of a scenario."""
-    return [each for each in yaml.safe_load_all(text(scenario, **values)) if each]
+    return list(_parsed(text(scenario, **values)))
+
+
+@functools.cache
+def _parsed(manifests: str) -> tuple[Manifest, ...]:
+    # The loader in C: in Python, parsing takes longer than rendering.
+    return tuple(each for each in yaml.load_all(manifests, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) if each)
 
 
 def named(objects: list[Manifest], kind: str, component: str) -> Manifest:
