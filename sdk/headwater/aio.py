@@ -190,7 +190,8 @@ class AsyncClient:
 
         Description: ``readers`` ("public", "group:…", "user:…"; none means nobody), ``filename``, ``media_type``,
         ``title``, ``doc_type``, ``uri``, ``metadata``, ``security_level``, ``expires_at``, ``version`` (your own,
-        growing with each change of the document).
+        growing with each change of the document), ``bulk`` (True for a backfill: it waits for whatever else there is to
+        do).
         """
         draft = messages.draft(document_id, **description)
         size = len(content) if isinstance(content, bytes) else await asyncio.to_thread(_size, content)

@@ -103,6 +103,7 @@ def draft(
     readers: Sequence[str] = (),
     security_level: int = 0,
     expires_at: datetime | None = None,
+    bulk: bool = False,
 ) -> ingest_pb2.DocumentDraft:
     """A document's description as protobuf."""
     message = ingest_pb2.DocumentDraft(
@@ -114,6 +115,7 @@ def draft(
         doc_type=doc_type,
         uri=uri,
         access=common_pb2.Access(principals=readers, security_level=security_level),
+        lane=ingest_pb2.LANE_BULK if bulk else ingest_pb2.LANE_UNSPECIFIED,
     )
     if metadata:
         message.metadata.CopyFrom(struct(metadata))
@@ -282,6 +284,7 @@ def ingest_status(message: ingest_pb2.GetIngestStatusResponse) -> IngestStatus:
         oldest_pending=tuple(change(item) for item in message.oldest_pending),
         newest_dead_letters=tuple(change(item) for item in message.newest_dead_letters),
         generation=message.generation,
+        bulk_lag=message.bulk_lag,
     )
 
 

@@ -202,7 +202,8 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class IngestStatus:
-    """Where ingestion stands: lag of the whole log, and counts of the caller's tenant."""
+    """Where ingestion stands: lag of the whole log, ``bulk_lag`` of it in the bulk lane, and counts of the caller's
+    tenant."""
 
     lag: int
     live_documents: int
@@ -213,6 +214,7 @@ class IngestStatus:
     oldest_pending: tuple[Change, ...]
     newest_dead_letters: tuple[Change, ...]
     generation: str
+    bulk_lag: int = 0
 
     @property
     def pending(self) -> int:

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from chassis.clock import Clock
 from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, ChangeState, Head, HeadState
+from corpus.domain import AccessPolicy, ChangeState, Generation, Head, HeadState
 from corpus.ports import Heads, PutOutcome, Tenants
 from ingest.domain import (
     TENANT_GONE,
@@ -35,7 +35,7 @@ from ingest.domain import (
     belongs_to,
     description_sha256,
 )
-from ingest.index import IndexDocument
+from ingest.index import IndexDocument, IndexedDocument
 from ingest.ports import GenerationSource, HeadFeed
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
@@ -108,6 +108,8 @@ class ApplyChange:
         head = await self.heads.get(event.key)
         if head is not None and head.state is HeadState.LIVE and head.version <= event.version:
             await self._take_at_once(head, AccessPolicy(left, level))
+            # Or else a change to just this access would find nothing to do.
+            await self._align_rows(head)
 
     async def _upsert(
         self, event: DocumentChange, upsert: Upsert, head: Head | None, readers_wait: ReadersWait | None
@@ -125,37 +127,43 @@ class ApplyChange:
             same = replace(head, principals=() if nobody else draft.principals, expires_at=draft.expires_at)
             return await self._change_access(event, same, draft.security_level)
         indexed = await self.index.index(event, upsert, generation)
-        access = indexed.access
-        if readers_wait is not None and await readers_wait():
-            access = AccessPolicy(frozenset(), access.security_level)
-        return await self._commit(
-            event,
-            Head(
-                key=event.key,
-                version=event.version,
-                chunks_version=event.version,
-                state=HeadState.LIVE,
-                access=access,
-                principals=draft.principals,
-                generation=generation.name,
-                event_id=event.event_id,
-                updated_at=indexed.document.updated_at,
-                expires_at=draft.expires_at,
-                title=indexed.document.title,
-                doc_type=indexed.document.doc_type,
-                uri=draft.uri,
-                language=indexed.document.language,
-                filename=draft.filename,
-                media_type=draft.media_type,
-                metadata=indexed.document.metadata,
-                content_sha256=upsert.content.sha256,
-                description_sha256=described,
-                object_key=upsert.content.object_key,
-                size_bytes=upsert.content.size_bytes,
-                chunk_count=len(indexed.document.chunks),
-                token_count=indexed.tokens,
-                ingest_trace_id=current_trace_id(),
-            ),
+        made = self._head_of(event, upsert, described, generation, indexed)
+        if readers_wait is None or not await readers_wait():
+            return await self._commit(event, made)
+        hidden = replace(made, access=AccessPolicy(frozenset(), made.access.security_level))
+        outcome = await self._commit(event, hidden)
+        await self._align_rows(hidden)
+        return outcome
+
+    def _head_of(
+        self, event: DocumentChange, upsert: Upsert, described: str, generation: Generation, indexed: IndexedDocument
+    ) -> Head:
+        draft = upsert.draft
+        return Head(
+            key=event.key,
+            version=event.version,
+            chunks_version=event.version,
+            state=HeadState.LIVE,
+            access=indexed.access,
+            principals=draft.principals,
+            generation=generation.name,
+            event_id=event.event_id,
+            updated_at=indexed.document.updated_at,
+            expires_at=draft.expires_at,
+            title=indexed.document.title,
+            doc_type=indexed.document.doc_type,
+            uri=draft.uri,
+            language=indexed.document.language,
+            filename=draft.filename,
+            media_type=draft.media_type,
+            metadata=indexed.document.metadata,
+            content_sha256=upsert.content.sha256,
+            description_sha256=described,
+            object_key=upsert.content.object_key,
+            size_bytes=upsert.content.size_bytes,
+            chunk_count=len(indexed.document.chunks),
+            token_count=indexed.tokens,
+            ingest_trace_id=current_trace_id(),
         )
 
     async def _change_access(self, event: DocumentChange, head: Head, security_level: int) -> Outcome:

@@ -48,6 +48,13 @@ def test_a_document_is_found_and_its_answer_cites_the_exact_span(place: Place) -
     assert PUMP[citation.location.start : citation.location.end] == citation.quote
 
 
+def test_a_document_of_a_backfill_becomes_searchable_as_any_other(place: Place) -> None:
+    with place.client() as client:
+        put(client, "old-pump", PUMP.replace("Kestrel", "Merlin"), bulk=True)
+        assert "old-pump" in found(client, "How often do I change the oil of the Merlin pump?")
+        assert client.ingest_status().bulk_lag == 0
+
+
 def test_every_hit_is_a_span_of_its_document(place: Place) -> None:
     text = "\n\n".join(f"## Part {n}\n\n" + f"Sentence {n} about valves and seals. " * 40 for n in range(12))
     with place.client() as client:

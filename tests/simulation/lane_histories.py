@@ -40,7 +40,9 @@ class LaneHistory(History):
         live, bulk = world.lanes(max_in_flight=4, max_bulk=2)
 
         async def both() -> None:
-            await asyncio.gather(live.run(), bulk.run())
+            async with asyncio.TaskGroup() as lanes:
+                lanes.create_task(live.run())
+                lanes.create_task(bulk.run())
 
         self._workers.append((process, asyncio.create_task(both())))
 

@@ -78,6 +78,7 @@ def ingest(
         list[str] | None, typer.Option("--metadata", help="k=v; repeatable. Numbers, true and false are recognised.")
     ] = None,
     id_prefix: Annotated[str, typer.Option("--id-prefix", help="Put in front of every document id.")] = "",
+    bulk: Annotated[bool, typer.Option("--bulk", help="A backfill: never delays other changes.")] = False,
     wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until everything is searchable.")] = True,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
@@ -95,6 +96,7 @@ def ingest(
         "readers": readers(group, None, public=not group),
         "doc_type": doc_type,
         "metadata": dict(_key_value(item) for item in metadata or ()),
+        "bulk": bulk,
     }
 
     async def work() -> Report:

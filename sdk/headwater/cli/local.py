@@ -104,7 +104,8 @@ def _print_services(data: Path, services: dict[str, int | None]) -> None:
 
 def _print_ingest(status: IngestStatus) -> None:
     console.print(
-        f"\n{status.live_documents} documents, {status.live_chunks} chunks live · lag {status.lag} · "
+        f"\n{status.live_documents} documents, {status.live_chunks} chunks live · lag {status.lag}"
+        f"{f' ({status.bulk_lag} of it bulk)' if status.bulk_lag else ''} · "
         f"generation {status.generation or 'none yet'}"
     )
     counts = status.change_counts

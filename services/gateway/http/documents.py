@@ -69,6 +69,7 @@ async def upload_document(
     principal: Annotated[list[str] | None, Query(description="Who may read; repeat it.")] = None,
     security_level: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     expires_at: datetime | None = None,
+    bulk: Annotated[bool, Query(description="A backfill: it waits for whatever else there is to do.")] = False,
     content_type: Annotated[str, Header()] = "",
 ) -> ReceiptBody:
     """As GatewayService.UploadDocument; nothing but the part under way is held in memory."""
@@ -84,6 +85,7 @@ async def upload_document(
         metadata=_json_object(metadata),
         access=AccessBody(principals=principal or [], security_level=security_level),
         expires_at=expires_at,
+        bulk=bulk,
     )
     parts = _parts(draft(description), request.stream())
     response = await use_cases_of(request).documents.upload(parts, caller)

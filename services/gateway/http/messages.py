@@ -69,6 +69,7 @@ def draft(body: DocumentBody) -> ingest_pb2.DocumentDraft:
         uri=body.uri,
         metadata=struct(body.metadata),
         access=common_pb2.Access(principals=body.access.principals, security_level=body.access.security_level),
+        lane=ingest_pb2.LANE_BULK if body.bulk else ingest_pb2.LANE_UNSPECIFIED,
     )
     if body.expires_at is not None:
         expires_at = Timestamp()

@@ -250,6 +250,7 @@ class DocumentBody(Request):
     metadata: dict[str, Any] = Field(default_factory=dict)
     access: AccessBody = Field(default_factory=AccessBody)
     expires_at: datetime | None = None
+    bulk: bool = Field(False, description="A backfill: it waits for whatever else there is to do.")
 
 
 class AccessChangeBody(AccessBody):
@@ -337,6 +338,7 @@ class StatusBody(Response):
     """Lag, counts and what is open."""
 
     lag: int
+    bulk_lag: int
     live_documents: int
     live_chunks: int
     live_tokens: int

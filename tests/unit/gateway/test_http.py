@@ -13,6 +13,7 @@ from tests.unit.gateway.edges import CONTENT_LIMIT, Edges, edges
 
 from chassis.identity import Scope
 from gateway.domain import ABSTENTION_TEXT
+from headwater.ingest.v1 import ingest_pb2
 
 QUESTION = "How many sensors does a gateway with firmware 3.1 accept?"
 AS_BOB = {"x-headwater-dev-tenant": "acme", "x-headwater-dev-subject": "bob", "x-headwater-dev-scopes": "read"}
@@ -190,7 +191,8 @@ async def test_a_document_is_uploaded_in_parts_with_its_description(gateway: Edg
     response = await gateway.http.put(
         "/v1/documents/folder/grüße.md",
         content=body_of(250_000),
-        params={"title": "Grüße", "metadata": '{"year": 2026}', "principal": ["group:a", "public"], "version": 2**62},
+        params={"title": "Grüße", "metadata": '{"year": 2026}', "principal": ["group:a", "public"], "version": 2**62}
+        | {"bulk": "true"},
         headers={"content-type": "text/markdown; charset=utf-8"},
     )
 
@@ -200,6 +202,7 @@ async def test_a_document_is_uploaded_in_parts_with_its_description(gateway: Edg
     assert (draft.document_id, draft.title, draft.media_type) == ("folder/grüße.md", "Grüße", "text/markdown")
     assert list(draft.access.principals) == ["group:a", "public"]
     assert draft.metadata["year"] == 2026
+    assert draft.lane == ingest_pb2.LANE_BULK
     assert gateway.peers.uploads["folder/grüße.md"] == b"x" * 250_000
 
 
