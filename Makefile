@@ -8,8 +8,8 @@ RELEASE ?= headwater
 NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
-CLUSTER_TESTS ?= tests/contract tests/integration tests/e2e
-.PHONY: help setup demo up down test test-integration test-torch bench eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+CLUSTER_TESTS ?= tests/contract tests/integration
+.PHONY: help setup demo up down test test-integration test-on-servers test-torch bench bench-cluster eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -32,7 +32,12 @@ test: setup ## Run the whole offline test suite
 	@$(PY) -m pytest -n 2 --dist loadgroup
 
 test-integration: setup ## Test the cluster profile on real servers, which it starts (addresses, containers or packages)
-	@$(PY) -m tests.servers run -- $(PY) -m pytest -m cluster -n 2 --dist loadgroup --durations 15 $(CLUSTER_TESTS)
+	@$(PY) -m tests.servers run -- $(MAKE) --no-print-directory test-on-servers
+
+# Every contract suite over the cluster adapters, then the embedded profile's end-to-end suite as it is over the cluster's.
+test-on-servers:
+	@$(PY) -m pytest -m cluster -n 2 --dist loadgroup --durations 15 $(CLUSTER_TESTS)
+	@$(PY) -m tests.servers.profile -- $(PY) -m pytest -n 2 --dist loadgroup --durations 15 tests/e2e
 
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@.cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
@@ -42,6 +47,9 @@ eval: setup ## Answer the golden set through the services; fails below its floor
 
 bench: setup ## Measure everything the README quotes; prints one JSON object
 	@$(PY) -m bench
+
+bench-cluster: setup ## The same over the cluster profile, on real servers which it starts
+	@$(PY) -m tests.servers run -- $(PY) -m tests.servers.profile -- $(PY) -m bench
 
 check: setup lint type proto-check configuration-check helm-check ## Lint, types, import law, protobuf, generated pages, chart
 
