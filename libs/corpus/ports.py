@@ -291,6 +291,10 @@ class ChangeLedger(Protocol):
 
     async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]: ...
 
+    async def find(self, key: DocumentKey, version: int) -> ChangeRecord | None:
+        """The change with this version, as of now; None when there is none."""
+        ...
+
     async def newest(self, key: DocumentKey, limit: int = 20) -> Sequence[ChangeRecord]:
         """The document's changes, greatest version first."""
         ...

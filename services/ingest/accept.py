@@ -34,8 +34,6 @@ from ingest.ports import ChangeLog
 
 _log = structlog.get_logger()
 
-MOST_RECENT_CHANGES = 1000
-"""Of a document, among which a repeated version is recognised before its event is appended once more."""
 _GOOD_STATES = (ChangeState.PENDING, ChangeState.APPLIED)
 
 
@@ -163,19 +161,13 @@ class AcceptChanges:
             fingerprint=fingerprint(change),
             trace_id=current_trace_id(),
         )
-        if await self._is_known(key, version):
+        if await self.ledger.find(key, version):
             return _receipt(await self.ledger.accept(record))
         await self.change_log.append(DocumentChange(record.event_id, key, version, record.accepted_at, change), lane)
         INGEST_ACCEPTED.add(kind=change.kind.value)
         # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
         # drops the other one, whose caller is told of the conflict here.
         return _receipt(await self.ledger.accept(record))
-
-    async def _is_known(self, key: DocumentKey, version: int) -> bool:
-        newest = await self.ledger.newest(key, limit=1)
-        if not newest or version > newest[0].version:
-            return False
-        return any(record.version == version for record in await self.ledger.newest(key, limit=MOST_RECENT_CHANGES))
 
 
 def _check_version(version: int) -> None:

@@ -123,6 +123,19 @@ async def test_a_failure_of_a_pending_change_is_noted_and_its_attempts_are_kept(
     assert (found.state, found.reason, found.message, found.attempts) == (ChangeState.APPLIED, "", "", 4)
 
 
+async def test_a_change_is_found_by_its_version(ledger: ChangeLedger) -> None:
+    for version in (1, 2**63 - 1):
+        await ledger.accept(replace(change(f"event-{version}"), version=version))
+    await ledger.finish("event-1", ChangeState.APPLIED, at=LATER)
+    found = await ledger.find(key(), 1)
+    assert found is not None
+    assert (found.event_id, found.state) == ("event-1", ChangeState.APPLIED)
+    assert await ledger.find(key(), 2**63 - 1) == replace(change(f"event-{2**63 - 1}"), version=2**63 - 1)
+    assert await ledger.find(key(), 2) is None
+    assert await ledger.find(key("other"), 1) is None
+    assert await ledger.find(key(tenant_id="other"), 1) is None
+
+
 async def test_newest_changes_of_a_document_come_by_version(ledger: ChangeLedger) -> None:
     for version in (9, 2, 10, 1):
         await ledger.accept(change(f"event-{version}", version, accepted_at=NOW))

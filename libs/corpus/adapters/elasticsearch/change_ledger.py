@@ -215,6 +215,11 @@ class ElasticsearchChangeLedger:
             if record.event_id == event_id and record.key.tenant_id == tenant_id
         }
 
+    async def find(self, key: DocumentKey, version: int) -> ChangeRecord | None:
+        """The change with this version; see the port. One request."""
+        change = await self._get(change_id(key, version))
+        return record_of(change.source) if change else None
+
     async def newest(self, key: DocumentKey, limit: int = 20) -> Sequence[ChangeRecord]:
         """The document's changes, greatest version first. By id up to KEPT_VERSIONS of them, a search beyond."""
         newest = self._newest_of(key, await self._get(newest_id(key)))

@@ -56,6 +56,11 @@ class MemoryChangeLedger:
         found = (self._records.get(event_id) for event_id in event_ids)
         return {r.event_id: r for r in found if r is not None and r.key.tenant_id == tenant_id}
 
+    async def find(self, key: DocumentKey, version: int) -> ChangeRecord | None:
+        """The change with this version."""
+        event_id = self._events.get((key, version))
+        return None if event_id is None else self._records[event_id]
+
     async def newest(self, key: DocumentKey, limit: int = 20) -> Sequence[ChangeRecord]:
         """The document's changes, greatest version first."""
         mine = [record for record in self._of_tenant(key.tenant_id) if record.key == key]

@@ -78,6 +78,11 @@ class SqliteChangeLedger:
         )
         return {record.event_id: record for record in records}
 
+    async def find(self, key: DocumentKey, version: int) -> ChangeRecord | None:
+        """The change with this version."""
+        condition = "tenant_id = ? AND document_id = ? AND version = ?"
+        return next(iter(await self._select(condition, key.tenant_id, key.document_id, version)), None)
+
     async def newest(self, key: DocumentKey, limit: int = 20) -> Sequence[ChangeRecord]:
         """The document's changes, greatest version first."""
         return await self._select(
