@@ -70,7 +70,11 @@ OVERVIEW: Final = (
         ),
         "percentunit",
     ),
-    Panel("Changes not yet applied", "Lag of the ingest workers.", (("max(headwater_ingest_lag{$S})", "lag"),)),
+    Panel(
+        "Changes not yet applied",
+        "Lag of the ingest workers.",
+        (("max by (lane) (headwater_ingest_lag{$S})", "{{lane}}"),),
+    ),
     Panel("Calls", "RPCs answered, by service.", rate(REQUESTS, "job"), "reqps"),
     Panel(
         "Time to answer, p99",
@@ -121,7 +125,9 @@ INGESTION: Final = (
         "ops",
         stacked=True,
     ),
-    Panel("Lag", "Changes not yet handled, all partitions.", (("max(headwater_ingest_lag{$S})", "changes"),)),
+    Panel(
+        "Lag", "Changes not yet handled, all partitions.", (("max by (lane) (headwater_ingest_lag{$S})", "{{lane}}"),)
+    ),
     Panel(
         "Accepted → searchable",
         "Waits included.",
@@ -148,6 +154,20 @@ INGESTION: Final = (
         "The slowest documents.",
         quantiles("headwater_ingest_stage_duration_seconds", "stage", levels=(0.99,)),
         "s",
+    ),
+    Panel(
+        "Oldest change at work",
+        "Since it was accepted; it grows while a dependency is down.",
+        (("max by (lane) (headwater_ingest_oldest_age_seconds{$S})", "{{lane}}"),),
+        "s",
+        width=12,
+    ),
+    Panel(
+        "Partitions given up",
+        "Workers that come and go.",
+        rate("headwater_ingest_rebalances_total", "lane"),
+        "ops",
+        width=12,
     ),
 )
 
@@ -290,6 +310,21 @@ ENGINES: Final = (
         ),
         "percentunit",
         width=12,
+    ),
+    Panel(
+        "Heads, by who answered",
+        "The retrievers' replica, or Elasticsearch for what it does not know or may know too late.",
+        rate("headwater_heads_replica_reads_total", "source"),
+        "ops",
+    ),
+    Panel(
+        "Age of the heads' replica",
+        "Since it was last known to have the whole feed.",
+        (("max by (instance) (headwater_heads_replica_age_seconds{$S})", "{{instance}}"),),
+        "s",
+    ),
+    Panel(
+        "Heads in memory", "By replica.", (("max by (instance) (headwater_heads_replica_size{$S})", "{{instance}}"),)
     ),
     Panel("Tokens encoded", "Padding left out.", rate("headwater_inference_tokens_total", "job, model"), "ops"),
     Panel(
