@@ -27,6 +27,8 @@ from reranker.settings import RerankerSettings
 from retriever.settings import RetrieverSettings
 
 CHART: Final = Path(__file__).resolve().parents[1] / "helm"
+Row = tuple[str, str, str, str]
+"""Path, type, default and meaning."""
 BEGIN, END = "<!-- values: begin, written by make helm-values -->", "<!-- values: end -->"
 SETTINGS: Final[Mapping[str, type[ServiceSettings]]] = {
     "gateway": GatewaySettings,
@@ -91,7 +93,8 @@ def tables() -> str:
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     found = list(rows(schema(), values))
     common = set(workloads())
-    special, shared = [], {}
+    special: list[Row] = []
+    shared: dict[str, tuple[str, str, dict[str, Any]]] = {}
     for path, kind, value, description in found:
         owner = next((each for each in WORKLOADS if path.startswith(f"{each}.")), None)
         name = path.removeprefix(f"{owner}.")
@@ -119,7 +122,7 @@ def _shown(value: Any) -> str:
     return "" if value in ("", None) else f"`{value if isinstance(value, str) else json.dumps(value)}`"
 
 
-def _table(lines: list[tuple[str, str, str, str]]) -> list[str]:
+def _table(lines: list[Row]) -> list[str]:
     return [
         "| value | type | default | meaning |",
         "| --- | --- | --- | --- |",
@@ -141,8 +144,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="change nothing, fail when a file is out of date")
     check = parser.parse_args().check
     stale = []
-    for file, make in (("values.schema.json", lambda: json.dumps(schema(), indent=1) + "\n"), ("README.md", readme)):
-        wanted = make()
+    for file, wanted in (("values.schema.json", json.dumps(schema(), indent=1) + "\n"), ("README.md", readme())):
         path = CHART / file
         if path.exists() and path.read_text(encoding="utf-8") == wanted:
             continue
