@@ -12,8 +12,14 @@ from scripts import images
 from tests.cluster import definitions
 from tests.cluster.kubernetes import CHART, COMPONENTS, ClusterError, wait_until
 from tests.cluster.world import GROUPS, World
+from tests.helm.busy_stack import CLUSTER_ONLY
 
 from headwater import AsyncClient
+
+_METRICS: Final = """
+import urllib.request
+print(urllib.request.urlopen("http://127.0.0.1:7710/metrics", timeout=30).read().decode())
+"""
 
 Figures = dict[str, Any]
 Scenario = Callable[[World], Figures]
@@ -192,6 +198,18 @@ def forbidden_edges_are_refused(world: World) -> Figures:
     return {"allowed": sum(edge[2] for edge in edges), "refused": sum(not edge[2] for edge in edges)}
 
 
+def metrics_are_emitted(world: World) -> Figures:
+    """What only the cluster form measures is on its pods' metrics pages: dashboards and alerts count on it."""
+    kubernetes, seen = world.kubernetes, set[str]()
+    for component in COMPONENTS:
+        for pod in kubernetes.pods(component):
+            page = kubernetes.execute(pod, "python", "-c", _METRICS)
+            seen |= {line.split("{")[0].split(" ")[0] for line in page.splitlines() if not line.startswith("#")}
+    if missing := CLUSTER_ONLY - seen:
+        raise ClusterError(f"no pod emits {sorted(missing)}")
+    return {"metrics": len({name.removesuffix("_bucket") for name in seen if name.startswith("headwater_")})}
+
+
 def upgrade_and_roll_back(world: World) -> Figures:
     """An upgrade that changes a setting is rolled back, under constant load: no request fails."""
     kubernetes = world.kubernetes
@@ -269,6 +287,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     roll_under_load,
     change_image_under_load,
     delete_every_pod,
+    metrics_are_emitted,
     upgrade_and_roll_back,
     uninstall,
 )

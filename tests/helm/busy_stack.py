@@ -18,6 +18,13 @@ from headwater.cli import stack
 
 QUESTION = "How many days of paid leave are there?"
 SECONDS = 60.0
+CLUSTER_ONLY = {
+    "headwater_heads_replica_age_seconds",
+    "headwater_heads_replica_reads_total",
+    "headwater_heads_replica_size",
+    "headwater_ingest_rebalances_total",
+}
+"""Nothing embedded has a replica or a second worker: these are looked for in the pods of ``make test-cluster``."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from scripts import dashboard_panels, make_dashboards
-from tests.helm.busy_stack import Sample, samples_of_a_busy_stack
+from tests.helm.busy_stack import CLUSTER_ONLY, Sample, samples_of_a_busy_stack
 from tests.servers.native import ServerUnavailableError, cache_dir
 
 from chassis.telemetry import metrics
@@ -27,14 +27,6 @@ DASHBOARDS = sorted((ROOT / "helm" / "dashboards").glob("*.json"))
 TARGET_LABELS = {"namespace", "job", "instance", "pod"}
 """What Prometheus adds to everything it scrapes."""
 NOT_OURS = {"up"}
-CLUSTER_ONLY = {
-    "headwater_heads_replica_age_seconds",
-    "headwater_heads_replica_reads_total",
-    "headwater_heads_replica_size",
-    "headwater_ingest_rebalances_total",
-}
-"""Nothing embedded has a replica or a second worker: these are looked for in the pods of ``make test-cluster``."""
-
 _SELECTOR = re.compile(r"\b(up|headwater_\w+)\s*(?:\{([^}]*)\})?")
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|without|ignoring|on)\s*\(([^)]*)\)")
