@@ -113,7 +113,7 @@ class Intake:
             offset=record.offset,
             key=record.key or b"",
             value=record.value,
-            headers=dict(record.headers),
+            headers={name: value or b"" for name, value in record.headers},
             timestamp_ms=record.timestamp,
         )
 

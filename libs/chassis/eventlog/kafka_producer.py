@@ -103,7 +103,12 @@ class KafkaProducer:
     async def _client(self) -> AIOKafkaProducer:
         if self._inner is None:
             inner = AIOKafkaProducer(
-                acks="all", enable_idempotence=True, max_request_size=MAX_RECORD_BYTES, **self._cluster.options
+                acks="all",
+                enable_idempotence=True,
+                max_request_size=MAX_RECORD_BYTES,
+                # One batch of a partition is under way at a time: whoever appends meanwhile shares the next one.
+                max_batch_size=128 * 1024,
+                **self._cluster.options,
             )
             try:
                 await inner.start()

@@ -17,6 +17,8 @@ from ingest.domain import DocumentChange, Lane, Upsert
 from ingest.ports import FailedEvent
 
 SOURCE = "headwater/ingest"
+MAX_EVENT_BYTES = 4 * 1024 * 1024
+"""Of an event that its dead letter holds a copy of: half of what Kafka takes."""
 TOPIC_OF = {Lane.LIVE: CHANGES_TOPIC, Lane.BULK: BULK_CHANGES_TOPIC}
 """Where the changes of a lane wait."""
 
@@ -109,5 +111,9 @@ class EventLogDeadLetters:
             message.version = change.version
             if isinstance(change.change, Upsert):
                 message.object_key = change.change.content.object_key
+        if len(event.value) > MAX_EVENT_BYTES:
+            # A letter larger than the log takes would be tried for ever, and everything behind it would wait. The event
+            # is where its coordinates say, until its topic's retention ends.
+            message.ClearField("event")
         headers = _headers("headwater.dead-letter.v1", event_id, now)
         await self._producer.append(DEAD_LETTERS_TOPIC, event_id.encode(), message.SerializeToString(), headers)

@@ -14,6 +14,7 @@ from chassis.errors import Defect, DependencyUnavailable, FailedPrecondition
 from chassis.eventlog.port import Partition
 from corpus.domain import ChangeState, HeadState
 from ingest import consumer as consumer_module
+from ingest.adapters.event_log import MAX_EVENT_BYTES
 from ingest.codec import CHANGES_TOPIC, encode_change, key_bytes
 from ingest.consumer import ChangeConsumer
 from ingest.domain import Delete, DocumentChange, Draft, SetAccess
@@ -217,6 +218,14 @@ async def test_bytes_that_are_no_event_are_a_dead_letter_with_their_coordinates(
         assert letter.reason == "MALFORMED_EVENT"
         assert (letter.partition, letter.offset) == (0, 0)
         assert letter.event == (value or b"")
+
+
+async def test_the_dead_letter_of_an_event_too_large_for_it_says_only_where_the_event_is() -> None:
+    async with World(partitions=1) as world, working(world):
+        await world.stores.log.producer().append(CHANGES_TOPIC, b"", b"\xff" * (MAX_EVENT_BYTES + 1))
+        await until_lag_is(world, 0)
+        (letter,) = await world.dead_letters()
+        assert (letter.reason, letter.topic, letter.offset, letter.event) == ("MALFORMED_EVENT", CHANGES_TOPIC, 0, b"")
 
 
 async def test_an_event_under_another_documents_key_is_a_dead_letter() -> None:

@@ -264,7 +264,7 @@ class DeadLetter(google.protobuf.message.Message):
     object_key: builtins.str
     """Where the bytes are kept for a replay."""
     event: builtins.bytes
-    """The event as it was received."""
+    """The event as it was received; empty when it has more than 4 MiB, and then where its coordinates say."""
     @property
     def first_failed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
