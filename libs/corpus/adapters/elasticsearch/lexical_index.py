@@ -11,7 +11,7 @@ from chassis.elasticsearch.client import Store, error_of, store_errors
 from chassis.elasticsearch.documents import MAX_HITS, search, search_now
 from chassis.elasticsearch.indexes import IndexSpec, create, differences_of_all
 from chassis.errors import FailedPrecondition
-from corpus.adapters.elasticsearch.lexical_query import candidates_of, prefilter_clauses, search_request
+from corpus.adapters.elasticsearch.lexical_query import prefilter_clauses, search_request
 from corpus.adapters.elasticsearch.lexical_schema import (
     EVERY_INDEX,
     EXPECTED,
@@ -45,12 +45,12 @@ class ElasticsearchLexicalIndex:
     """BM25 over one index per generation and tenant (``docs/adr/0007-lexical-index-per-tenant.md``).
 
     A write that returned is durable; searches of every process see it within half a second (the index's refresh
-    interval, plus the time of a refresh), ``chunk_ids`` at once. Waiting for the refresh in ``write`` would add a
-    quarter of a second to every write and bring nothing: the head, written afterwards, says what is served.
+    interval, and what a refresh takes), ``chunk_ids`` at once. ``write`` does not wait for the refresh: that would add
+    half of the interval to every write and bring nothing, since the head, written afterwards, says what is served.
 
-    An access change and a write of the same row are applied in the order in which they reach the server; the later one
-    decides tokens and level. A change that comes late thus leaves a row with an outdated policy until the next one,
-    which the head check makes harmless. Ranking needs no neighbours' rows, so any number of processes may write.
+    Any number of processes may write. An access change and a write of the same row are applied in the order in which
+    they reach the server, so the later one decides tokens and level: one that comes late leaves a row with an outdated
+    policy until the next, and the head check keeps it from being served.
     """
 
     def __init__(self, store: Store) -> None:
@@ -108,7 +108,7 @@ class ElasticsearchLexicalIndex:
             alias, [search_request(wanted[place], min(k, MAX_HITS), filters) for place in places]
         )
         for place, hits in zip(places, answers, strict=True):
-            found[place] = candidates_of(hits)
+            found[place] = [candidate_of(hit["sort"][1], hit["sort"][0]) for hit in hits]
         return found
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from corpus.adapters.elasticsearch.lexical_schema import (
-    ACCESS,
-    FACETS,
-    HEADLINE,
-    LEVEL,
-    ORIGIN,
-    TEXT,
-    TIES,
-    candidate_of,
-    index_term,
-)
+from corpus.adapters.elasticsearch.lexical_schema import ACCESS, FACETS, HEADLINE, LEVEL, ORIGIN, TEXT, index_term
 from corpus.adapters.facet_terms import AnyOf, TermRange, condition_terms
 from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT
-from corpus.domain import Candidate
 from corpus.filters import Bound, Comparison, Conjunction, Disjunction, Existence, Expression, Membership, Negation
 from corpus.ports import Prefilter
 
@@ -35,24 +24,18 @@ _MAX_TERMS_OF_CLAUSE: Final = 60_000
 
 
 def search_request(terms: Sequence[str], k: int, filters: Sequence[Clause]) -> dict[str, Any]:
-    """Body of a search for distinct terms; its hits are read by ``candidates_of``."""
+    """Body of a search for distinct terms. The score of a hit is its first sort value, its origin the second; nothing
+    else of it is fetched."""
     return {
         "query": {
             "bool": {"should": list(_term_clauses(terms)), "minimum_should_match": 1, "filter": list(filters)},
         },
-        "sort": [{"_score": "desc"}, *({name: "asc"} for name in TIES)],
+        "sort": [{"_score": "desc"}, {ORIGIN: "asc"}],
         "size": k,
-        "docvalue_fields": [ORIGIN],
         "_source": False,
         "stored_fields": "_none_",
         "track_total_hits": False,
     }
-
-
-def candidates_of(hits: Sequence[Mapping[str, Any]]) -> list[Candidate]:
-    """Hits, best first, ties by chunk id."""
-    found = [candidate_of(hit["fields"][ORIGIN][0], hit["sort"][0]) for hit in hits]
-    return sorted(found, key=lambda candidate: (-candidate.score, candidate.chunk_id))
 
 
 def prefilter_clauses(prefilter: Prefilter) -> list[Clause]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -19,10 +18,8 @@ ACCESS: Final = "access"
 LEVEL: Final = "level"
 FACETS: Final = "facets"
 ORIGIN: Final = "origin"
-"""Which chunk a row is: all that is fetched of a hit."""
-TIES: Final = ("tie_high", "tie_low")
-"""The first sixteen bytes of the chunk id as numbers, by which equal scores are ordered: ordering by text as well makes
-the server look up a term for every row that it considers, and doubles the cost of a search."""
+"""Which chunk a row is: sorted by, it orders ties, and what it was sorted by comes with every hit, so that nothing else
+of a row needs to be fetched."""
 
 EVERY_INDEX: Final = "lexical-*"
 
@@ -45,7 +42,6 @@ _PROPERTIES: Final[dict[str, Any]] = {
     LEVEL: {"type": "long", "doc_values": False},
     FACETS: {"type": "keyword", "doc_values": False},
     ORIGIN: {"type": "keyword", "index": False},
-    **{name: {"type": "long", "index": False} for name in TIES},
 }
 _SETTINGS: Final[dict[str, Any]] = {
     "refresh_interval": REFRESH_INTERVAL,
@@ -91,7 +87,6 @@ def document_of(row: LexicalRow) -> dict[str, Any]:
         **access_of(row.access),
         FACETS: list(dict.fromkeys(facet_terms(row.metadata))),
         ORIGIN: _SEPARATOR.join((row.chunk_id, str(row.chunks_version), row.key.document_id)),
-        **dict(zip(TIES, _numbers(row.chunk_id), strict=True)),
     }
 
 
@@ -111,12 +106,6 @@ def index_term(term: str) -> str:
     if len(term) <= _LONGEST_TERM:
         return term
     return hashlib.sha256(term.encode()).hexdigest()
-
-
-def _numbers(chunk_id: str) -> tuple[int, int]:
-    """Two signed 64-bit numbers that order as the first sixteen bytes do, which hold 56 random bits of a chunk id."""
-    high, low = struct.unpack(">QQ", chunk_id.encode()[:16].ljust(16, b"\0"))
-    return high - (1 << 63), low - (1 << 63)
 
 
 def _joined(terms: Iterable[str]) -> str:
