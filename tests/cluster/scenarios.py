@@ -98,18 +98,18 @@ def ingest_and_ask(world: World) -> Figures:
 
 def scale_each_service(world: World) -> Figures:
     """One value scales a service, up and down again."""
+    before = {component: len(world.kubernetes.pods(component)) for component in COMPONENTS}
     figures: Figures = {}
-    for component in COMPONENTS:
-        path = component.replace("-", ".")
-        before = len(world.kubernetes.pods(component))
-        world.upgrade("--set", f"{path}.replicas={before + 1}")
-        world.kubernetes.wait_settled(component)
-        if len(world.kubernetes.pods(component)) != before + 1:
-            raise ClusterError(f"{component} did not grow")
-        figures[component] = f"{before} → {before + 1}"
-    world.upgrade()
-    figures["back_in_seconds"] = round(world.kubernetes.wait_settled(*COMPONENTS), 1)
-    return figures
+    for step in (1, 0):
+        wanted = {component: count + step for component, count in before.items()}
+        values = [f"{component.replace('-', '.')}.replicas={count}" for component, count in wanted.items()]
+        seconds = world.upgrade("--set", ",".join(values))
+        seconds += world.kubernetes.wait_settled(*COMPONENTS)
+        found = {component: len(world.kubernetes.pods(component)) for component in COMPONENTS}
+        if found != wanted:
+            raise ClusterError(f"wanted {wanted}, found {found}")
+        figures["up_seconds" if step else "down_seconds"] = round(seconds, 1)
+    return {"pods": f"{sum(before.values())} → {sum(before.values()) + len(COMPONENTS)}", **figures}
 
 
 def roll_under_load(world: World) -> Figures:
