@@ -196,6 +196,22 @@ async def test_a_consumer_whose_fetching_ended_in_silence_begins_anew(log: Kafka
             continue
 
 
+async def test_a_reader_whose_fetching_ended_in_silence_goes_on_with_another_client(log: KafkaEventLog) -> None:
+    await fill(log, 10)
+    reader = log.reader(TOPIC)
+    await reader.start()
+    records = list(await reader.poll(3, 5))
+    reader._inner._fetcher._fetch_task.cancel()
+    await fill(log, 10)
+    deadline = time.monotonic() + 20
+    while len(records) < 20:
+        assert time.monotonic() < deadline
+        with suppress(DependencyUnavailable):
+            records += await reader.poll(3, 0.5)
+    assert len(positions(records)) == 20
+    assert await reader.behind() == 0
+
+
 # Outages
 
 

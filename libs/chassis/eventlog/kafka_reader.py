@@ -38,20 +38,19 @@ class KafkaReader:
     async def start(self) -> None:
         """Takes the beginning of the topic as its position."""
         self._require_not_stopped()
-        async with self._starting:
-            if self._inner is None:
-                await self._open()
+        await self._client()
 
     async def poll(self, max_records: int, timeout_seconds: float) -> Sequence[Record]:
         """Next records; see the port."""
-        inner = self._require_started()
+        self._require_started()
+        inner = await self._client()
         with kafka_errors():
             try:
                 found = await self._intake.take(inner, lambda: range(self._partitions), max_records, timeout_seconds)
             except errors.OffsetOutOfRangeError as error:
                 raise log_truncated(self._topic) from error
             if not found and has_died(inner):
-                await self._open_again()
+                await self._let_go()  # the next poll goes on with another client where this one's records ended
                 raise unavailable("FetcherEnded")
         for record in found:
             self._positions[record.partition.index] = record.offset + 1
@@ -59,7 +58,8 @@ class KafkaReader:
 
     async def behind(self) -> int:
         """Records up to the ends that the leaders confirm now; see the port."""
-        inner = self._require_started()
+        self._require_started()
+        inner = await self._client()
         before = await self._handed_out(inner)
         ends = await self._cluster.ends(self._topic, self._partitions)
         require_within(self._topic, before, ends)
@@ -71,23 +71,25 @@ class KafkaReader:
         if self._stopped:
             return
         self._stopped = True
-        await self._intake.close()
-        inner, self._inner = self._inner, None
-        if inner is not None and not await stop_quietly(inner, _STOP_SECONDS):
-            _log.warning("a Kafka reader did not close properly")
+        await self._let_go()
 
     async def _handed_out(self, inner: AIOKafkaConsumer) -> dict[int, int]:
         """Offsets up to which everything was handed out. Where nothing waits to be, that is as far as the client has
         read, beyond the last record if those after it were compacted away."""
+        found = {}
         async with asking():
-            return {
-                index: self._positions[index]
-                if self._intake.held(index)
-                else await inner.position(TopicPartition(self._name, index))
-                for index in range(self._partitions)
-            }
+            for index in range(self._partitions):
+                read = await inner.position(TopicPartition(self._name, index))
+                found[index] = self._positions[index] if self._intake.held(index) else read
+        return found
 
-    async def _open(self) -> None:
+    async def _client(self) -> AIOKafkaConsumer:
+        async with self._starting:
+            if self._inner is None:
+                self._inner = await self._open()
+            return self._inner
+
+    async def _open(self) -> AIOKafkaConsumer:
         self._partitions = await self._cluster.partition_count(self._topic)
         places = [TopicPartition(self._name, index) for index in range(self._partitions)]
         inner = AIOKafkaConsumer(
@@ -108,22 +110,19 @@ class KafkaReader:
         except BaseException:
             await stop_quietly(inner, _STOP_SECONDS)
             raise
-        self._inner = inner
+        return inner
 
-    async def _open_again(self) -> None:
-        """Another client that goes on where this one's records ended."""
+    async def _let_go(self) -> None:
         inner, self._inner = self._inner, None
         await self._intake.close()
-        if inner is not None:
-            await stop_quietly(inner, _STOP_SECONDS)
-        await self._open()
+        if inner is not None and not await stop_quietly(inner, _STOP_SECONDS):
+            _log.warning("a Kafka reader did not close properly")
 
     def _require_not_stopped(self) -> None:
         if self._stopped:
             raise FailedPrecondition("The reader has been stopped; create another one.", reason="READER_STOPPED")
 
-    def _require_started(self) -> AIOKafkaConsumer:
+    def _require_started(self) -> None:
         self._require_not_stopped()
-        if self._inner is None:
+        if not self._positions:
             raise FailedPrecondition("Start the reader before polling.", reason="READER_NOT_STARTED")
-        return self._inner
