@@ -175,9 +175,13 @@ class ElasticsearchLexicalIndex:
             response = await self._store.client.msearch(searches=[part for each in requests for part in (header, each)])
         hits: list[Sequence[Mapping[str, Any]]] = []
         for answer in response["responses"]:
-            if "error" in answer:
-                raise error_of(int(answer["status"]), str(answer["error"]["type"]))
-            hits.append(answer["hits"]["hits"])
+            error = answer.get("error")
+            if error is None:
+                hits.append(answer["hits"]["hits"])
+            elif error["type"] == "index_not_found_exception":
+                hits.append(())  # dropped in the midst of the search
+            else:
+                raise error_of(int(answer["status"]), str(error["type"]))
         return hits
 
     async def _rarest(self, alias: str, terms: list[str]) -> list[str]:
