@@ -56,6 +56,9 @@ CHANNEL_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
     ("grpc.enable_retries", 1),
     # Peers are addressed directly: a proxy variable meant for the web must not catch internal calls.
     ("grpc.enable_http_proxy", 0),
+    # While replicas are restarted one after another, their name leads elsewhere every few seconds; gRPC would ask for
+    # it twice a minute, and fail when the last address it knows is gone.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
     # A service that restarts is found again within two seconds instead of gRPC's two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 1_000),
