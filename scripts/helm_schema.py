@@ -94,7 +94,7 @@ def _resources(description: str) -> Schema:
 
 
 def _egress(ports: bool = True) -> Schema:
-    properties = {"to": peers("Where they are, as NetworkPolicyPeers; empty for anywhere.")}
+    properties = {"to": peers("Where it is, as NetworkPolicyPeers; empty for anywhere.")}
     if ports:
         integers: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
         properties["ports"] = listing("Ports of the pods; empty for those in the addresses.", integers)
@@ -165,7 +165,10 @@ def workloads() -> dict[str, Schema]:
             enabled=flag("Whether pods are spread over zones and nodes."),
             whenUnsatisfiable=choice("What if they can't be.", "ScheduleAnyway", "DoNotSchedule"),
         ),
-        "serviceAccount": closed("Its service account.", annotations=texts("For instance of a cloud role.")),
+        "serviceAccount": closed(
+            "Its service account.",
+            annotations=texts("Annotations of its service account, of a cloud role for instance."),
+        ),
         "extraIngress": _rules("More NetworkPolicy ingress rules.", "from"),
     }
 
@@ -212,52 +215,59 @@ def _engines() -> dict[str, Schema]:
     return {
         "kafka": closed(
             "The event log.",
-            bootstrapServers=needed("host:port,host:port", pattern=r"^[^,:\s]+:\d+(,[^,:\s]+:\d+)*$"),
-            securityProtocol=choice("As Kafka names it.", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
-            saslMechanism=choice("For SASL.", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
-            username=text("For SASL."),
-            replicationFactor=count("Of topics that are created.", 1),
-            prefix=text("Of every topic and group name.", pattern="^[A-Za-z0-9._-]{0,60}$"),
-            **_credentials(password="Of the password."),
+            bootstrapServers=needed("`host:port,host:port`.", pattern=r"^[^,:\s]+:\d+(,[^,:\s]+:\d+)*$"),
+            securityProtocol=choice(
+                "Encryption and authentication, as Kafka names them.", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"
+            ),
+            saslMechanism=choice("Mechanism of SASL.", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
+            username=text("User name for SASL."),
+            replicationFactor=count("Replicas of topics that are created.", 1),
+            prefix=text("Prefix of every topic and group name.", pattern="^[A-Za-z0-9._-]{0,60}$"),
+            **_credentials(password="Its key with the password."),
             ca=_ca(),
             egress=_egress(),
         ),
         "elasticsearch": closed(
             "Lexical index, heads, records.",
-            url=needed("http://host:port or https://…; several, separated by commas.", pattern=r"^https?://[^\s]+$"),
-            prefix=text("Of every index name.", pattern=r"^[a-z][a-z0-9-]{0,30}$"),
-            shards=count("Of indexes that are created.", 1),
-            replicas=count("Of indexes that are created.", 0),
-            **_credentials(apiKey="Of the encoded API key."),
+            url=needed(
+                "`http://host:port` or `https://…`; several, separated by commas.", pattern=r"^https?://[^\s]+$"
+            ),
+            prefix=text("Prefix of every index name.", pattern=r"^[a-z][a-z0-9-]{0,30}$"),
+            shards=count("Shards of indexes that are created.", 1),
+            replicas=count("Replicas of indexes that are created.", 0),
+            **_credentials(apiKey="Its key with the encoded API key."),
             ca=_ca(),
             egress=_egress(),
         ),
         "weaviate": closed(
             "The vector index.",
-            http=needed("host:port of its REST API.", pattern=r"^[^:/\s]+:\d+$"),
-            grpc=needed("host:port of its gRPC API.", pattern=r"^[^:/\s]+:\d+$"),
+            http=needed("`host:port` of its REST API.", pattern=r"^[^:/\s]+:\d+$"),
+            grpc=needed("`host:port` of its gRPC API.", pattern=r"^[^:/\s]+:\d+$"),
             secure=flag("Whether both are served over TLS."),
-            prefix=text("Of every collection name.", pattern=r"^[A-Z][A-Za-z0-9]{0,30}$"),
+            prefix=text("Prefix of every collection name.", pattern=r"^[A-Z][A-Za-z0-9]{0,30}$"),
             replicas=count("Replication factor of collections that are created.", 1),
-            **_credentials(apiKey="Of the API key."),
+            **_credentials(apiKey="Its key with the API key."),
             egress=_egress(),
         ),
         "redis": closed(
             "Cache that replicas share.",
             url=text(
-                "redis://host:port/db, rediss:// for TLS; none for a cache per pod.", pattern=r"^(rediss?://.+)?$"
+                "`redis://host:port/db`, `rediss://` for TLS; none for a cache per pod.", pattern=r"^(rediss?://.+)?$"
             ),
-            username=text("For AUTH."),
-            **_credentials(password="Of the password."),
+            username=text("User name for AUTH."),
+            **_credentials(password="Its key with the password."),
             ca=_ca(),
             egress=_egress(),
         ),
         "s3": closed(
             "Where documents' bytes are.",
-            location=needed("s3://bucket/prefix", pattern=r"^s3://.+$"),
+            location=needed("`s3://bucket/prefix`.", pattern=r"^s3://.+$"),
             url=text("Its endpoint; empty for Amazon's own.", pattern=r"^(https?://.+)?$"),
             region=text("Its region."),
-            **_credentials(accessKeyId="Of the access key's id.", secretAccessKey="Of the secret access key."),
+            **_credentials(
+                accessKeyId="Its key with the id of the access key.",
+                secretAccessKey="Its key with the secret access key.",
+            ),
             egress=_egress(),
         ),
     }
@@ -269,7 +279,9 @@ def _shared() -> dict[str, Schema]:
         "telemetry": closed(
             "Logs and traces.",
             logLevel=choice("Lowest level that is logged.", "DEBUG", "INFO", "WARNING", "ERROR"),
-            otlpEndpoint=text("OTLP/gRPC collector, http://host:port; none for no traces.", pattern="^(https?://.+)?$"),
+            otlpEndpoint=text(
+                "OTLP/gRPC collector, `http://host:port`; none for no traces.", pattern="^(https?://.+)?$"
+            ),
             traceSampleRatio=number("Share of traces that are recorded.", 0, maximum=1),
             egress=_egress(ports=False),
         ),
@@ -303,7 +315,7 @@ def _shared() -> dict[str, Schema]:
         ),
         "networkPolicy": closed(
             "Only the edges between the services, and these, are open.",
-            enabled=flag("Whether there are any."),
+            enabled=flag("Whether everything else is denied."),
             gatewayClients=peers("Who may call the gateway."),
             prometheus=peers("Who may read metrics."),
             dns=peers("Name servers."),
@@ -311,9 +323,11 @@ def _shared() -> dict[str, Schema]:
         ),
         "monitoring": closed(
             "For Prometheus and Grafana.",
-            labels=texts("Of ServiceMonitors and PrometheusRules, where Prometheus selects by them."),
+            labels=texts("Labels of ServiceMonitors and PrometheusRules, where Prometheus selects by them."),
             serviceMonitors=closed(
-                "ServiceMonitors.", enabled=flag("Whether there are any."), interval=text("Between two scrapes.")
+                "ServiceMonitors.",
+                enabled=flag("Whether there is one for each service."),
+                interval=text("Between two scrapes."),
             ),
             rules=closed("PrometheusRules.", enabled=flag("Whether alerts are installed.")),
             dashboards=closed("ConfigMaps for Grafana.", enabled=flag("Whether dashboards are installed.")),
@@ -336,9 +350,11 @@ def chart(settings: dict[str, Schema]) -> Schema:
         | {"anyOf": [{"properties": {key: {"minLength": 1}}} for key in ("jwksUrl", "jwks")]},
         "openai": closed(
             "An OpenAI-compatible endpoint that writes the answers; without one they are extracts.",
-            baseUrl=text("Ends in /v1.", pattern="^(https://.+)?$"),
+            baseUrl=text(
+                "Its base URL, which ends in /v1; without one, answers are extracts.", pattern="^(https://.+)?$"
+            ),
             model=text("Name of the model."),
-            **_credentials(apiKey="Of the API key."),
+            **_credentials(apiKey="Its key with the API key."),
             egress=_egress(ports=False),
         ),
         "service": closed(
@@ -367,7 +383,7 @@ def chart(settings: dict[str, Schema]) -> Schema:
         commonLabels=texts("Labels of everything."),
         image=closed(
             "Where images come from.",
-            registry=needed("Images are <registry>/<image.name>:<tag>."),
+            registry=needed("Images are `<registry>/<image.name>:<tag>`."),
             tag=text("Tag of all images; the chart's appVersion where empty."),
             pullPolicy=choice("When images are pulled.", "IfNotPresent", "Always", "Never"),
             pullSecrets=listing("Names of secrets for the registry.", {"type": "string"}),
