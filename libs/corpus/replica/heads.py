@@ -34,7 +34,9 @@ STALENESS_SECONDS: Final = 0.5
 MAX_HEADS: Final = 1_000_000
 """About 0.4 GB where documents share their lists of readers, three times that where each has one of its own."""
 
-_BATCH: Final = 500
+_RECORDS_AT_ONCE: Final = 500
+_ASKED_AT_ONCE: Final = 200
+"""As many as a search asks for. Whole heads come back, megabytes of them where lists of readers are long."""
 _START_SECONDS: Final = 45.0
 _CALL_SECONDS: Final = 5.0
 _BACK_OFF_SECONDS: Final = 0.2
@@ -190,7 +192,7 @@ class HeadsReplica:
 
     async def _step(self, reader: LogReader) -> None:
         often = self._staleness_seconds / 4
-        for record in await reader.poll(_BATCH, often):
+        for record in await reader.poll(_RECORDS_AT_ONCE, often):
             self._take(record)
         began = self._clock.monotonic()
         if began - self._confirmed_at >= often and await reader.behind() == 0:
@@ -245,7 +247,7 @@ class HeadsReplica:
     async def _ask_for_ever(self) -> None:
         """Asks for what the feed named, before a search has to."""
         while True:
-            tenant_id, batch = await self._to_ask.take(_BATCH)
+            tenant_id, batch = await self._to_ask.take(_ASKED_AT_ONCE)
             try:
                 async with asyncio.timeout(_CALL_SECONDS):
                     await self._ask(tenant_id, batch)
