@@ -20,9 +20,10 @@ import json
 import os
 import random
 import statistics
+import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,8 @@ async def measure(endpoint: WeaviateEndpoint, index: str, vectors: Floats, queri
         started = time.perf_counter()
         for first in range(0, len(rows), 500):
             await adapter.write(_GENERATION, rows[first : first + 500])
+            if first % 5_000 == 0:
+                print(f"{index}: {first} rows, {time.perf_counter() - started:.0f} s", file=sys.stderr)
         figures: dict[str, Any] = {"write_rows_per_second": round(len(rows) / (time.perf_counter() - started))}
         for name, cutoff in (("shipped", schema.VECTOR_INDEX["flatSearchCutoff"]), ("graph_only", 0)):
             await _set_cutoff(connection, definition["class"], cutoff)
@@ -164,7 +167,8 @@ async def _searched(
     for query in queries:
         [hits] = await adapter.search(_GENERATION, query[None], _RECALL_K, prefilter)
         products = np.where(readable, vectors @ query, -2)
-        best = {rows[place].chunk_id for place in np.argpartition(-products, _RECALL_K)[:_RECALL_K]}
+        count = min(_RECALL_K, int(readable.sum()))
+        best = {rows[place].chunk_id for place in np.argsort(-products, kind="stable")[:count]}
         found += len(best & {hit.chunk_id for hit in hits})
         wanted += len(best)
     times = []
@@ -184,7 +188,7 @@ async def _changes(adapter: WeaviateVectorIndex, rows: list[VectorRow]) -> dict[
     some = rows[:1_000]
     ids = [row.chunk_id for row in some]
     figures = {}
-    steps = {
+    steps: Mapping[str, Callable[[], Awaitable[object]]] = {
         "set_access": lambda: adapter.set_access(_GENERATION, _TENANT, ids, AccessPolicy(frozenset({"staff"}), 1)),
         "rewrite": lambda: adapter.write(_GENERATION, some),
         "delete": lambda: adapter.delete(_GENERATION, _TENANT, ids),

@@ -1,9 +1,9 @@
 """The one way in which this package talks to Weaviate, and what its errors mean.
 
 Rows and searches go over gRPC, with the messages of the official client; the schema goes over REST, which is where the
-server has it. The official client itself is not used: it asks the package registry for newer versions
-of itself, can't be created while the server is down, waits through several retries before it says that a server is
-gone, and drops the status code of an error.
+server has it. The official client itself is not used: it asks the package registry for newer versions of itself, can't
+be created while the server is down, waits through several retries before it says that a server is gone, and drops the
+status code of an error.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def error_of_text(text: str) -> Exception:
     are sentences."""
     if "tenant not found" in text or "could not find class" in text or "not found in schema" in text:
         return NoSuchPlace()
-    if "429" in text or "too many requests" in text:
+    if "too many requests" in text.lower():
         return _busy()
     return unavailable()
 
