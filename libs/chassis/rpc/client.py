@@ -3,8 +3,10 @@ tree."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
@@ -25,12 +27,19 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 MetadataPairs = Sequence[tuple[str, str | bytes]]
 
+_RENEW_SECONDS: Final = 30.0
+"""How late replicas that were added are called at the most. gRPC asks for addresses again only when a connection ends,
+and connections that servers end by age make round_robin of gRPC 1.78 connect dozens of times."""
+_READY_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 900.0
+"""For RPCs in flight on a channel that was replaced: longer than any of them may take."""
+
 _tracer = tracer("chassis.rpc.client")
 
 
-def open_channel(target: str, *, settings: ServiceSettings) -> grpc.aio.Channel:
+def open_channel(target: str, *, settings: ServiceSettings, renew_seconds: float = _RENEW_SECONDS) -> grpc.aio.Channel:
     """A channel to a service. Open one per target and process, and close it with the service; it connects at its first
-    call.
+    call. Entered (``async with``), it also finds replicas that are added later.
 
     Balances round-robin over the addresses of ``target``, retries lost connections within a retry budget, limits
     messages to 16 MiB, and adds identity and trace context to each call. Services' own calls are signed with
@@ -40,10 +49,11 @@ def open_channel(target: str, *, settings: ServiceSettings) -> grpc.aio.Channel:
     Args:
         target: ``host:port``, or any gRPC name such as ``dns:///embedder:50051``.
         settings: Of the calling service.
+        renew_seconds: How often the addresses of a ``dns:`` target are asked for.
     """
     key = private_key_file(settings.keys_dir, settings.service_name)
     minter = TokenMinter(key, settings.service_name) if key.exists() else None
-    return _Channel(grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS), target, minter)
+    return _Channel(target, minter, renew_seconds if target.startswith("dns:") else None)
 
 
 async def call(
@@ -179,9 +189,16 @@ class _Method:
     Used directly, without ``call``, it sends what it is given and adds nothing.
     """
 
-    __slots__ = ("_callable", "attributes", "minter", "name")
+    __slots__ = ("_callable", "_make", "attributes", "minter", "name")
 
-    def __init__(self, path: str, multi_callable: Any, target: str, minter: TokenMinter | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        make: Callable[[grpc.aio.Channel], Any],
+        channel: grpc.aio.Channel,
+        target: str,
+        minter: TokenMinter | None,
+    ) -> None:
         service, _, method = path.strip("/").rpartition("/")
         self.name: Final = f"{service}/{method}"
         self.attributes: Final = {
@@ -191,7 +208,12 @@ class _Method:
             names.SERVER_ADDRESS: target,
         }
         self.minter: Final = minter
-        self._callable = multi_callable
+        self._make = make
+        self._callable = make(channel)
+
+    def move(self, channel: grpc.aio.Channel) -> None:
+        """Has the next calls made over ``channel``."""
+        self._callable = self._make(channel)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self._callable(*args, **kwargs)
@@ -204,18 +226,28 @@ class _Channel(grpc.aio.Channel):
     they would do here.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, target: str, minter: TokenMinter | None) -> None:
-        self._channel = channel
+    def __init__(self, target: str, minter: TokenMinter | None, renew_seconds: float | None) -> None:
         self._target = target
         self._minter = minter
+        self._renew_seconds = renew_seconds
+        self._channel = self._connect()
+        self._methods: list[_Method] = []
+        self._replaced: set[asyncio.Task[None]] = set()
+        self._renewal: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> _Channel:
+        if self._renew_seconds is not None:
+            self._renewal = asyncio.create_task(self._renew_for_ever(self._renew_seconds), name="renew-channel")
         return self
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         await self.close()
 
     async def close(self, grace: float | None = None) -> None:
+        for task in (self._renewal, *self._replaced):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait({task})
         await self._channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
@@ -228,16 +260,58 @@ class _Channel(grpc.aio.Channel):
         await self._channel.channel_ready()
 
     def unary_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._method(method, self._channel.unary_unary(method, *args, **kwargs))
+        return self._method(method, lambda channel: channel.unary_unary(method, *args, **kwargs))
 
     def unary_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._method(method, self._channel.unary_stream(method, *args, **kwargs))
+        return self._method(method, lambda channel: channel.unary_stream(method, *args, **kwargs))
 
     def stream_unary(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._method(method, self._channel.stream_unary(method, *args, **kwargs))
+        return self._method(method, lambda channel: channel.stream_unary(method, *args, **kwargs))
 
     def stream_stream(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        return self._method(method, self._channel.stream_stream(method, *args, **kwargs))
+        return self._method(method, lambda channel: channel.stream_stream(method, *args, **kwargs))
 
-    def _method(self, path: str, multi_callable: Any) -> _Method:
-        return _Method(path, multi_callable, self._target, self._minter)
+    def _method(self, path: str, make: Callable[[grpc.aio.Channel], Any]) -> _Method:
+        method = _Method(path, make, self._channel, self._target, self._minter)
+        self._methods.append(method)
+        return method
+
+    def _connect(self) -> grpc.aio.Channel:
+        return grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+
+    async def _renew_for_ever(self, every_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(every_seconds)
+            if self._channel.get_state() is not grpc.ChannelConnectivity.READY:
+                continue  # it asks by itself, or nobody calls
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """Replaces the channel by one that has asked for the addresses now.
+
+        Channels of one process share their connections, so only those to new replicas are made.
+        """
+        channel = self._connect()
+        try:
+            async with asyncio.timeout(_READY_SECONDS):
+                await channel.channel_ready()
+        except BaseException as error:
+            await channel.close()
+            if isinstance(error, TimeoutError):
+                return  # what there is goes on working
+            raise
+        replaced, self._channel = self._channel, channel
+        for method in self._methods:
+            method.move(channel)
+        task = asyncio.create_task(_close_when_done(replaced), name="close-replaced-channel")
+        self._replaced.add(task)
+        task.add_done_callback(self._replaced.discard)
+
+
+async def _close_when_done(channel: grpc.aio.Channel) -> None:
+    try:
+        await channel.close(_GRACE_SECONDS)
+    finally:
+        # Cancelled: the service closes, and what is in flight with it.
+        with contextlib.suppress(asyncio.CancelledError):
+            await channel.close()
