@@ -84,6 +84,12 @@ class Kubernetes:
         known = self.kubectl("get", "crd", "--output", "name").split()
         return any(name.startswith(f"customresourcedefinition.apiextensions.k8s.io/{plural}.") for name in known)
 
+    def definitions_established(self) -> bool:
+        """Whether every definition that the cluster was given is in force."""
+        found = self.get("crd")["items"]
+        conditions = [each.get("status", {}).get("conditions", ()) for each in found]
+        return all(any(c["type"] == "Established" and c["status"] == "True" for c in each) for each in conditions)
+
     def name(self, component: str) -> str:
         """Name of a component's Deployment and Service."""
         return f"{self.release}-{component}"

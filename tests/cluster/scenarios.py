@@ -240,8 +240,7 @@ def manifests_of_every_scenario_are_accepted(world: World) -> Figures:
     added = [file for file in definitions.files() if not kubernetes.has_definition(file.stem.rpartition("_")[2])]
     for file in added:
         kubernetes.kubectl("apply", "--server-side", "--filename", str(file))
-    if added:
-        kubernetes.kubectl("wait", "--for=condition=Established", "crd", "--all", "--timeout=60s")
+    wait_until("definitions are established", kubernetes.definitions_established, 60)
     version = json.loads(kubernetes.kubectl("version", "--output", "json"))["serverVersion"]["gitVersion"]
     for file in sorted((CHART / "scenarios").glob("*.yaml")):
         rendered = kubernetes.helm(
