@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.collector import Collector, collecting
+from tests.e2e.installation import settings
 
 from headwater import Client, Identity
 from headwater.cli import stack
@@ -57,7 +58,10 @@ def collector() -> Iterator[Collector]:
 def running(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[tuple[Path, stack.Endpoints]]:
     data = tmp_path_factory.mktemp("stack")
     try:
-        yield data, stack.start(data, port_base=0, environment={"HEADWATER_OTLP_ENDPOINT": collector.address})
+        yield (
+            data,
+            stack.start(data, port_base=0, environment={**settings(), "HEADWATER_OTLP_ENDPOINT": collector.address}),
+        )
     finally:
         stack.stop(data)
 

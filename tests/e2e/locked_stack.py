@@ -12,6 +12,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
+from tests.e2e.installation import settings
 
 from headwater import Client
 from headwater.cli import stack
@@ -56,6 +57,7 @@ def locked_stack(data: Path) -> Iterator[Locked]:
     jwks = data / "issuer.json"
     jwks.write_text(json.dumps({"keys": [{**public, "kid": "k1", "use": "sig"}]}))
     environment = {
+        **settings(),
         "HEADWATER_DEVELOPMENT": "false",
         "HEADWATER_GATEWAY_JWT_ISSUER": ISSUER,
         "HEADWATER_GATEWAY_JWT_AUDIENCE": AUDIENCE,

@@ -2,26 +2,32 @@
 
 import os
 import signal
-import sqlite3
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from tests.e2e.installation import rows, settings
 
 from headwater import Client, HeadwaterError, Identity
 from headwater.cli import stack
 
 DOCUMENTS = 60
 TENANT = "default"
+SECONDS = 180.0
+"""Kafka takes 45 s to see that a consumer died."""
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def chosen() -> Mapping[str, str]:
+    return settings()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory, chosen: Mapping[str, str]) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("killed")
-    endpoints = stack.start(folder, port_base=0)
+    endpoints = stack.start(folder, port_base=0, environment=chosen)
     with Client(endpoints.grpc["gateway"]) as client:
         client.create_tenant(TENANT)
     try:
@@ -31,7 +37,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("victim", stack.SERVICES)
-def test_a_killed_service_loses_nothing_that_was_accepted(data: Path, victim: str) -> None:
+def test_a_killed_service_loses_nothing_that_was_accepted(data: Path, chosen: Mapping[str, str], victim: str) -> None:
     endpoints = stack.Endpoints.load(data)
     assert endpoints is not None
     accepted: list[str] = []
@@ -57,12 +63,12 @@ def test_a_killed_service_loses_nothing_that_was_accepted(data: Path, victim: st
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    stack.start(data)
-    sender.join(timeout=60)
+    stack.start(data, environment=chosen)
+    sender.join(timeout=SECONDS)
     assert not sender.is_alive()
 
     with Client(endpoints.grpc["gateway"], identity=Identity(TENANT)) as client:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + SECONDS
         while client.ingest_status().pending and time.monotonic() < deadline:
             time.sleep(0.05)
         status = client.ingest_status(list_limit=5)
@@ -72,27 +78,5 @@ def test_a_killed_service_loses_nothing_that_was_accepted(data: Path, victim: st
         assert status.change_counts.get("dead_lettered", 0) == 0
         found = client.search(f"ferry number 7 for the {victim}", k=5).hits
         assert f"{victim}-007" in {hit.document_id for hit in found}
-    assert vector_rows(data) == rows_of_live_heads(data)
-
-
-def rows_of_live_heads(data: Path) -> set[tuple[str, int]]:
-    """(chunk_id, chunks_version) that heads name, read from the files and not through the services."""
-    with closing(sqlite3.connect(f"file:{data / 'corpus.sqlite'}?mode=ro", uri=True)) as database:
-        return set(
-            database.execute(
-                """
-                SELECT chunk_id, heads.chunks_version
-                FROM heads
-                JOIN versions USING (tenant_id, document_id, chunks_version)
-                JOIN chunks USING (version_id)
-                WHERE state = 'live'
-                """
-            )
-        )
-
-
-def vector_rows(data: Path) -> set[tuple[str, int]]:
-    """(chunk_id, chunks_version) in the vector index."""
-    (path,) = (data / "index").glob(f"*/{TENANT}/vectors-v1/rows.sqlite")
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
-        return set(database.execute("SELECT chunk_id, chunks_version FROM vector_rows WHERE live = 1"))
+    stored = rows(data, chosen, TENANT)
+    assert stored.vectors == stored.terms == stored.heads
