@@ -204,6 +204,8 @@ def _encoder() -> dict[str, Schema]:
             minReplicas=count("Fewest replicas.", 1),
             maxReplicas=count("Most replicas.", 1),
             targetOngoingRequests=number("Requests per replica that Ray Serve scales for.", 0.1),
+            maxQueuedRequests=count("Requests that wait in a proxy while all replicas are busy.", 1),
+            requestTimeoutSeconds=number("Longest life of a request, whatever its deadline says.", 1),
             replicaCpus=number("CPUs of a replica; a pod has room for as many as its requests say.", 0),
             replicaGpus=number("GPUs of a replica.", 0),
             headResources=_resources("Requests and limits of the head, which serves nothing."),

@@ -44,7 +44,7 @@ CHART_KNOWS: Final = {
     *(f"{service}_target" for service in SETTINGS),
     *("kafka", "elasticsearch", "weaviate", "redis", "s3"),
     *("answers_file", "http_listen", "jwt_issuer", "jwt_audience", "jwt_jwks"),
-    *("generator", "openai_base_url", "openai_model", "openai_api_key", "role", "embedding_model"),
+    *("generator", "openai_base_url", "openai_model", "openai_api_key", "role", "embedding_model", "serve"),
 }
 SHOWN_WHOLE: Final = {"settings", "resources", "headResources"}
 WORKLOADS: Final = ("gateway", "retriever", "reranker", "embedder", "ingest.api", "ingest.worker")

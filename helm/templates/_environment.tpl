@@ -4,6 +4,10 @@
 {{- $facts := include "headwater.factsOf" . | fromYaml -}}
 {{- $env := dict "HEADWATER_PROFILE" "cluster" "HEADWATER_LOG_LEVEL" $v.telemetry.logLevel "HEADWATER_TRACE_FILES" "false" -}}
 {{- $_ := set $env "HEADWATER_DATA_DIR" "/tmp/headwater" -}}
+{{- if eq (.values.serving | default "") "ray" -}}
+{{- $_ := set $env "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH" "chassis.rpc.serve_proxy.accept_our_limits" -}}
+{{- $_ := set $env "RAY_USAGE_STATS_ENABLED" "0" -}}
+{{- end -}}
 {{- if $facts.service -}}
 {{- $_ := set $env "HEADWATER_LISTEN" "0.0.0.0:7700" -}}
 {{- $_ := set $env "HEADWATER_METRICS_LISTEN" "0.0.0.0:7710" -}}
@@ -78,11 +82,15 @@
 {{- define "headwater.threads" -}}
 {{- $facts := include "headwater.factsOf" . | fromYaml -}}
 {{- $resources := .values.resources -}}
-{{- if and $facts.threads (not (hasKey .values.settings "threads")) (ne .values.serving "ray") }}
+{{- if and $facts.threads (not (hasKey .values.settings "threads")) }}
+{{- if eq .values.serving "ray" }}
+- {name: HEADWATER_{{ upper $facts.service }}_THREADS, value: {{ ceil (max 1 .values.ray.replicaCpus) | toString | quote }}}
+{{- else }}
 {{- $from := ternary "limits" "requests" (hasKey ($resources.limits | default dict) "cpu") }}
 {{- if hasKey (get $resources $from | default dict) "cpu" }}
 - name: HEADWATER_{{ upper $facts.service }}_THREADS
   valueFrom: {resourceFieldRef: {containerName: {{ .component }}, resource: {{ $from }}.cpu}}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end -}}

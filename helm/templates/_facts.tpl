@@ -7,6 +7,7 @@ What is known about each component, once: environment, credentials, network edge
   calls     components it calls; the reverse are the only callers that the network lets in
   engines   servers it is told about, holds credentials for and may reach
   key       issuer whose private identity key it may read
+  proxy     what adds its contract to Ray Serve's gRPC proxy
   threads   whether it computes with as many threads as it has cores
 */}}
 {{- define "headwater.facts" -}}
@@ -24,10 +25,12 @@ retriever:
 reranker:
   service: reranker
   health: headwater.rerank.v1.RerankService
+  proxy: reranker.proxy.add_rerank
   threads: true
 embedder:
   service: embedder
   health: headwater.embedding.v1.EmbeddingService
+  proxy: embedder.proxy.add_embedding
   threads: true
 ingest-api:
   service: ingest

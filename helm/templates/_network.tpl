@@ -72,7 +72,7 @@ spec:
 {{- if and (include "headwater.factsOf" . | fromYaml).service $policy.prometheus }}
 - from:
     {{- toYaml $policy.prometheus | nindent 4 }}
-  ports: [{protocol: TCP, port: {{ (include "headwater.ports" . | fromYaml).metrics }}}]
+  ports: [{protocol: TCP, port: 7710}]
 {{- end }}
 {{- if eq (.values.serving | default "") "ray" }}
 # Nodes of one Ray cluster talk to each other on ports of their choice; the operator asks their agents.

@@ -18,38 +18,37 @@ spec:
       securityContext:
         {{- include "headwater.containerSecurity" . | nindent 8 }}
     headGroupSpec:
-      rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "0", metrics-export-port: "8080"}
+      rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "0"}
       template: {{- include "headwater.rayPod" (merge (dict "node" "head" "resources" $ray.headResources) .) | nindent 8 }}
     workerGroupSpecs:
       - groupName: replicas
         replicas: {{ $ray.minReplicas }}
         minReplicas: {{ $ray.minReplicas }}
         maxReplicas: {{ $ray.maxReplicas }}
-        rayStartParams: {metrics-export-port: "8080"}
+        rayStartParams: {}
         template: {{- include "headwater.rayPod" (merge (dict "node" "worker" "resources" .values.resources) .) | nindent 10 }}
 {{- end -}}
 
 {{- define "headwater.serveConfig" -}}
 {{- $facts := include "headwater.factsOf" . | fromYaml -}}
 {{- $ray := .values.ray -}}
-{{- $package := splitList "." $facts.health | initial | join "." -}}
-{{- $name := splitList "." $facts.health | last -}}
 proxy_location: EveryNode
 http_options: {host: 0.0.0.0, port: 8000}
 grpc_options:
   port: 7700
-  grpc_servicer_functions:
-    - {{ printf "%s.%s_pb2_grpc.add_%sServicer_to_server" $package (splitList "." $package | rest | first) $name }}
+  grpc_servicer_functions: [{{ $facts.proxy }}]
+  request_timeout_s: {{ $ray.requestTimeoutSeconds }}
 applications:
   - name: {{ .component }}
     import_path: {{ $facts.service }}.serve_app:app
-    route_prefix: /
+    route_prefix: /{{ .component }}
     deployments:
       - name: {{ .component }}
         autoscaling_config:
           min_replicas: {{ $ray.minReplicas }}
           max_replicas: {{ $ray.maxReplicas }}
           target_ongoing_requests: {{ $ray.targetOngoingRequests }}
+        max_queued_requests: {{ $ray.maxQueuedRequests }}
         graceful_shutdown_timeout_s: {{ .root.Values.termination.drainSeconds }}
         ray_actor_options: {num_cpus: {{ $ray.replicaCpus }}, num_gpus: {{ $ray.replicaGpus }}}
 {{- end -}}
@@ -81,7 +80,7 @@ spec:
         {{- end }}
         - {name: grpc, containerPort: 7700}
         - {name: serve, containerPort: 8000}
-        - {name: metrics, containerPort: 8080}
+        - {name: metrics, containerPort: 7710}
       {{- if eq .node "head" }}
       readinessProbe: {httpGet: {port: 8265, path: /api/gcs_healthz}, initialDelaySeconds: 10, periodSeconds: 5, timeoutSeconds: 5, failureThreshold: 10}
       livenessProbe: {httpGet: {port: 8265, path: /api/gcs_healthz}, initialDelaySeconds: 30, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 12}

@@ -63,7 +63,7 @@ grpc: 7700
 {{- if eq .component "gateway" }}
 http: 7780
 {{- end }}
-metrics: {{ ternary 8080 7710 (eq (.values.serving | default "") "ray") }}
+metrics: 7710
 {{- end -}}
 
 {{/* Headless, so that gRPC clients see every pod and balance their calls; the gateway's has an address of its own. */}}

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.helm.rendering import SERVICES, Manifest, manifests, named, of_kind
+from tests.helm.rendering import SERVICES, Manifest, manifests, named, of_kind, pods
 
 from chassis.eventlog.kafka_consumer import group_id
+from chassis.rpc.serve_proxy import LIMITS_CALLBACK
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC
 from ingest.main import WORKERS
 
@@ -95,8 +96,7 @@ def test_one_value_turns_a_deployment_into_ray_replicas_behind_the_same_name(
     service = named(ray, "Service", component)["spec"]
     assert service["selector"]["ray.io/serve"] == "true"
     assert {"grpc": 7700}.items() <= {port["name"]: port["port"] for port in service["ports"]}.items()
-    callers = [named(ray, kind, name) for kind, name in (("Deployment", "retriever"), ("Deployment", "gateway"))]
-    assert f"dns:///headwater-{component}:7700" in str(callers[0])
+    assert f"dns:///headwater-{component}:7700" in str(named(ray, "Deployment", "retriever"))
 
 
 @pytest.mark.parametrize(("component", "package"), [("embedder", "embedding"), ("reranker", "rerank")])
@@ -108,7 +108,10 @@ def test_ray_serves_the_services_own_contract_on_the_port_its_callers_know(
     (function,) = config["grpc_options"]["grpc_servicer_functions"]
     module, _, name = function.rpartition(".")
     assert callable(getattr(importlib.import_module(module), name))
-    assert f".{package}." in module
+    assert function == f"{component}.proxy.add_{package}"
+    for _, template in pods([named(ray, "RayService", component)]):
+        environment = template["spec"]["containers"][0]["env"]
+        assert {"name": "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH", "value": LIMITS_CALLBACK} in environment
     (application,) = config["applications"]
     assert application["import_path"] == f"{component}.serve_app:app"
 
