@@ -58,7 +58,7 @@ async def serve(lifecycle: Lifecycle, settings: RetrieverSettings) -> None:
         await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
     clock = SystemClock()
     engines = open_engines(lifecycle, settings)
-    stores = await open_stores(engines)
+    stores = await open_stores(engines, settings)
     embedder = await _open_embedder(lifecycle, settings, engines)
     reranker = await _open_reranker(lifecycle, settings, clock)
     catalogue = Catalogue(stores.tenants, stores.generations, clock)
@@ -111,7 +111,7 @@ def search_policy(settings: RetrieverSettings) -> SearchPolicy:
     )
 
 
-async def open_stores(engines: Engines) -> Stores:
+async def open_stores(engines: Engines, settings: RetrieverSettings) -> Stores:
     """What the profile offers for reading."""
     # Searches that come together share one matrix product. More threads for each would take the core from the others
     # and from the embedder: at 16 callers they doubled what a search costs.
@@ -121,7 +121,9 @@ async def open_stores(engines: Engines) -> Stores:
     return Stores(
         vectors=corpus.vectors,
         lexical=corpus.lexical,
-        heads=engines.served_heads(corpus),
+        heads=engines.served_heads(
+            corpus, staleness_seconds=settings.heads_staleness_seconds, max_heads=settings.heads_in_memory
+        ),
         chunks=corpus.chunks,
         tenants=corpus.tenants,
         generations=corpus.generations,

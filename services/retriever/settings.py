@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from corpus.replica import MAX_HEADS, STALENESS_SECONDS
 from corpus.settings import StoreSettings
 
 
@@ -26,6 +27,8 @@ class RetrieverSettings(StoreSettings):
         rerank_depth: How many candidates are reranked.
         rerank_weight: Share of the reranker in the final score.
         max_per_document: Hits of one document at most, where the query does not say.
+        heads_staleness_seconds: How old the cluster profile's replica of the heads may be; then the authority is asked.
+        heads_in_memory: How many heads that replica keeps; about 400 bytes each.
         query_cache_bytes: Memory for vectors of recent questions; 0 turns the cache off.
         query_cache_seconds: How long such a vector is kept.
     """
@@ -55,5 +58,7 @@ class RetrieverSettings(StoreSettings):
     rerank_weight: float = Field(default=0.3, ge=0, le=1)
     max_per_document: int = Field(default=20, ge=1)
 
+    heads_staleness_seconds: float = Field(default=STALENESS_SECONDS, gt=0, le=60)
+    heads_in_memory: int = Field(default=MAX_HEADS, gt=0)
     query_cache_bytes: int = Field(default=16 * 1024 * 1024, ge=0)
     query_cache_seconds: float = Field(default=600.0, gt=0)

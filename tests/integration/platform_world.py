@@ -118,7 +118,7 @@ async def platform_world(directory: Path) -> AsyncIterator[PlatformWorld]:
         await stack.enter_async_context(writing)
         lifecycle = Lifecycle(settings)
         await stack.enter_async_context(lifecycle.stack)
-        reading = await retriever_main.open_stores(open_engines(lifecycle, settings))
+        reading = await retriever_main.open_stores(open_engines(lifecycle, settings), settings)
         catalogue = Catalogue(reading.tenants, reading.generations, clock)
         embedder = HandMadeEmbedder(writing.embedder)
         servicer = retriever_main.build_servicer(settings, reading, catalogue, embedder, None, clock)

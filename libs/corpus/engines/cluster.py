@@ -59,7 +59,7 @@ class ClusterEngines:
             lexical=ElasticsearchLexicalIndex(store),
         )
 
-    def served_heads(self, stores: CorpusStores) -> HeadReads:
+    def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:
         """A replica in this process, kept current by the feed."""
         replica = HeadsReplica(stores.heads, lambda: self._servers.kafka().reader(HEADS_TOPIC), SystemClock())
         self._lifecycle.create_task(replica.run(), "heads-replica")

@@ -62,8 +62,9 @@ class EmbeddedEngines:
             lexical=lexical,
         )
 
-    def served_heads(self, stores: CorpusStores) -> HeadReads:
+    def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:
         """The authority itself: it is a file on this machine."""
+        del staleness_seconds, max_heads
         return stores.heads
 
     def event_log(self) -> EventLog:

@@ -49,8 +49,9 @@ class Engines(Protocol):
         """The stores; one process per data directory may open the embedded indexes for writing."""
         ...
 
-    def served_heads(self, stores: CorpusStores) -> HeadReads:
-        """Heads as a service reads them that checks every candidate: a replica where the authority is far away."""
+    def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:
+        """Heads as a service reads them that checks every candidate: a replica where the authority is far away, at most
+        so old and so large."""
         ...
 
     def event_log(self) -> EventLog: ...
