@@ -38,6 +38,7 @@ grpc_options:
   port: 7700
   grpc_servicer_functions: [{{ $facts.proxy }}]
   request_timeout_s: {{ $ray.requestTimeoutSeconds }}
+  enable_reflection: false
 applications:
   - name: {{ .component }}
     import_path: {{ $facts.service }}.serve_app:app

@@ -116,6 +116,14 @@ def test_ray_serves_the_services_own_contract_on_the_port_its_callers_know(
     assert application["import_path"] == f"{component}.serve_app:app"
 
 
+@pytest.mark.parametrize("component", ["embedder", "reranker"])
+def test_ray_understands_its_configuration(component: str, ray: list[Manifest]) -> None:
+    schema = pytest.importorskip("ray.serve.schema", reason="Ray is not among the dependencies of a development set-up")
+    config = yaml.safe_load(named(ray, "RayService", component)["spec"]["serveConfigV2"])
+    understood = schema.ServeDeploySchema.model_validate(config)
+    assert understood.grpc_options.enable_reflection is False
+
+
 def test_replicas_run_on_workers_with_their_gpus_and_the_head_serves_nothing(ray: list[Manifest]) -> None:
     spec = named(ray, "RayService", "embedder")["spec"]
     cluster = spec["rayClusterConfig"]
