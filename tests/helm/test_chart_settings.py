@@ -3,6 +3,7 @@ files are given to the settings classes themselves."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ CLASSES: Mapping[str, tuple[type[ServiceSettings], ...]] = {
 @pytest.fixture
 def understood(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     def read(component: str, template: Mapping[str, Any]) -> list[Any]:
-        for name in list(__import__("os").environ):
+        for name in list(os.environ):
             if name.startswith("HEADWATER_"):
                 monkeypatch.delenv(name)
         secrets = tmp_path / f"{component}-secrets"
