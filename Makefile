@@ -9,7 +9,7 @@ NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 CLUSTER_TESTS ?= tests/contract tests/integration
-.PHONY: help setup demo up down test test-integration test-on-servers test-torch bench bench-cluster eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+.PHONY: help setup demo up down test test-integration test-on-servers test-torch test-ray bench bench-cluster eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test-on-servers:
 
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@.cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
+
+test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
+	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv run --frozen --group ray python -m pytest -m ray
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run

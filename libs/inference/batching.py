@@ -138,6 +138,11 @@ class TokenBudgetBatcher(Generic[Item, Result]):
             # After success nothing is left to drop; after a cancellation the rest must not cost a pass.
             self._drop(job)
 
+    @property
+    def works(self) -> bool:
+        """Whether passes are made: it is not closed, and no worker has died."""
+        return not self._closed and all(thread.is_alive() for thread in self._threads)
+
     def close(self) -> None:
         """Ends the workers after their pass; who still waits gets DependencyUnavailable. Idempotent, blocking."""
         with self._changed:

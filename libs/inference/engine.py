@@ -52,6 +52,11 @@ class EmbeddingEngine:
         vectors = await self._batcher.submit([e for e in encodings if not e.empty], priority)
         return embeddings_of(encodings, vectors, self.info.dimensions)
 
+    @property
+    def works(self) -> bool:
+        """Whether passes are made; once False, it never becomes True again."""
+        return self._batcher.works
+
     async def close(self) -> None:
         """Ends the workers; requests still waiting get DependencyUnavailable."""
         await asyncio.to_thread(self._batcher.close)
@@ -84,6 +89,11 @@ class TokenVectorEngine:
         vectors = iter(await self._batcher.submit([e for e in encodings if not e.empty], priority))
         nothing = np.zeros((0, self.info.dimensions), np.float32)
         return [nothing if encoding.empty else next(vectors) for encoding in encodings]
+
+    @property
+    def works(self) -> bool:
+        """Whether passes are made; once False, it never becomes True again."""
+        return self._batcher.works
 
     async def close(self) -> None:
         """Ends the workers; requests still waiting get DependencyUnavailable."""
@@ -120,6 +130,11 @@ class CrossEncoderEngine:
         """Scores between 0 and 1 in the order of the passages. Raises Overloaded."""
         encodings = await asyncio.to_thread(self._encoder.tokenize, query, passages)
         return await self._batcher.submit(encodings, priority)
+
+    @property
+    def works(self) -> bool:
+        """Whether passes are made; once False, it never becomes True again."""
+        return self._batcher.works
 
     async def close(self) -> None:
         """Ends the workers; requests still waiting get DependencyUnavailable."""

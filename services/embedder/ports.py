@@ -19,6 +19,15 @@ class Engine(Protocol):
         """The loaded model; the same for the life of the engine."""
         ...
 
+    @property
+    def works(self) -> bool:
+        """Whether it can answer; False after something in it has died for good."""
+        ...
+
+    async def close(self) -> None:
+        """Ends it; who still waits gets DependencyUnavailable."""
+        ...
+
     async def embed(self, texts: Sequence[str], kind: TextKind, priority: Priority) -> Embeddings:
         """Vectors in the order of the texts; a text without tokens gets zeros and is flagged, a text longer than the
         window is cut and flagged. The vector of a text does not depend on what else is in the call. Raises Overloaded

@@ -24,6 +24,11 @@ class EmbedTexts:
         """The loaded model."""
         return self._engine.info
 
+    @property
+    def works(self) -> bool:
+        """Whether the engine can answer."""
+        return self._engine.works
+
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
         """Embeds the texts of a request. Has no effect besides.
 

@@ -6,10 +6,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis.rpc.serve_settings import ReplicatedSettings
 
 
-class EmbedderSettings(ServiceSettings):
+class EmbedderSettings(ReplicatedSettings):
     """What the embedder can be told, besides what every service can.
 
     Attributes:

@@ -16,7 +16,7 @@ from reranker.servicer import RerankServicer
 from reranker.settings import RerankerSettings
 
 SERVICE: Final = "headwater.rerank.v1.RerankService"
-_CALLERS: Final = ("gateway", "ingest", "retriever")
+CALLERS: Final = ("gateway", "ingest", "retriever")
 
 _log = logger("reranker")
 
@@ -25,8 +25,8 @@ async def serve(lifecycle: Lifecycle, settings: RerankerSettings) -> None:
     """Runs the reranker until told to stop."""
     if settings.profile == "embedded":
         # One machine, one key directory: whichever service starts first makes what is missing.
-        await asyncio.to_thread(create_keys, settings.keys_dir, _CALLERS)
-    verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), _CALLERS)
+        await asyncio.to_thread(create_keys, settings.keys_dir, CALLERS)
+    verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), CALLERS)
     scorer = await open_scorer(settings, lifecycle.stack)
     info = scorer.info
     _log.info(

@@ -16,6 +16,11 @@ class PassageScorer(Protocol):
         """What is loaded; the same for the life of the scorer."""
         ...
 
+    @property
+    def works(self) -> bool:
+        """Whether it can answer; False after something in it has died for good."""
+        ...
+
     async def score(self, tenant_id: str, query: str, passages: Sequence[Passage]) -> Scores:
         """Scores in the order of the passages. What is kept under a chunk id is kept for the tenant alone. Raises
         Overloaded when too much waits."""

@@ -25,6 +25,11 @@ class RankPassages:
         """What is loaded."""
         return self._scorer.info
 
+    @property
+    def works(self) -> bool:
+        """Whether the model can answer."""
+        return self._scorer.works
+
     async def score(self, tenant_id: str, query: str, passages: Sequence[Passage]) -> Scores:
         """Scores passages; none give no scores. Has no effect besides filling the cache of token vectors.
 

@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from chassis.settings import ServiceSettings
+from chassis.rpc.serve_settings import ReplicatedSettings
 from reranker.domain import Method
 
 
-class RerankerSettings(ServiceSettings):
+class RerankerSettings(ReplicatedSettings):
     """What the reranker can be told, besides what every service can.
 
     Attributes:

@@ -59,10 +59,10 @@ class _Method:
     takes_stream: bool
 
     @classmethod
-    def of(cls, path: str, handler: Any) -> _Method:
+    def of(cls, path: str, *, takes_stream: bool) -> _Method:
         service, _, method = path.strip("/").rpartition("/")
         attributes = {names.RPC_SYSTEM: "grpc", names.RPC_SERVICE: service, names.RPC_METHOD: method}
-        return cls(f"{service}/{method}", attributes, handler.request_streaming)
+        return cls(f"{service}/{method}", attributes, takes_stream)
 
 
 class ServerPipeline(grpc.aio.ServerInterceptor):
@@ -84,10 +84,15 @@ class ServerPipeline(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or path.startswith(_EXEMPT):
             return handler
-        method = _Method.of(path, handler)
+        method = _Method.of(path, takes_stream=handler.request_streaming)
         self._handlers[path] = self._wrap(handler, method)
         self._refusals[path] = self._refusal(handler, method)
         return self._handlers[path]
+
+    async def serve(self, path: str, context: Any, work: Callable[[], Awaitable[T]]) -> T:
+        """Runs ``work`` as the method ``path``, which takes one message and answers one, of a server that has no
+        interceptors. ``context`` needs ``invocation_metadata``, ``time_remaining`` and an ``abort`` that raises."""
+        return await self._run(_Method.of(path, takes_stream=False), context, work)
 
     def _wrap(self, handler: Any, method: _Method) -> Any:
         """The same handler with the pipeline around its method.

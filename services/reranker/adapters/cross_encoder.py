@@ -31,6 +31,11 @@ class CrossEncoderScorer:
         """See ``PassageScorer``."""
         return self._info
 
+    @property
+    def works(self) -> bool:
+        """See ``PassageScorer``."""
+        return self._engine.works
+
     async def score(self, tenant_id: str, query: str, passages: Sequence[Passage]) -> Scores:
         """See ``PassageScorer``."""
         del tenant_id  # nothing is kept

@@ -39,6 +39,11 @@ class LateInteractionScorer:
         """See ``PassageScorer``."""
         return self._info
 
+    @property
+    def works(self) -> bool:
+        """See ``PassageScorer``."""
+        return self._engine.works
+
     async def score(self, tenant_id: str, query: str, passages: Sequence[Passage]) -> Scores:
         """See ``PassageScorer``."""
         # Tenants are kept apart although chunk ids are unique: an id that was made up must not find another's passage.
