@@ -30,6 +30,7 @@ SERVER_OPTIONS: Final[tuple[tuple[str, int | str], ...]] = (
 
 # Only what never reached a service is retried: services mark their own UNAVAILABLE as final. Tokens refill by 0.1 per
 # success, and retries stop at half of them (gRPC proposal A6), so an outage is not met with three times the load.
+# CANCELLED is what gRPC says of a call that arrived while its server began to stop, before anybody took it up.
 _SERVICE_CONFIG: Final = json.dumps(
     {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -41,7 +42,7 @@ _SERVICE_CONFIG: Final = json.dumps(
                     "initialBackoff": "0.05s",
                     "maxBackoff": "0.5s",
                     "backoffMultiplier": 2,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
                 },
             }
         ],
