@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ from statistics import median
 from typing import Any
 
 from bench import corpus, embed, ingest, machine, search
+from bench.fill import fill
 from headwater import AsyncClient, Identity
 from headwater.cli import stack
 from inference.encoder import TextEncoder
@@ -52,8 +54,11 @@ async def measure(target: str, arguments: argparse.Namespace) -> dict[str, Any]:
         # Half of them for others: the access filter has something to filter.
         for part, readers in enumerate((["group:readers", "group:staff"], ["group:staff"])):
             texts = list(corpus.passages(pool, rest // 2, SHORT_CHUNK_TOKENS, seed=part))
-            filled = await ingest.pipeline(client, texts, f"short{part}/", readers)
-        figures["short_documents_per_second"] = filled["documents_per_second"]
+            if arguments.cluster:
+                figures["filled_chunks_per_second"] = await fill(TENANT, texts, readers, f"short{part}-")
+            else:
+                filled = await ingest.pipeline(client, texts, f"short{part}/", readers)
+                figures["short_documents_per_second"] = filled["documents_per_second"]
         figures["chunks"] = (await client.ingest_status()).live_chunks
         say("search")
         figures |= await measure_search(client, arguments)
@@ -127,6 +132,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=8.0, help="time with 16 callers, per round")
     parser.add_argument("--changes", type=int, default=100, help="changes to time")
     arguments = parser.parse_args()
+    arguments.cluster = os.environ.get("HEADWATER_PROFILE") == "cluster"
     say("embedder")
     passages = list(corpus.passages(corpus.sentences(arguments.texts), 200, FULL_CHUNK_TOKENS))
     figures: dict[str, Any] = asdict(embed.measure(passages))
