@@ -66,7 +66,7 @@ ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="Headwater" org.opencontainers.image.licenses="Apache-2.0" org.opencontainers.image.version="${VERSION}"
 # Only /tmp needs to be writable; a cluster mounts a volume of limited size there.
 ENV PATH=/opt/headwater/venv/bin:$PATH PYTHONPATH=/opt/headwater/app:/opt/headwater/model \
-    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp ORT_DISABLE_TELEMETRY=1 \
     HEADWATER_DATA_DIR=/tmp/headwater HEADWATER_MODEL_CACHE=/tmp/headwater/models HEADWATER_TRACE_FILES=false \
     HEADWATER_LISTEN=0.0.0.0:7700 HEADWATER_METRICS_LISTEN=0.0.0.0:7710
 WORKDIR /opt/headwater
