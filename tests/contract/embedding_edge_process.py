@@ -6,6 +6,8 @@ Its engine is the real one, and does what a text that names a fault says.
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +22,7 @@ from inference.engine import EmbeddingEngine
 SECRET = "minutes of the board"
 FAIL = f"fail: {SECRET}"
 WAIT = "wait"
+DIE = "die of this one"
 
 
 class FaultyEngine:
@@ -45,6 +48,8 @@ class FaultyEngine:
                 raise ValueError(f"could not read {texts[0]!r}")
             except ValueError as error:
                 raise RuntimeError(f"broke on {SECRET}") from error
+        if DIE in texts:
+            os.kill(os.getpid(), signal.SIGKILL)
         if WAIT in texts:
             await asyncio.sleep(300)
         return await self._engine.embed(texts, kind, priority)

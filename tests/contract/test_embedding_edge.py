@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tests.contract.embedding_edge_process import FAIL, SECRET, WAIT
-from tests.servers import ray as ray_server
-from tests.servers.native import free_port
+from tests.contract.embedding_edge_process import DIE, FAIL, SECRET, WAIT
+from tests.servers.encoders import CALLER, Edge, running
 from tests.unit.inference.tiny_models import make_tiny_model
 
 from chassis.errors import (
@@ -28,98 +22,44 @@ from chassis.errors import (
     Defect,
     DependencyUnavailable,
     FailedPrecondition,
-    HeadwaterError,
     InvalidRequest,
     Overloaded,
     Unauthenticated,
 )
 from chassis.identity import Caller
-from chassis.rpc.client import call, open_channel
-from chassis.settings import ServiceSettings
-from chassis.tokens import METADATA_KEY, TokenMinter, create_keys, private_key_file, service_caller
-from embedder.main import CALLERS
+from chassis.rpc.client import call
+from chassis.tokens import METADATA_KEY, TokenMinter, private_key_file
 from headwater.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 from inference.domain import TextKind
 from inference.encoder import TextEncoder
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("embedding-edge")]
 
-CALLER = service_caller("retriever", "acme")
 PASSAGE = embedding_pb2.TEXT_KIND_PASSAGE
 IN_FLIGHT, REPLICAS, QUEUED = 2, 2, 16
-START_SECONDS = 400.0
-"""Ray starts a dozen processes, one after another on a machine that is busy."""
-
-
-class RetrieverSettings(ServiceSettings):
-    service_name: ClassVar[str] = "retriever"
-
-
-@dataclass(frozen=True)
-class Edge:
-    kind: str
-    target: str
-    directory: Path
-    model: Path
-
-    def channel(self) -> grpc.aio.Channel:
-        return open_channel(self.target, settings=RetrieverSettings(data_dir=self.directory))
 
 
 @pytest.fixture(scope="module", params=["plain", pytest.param("ray", marks=pytest.mark.ray)])
 def edge(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
     directory = tmp_path_factory.mktemp(request.param)
-    create_keys(directory / "keys", [*CALLERS, "stranger"])
-    model = make_tiny_model(directory / "tiny")
-    port = free_port()
-    environment = os.environ | {
+    settings = {
         "HEADWATER_MODEL_CACHE": str(directory / "cache"),
-        "HEADWATER_DATA_DIR": str(directory),
-        "HEADWATER_LISTEN": f"127.0.0.1:{port}",
-        "HEADWATER_EMBEDDER_MODEL": str(model.path),
+        "HEADWATER_EMBEDDER_MODEL": str(make_tiny_model(directory / "tiny").path),
         "HEADWATER_EMBEDDER_RUNTIME": "onnxruntime-fp32",
         "HEADWATER_EMBEDDER_THREADS": "1",
         "HEADWATER_MAX_IN_FLIGHT": str(IN_FLIGHT),
         "HEADWATER_SERVE__MIN_REPLICAS": str(REPLICAS),
         "HEADWATER_SERVE__MAX_REPLICAS": str(REPLICAS),
         "HEADWATER_SERVE__MAX_QUEUED_REQUESTS": str(QUEUED),
-        "HEADWATER_SERVE__CPUS": "0.1",
-        "HEADWATER_SERVE__HTTP_PORT": str(free_port()),
-        "HEADWATER_SERVE__HEALTH_TIMEOUT_SECONDS": "60",
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-        "PYTHONPATH": str(Path(__file__).parents[2]),
     }
-    command = [sys.executable, "-m", "tests.contract.embedding_edge_process", request.param]
-    with (directory / "log").open("wb") as log, ExitStack() as stack:
-        if request.param == "ray":
-            ray = ray_server.start(directory, environment)
-            stack.callback(ray.stop)
-            environment |= {"RAY_ADDRESS": ray.address}
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
-        started = Edge(request.param, f"127.0.0.1:{port}", directory, model.path)
-        try:
-            asyncio.run(_until_ready(started, process))
-            yield started
-        finally:
-            process.terminate()
-            process.wait(60)
+    command = ["-m", "tests.contract.embedding_edge_process", request.param]
+    with running(request.param, directory, command, settings, ask_for_the_model) as started:
+        yield started
 
 
-async def _until_ready(edge: Edge, process: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + START_SECONDS
-    async with edge.channel() as channel:
-        stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
-        while True:
-            try:
-                request = embedding_pb2.GetModelInfoRequest()
-                await call(stub.GetModelInfo, request, timeout_seconds=10, as_caller=CALLER)
-                return
-            except (DependencyUnavailable, DeadlineExceeded):
-                log = (edge.directory / "log").read_text(errors="replace")
-                assert process.poll() is None, log[-4000:]
-                assert time.monotonic() < until, log[-4000:]
-                await asyncio.sleep(0.2)
+async def ask_for_the_model(channel: grpc.aio.Channel) -> object:
+    stub: Any = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+    return await call(stub.GetModelInfo, embedding_pb2.GetModelInfoRequest(), timeout_seconds=10, as_caller=CALLER)
 
 
 @pytest.fixture
@@ -141,7 +81,8 @@ def rows(response: embedding_pb2.EmbedResponse) -> np.ndarray:
 
 async def test_vectors_are_those_of_the_engine_in_order(stub: Any, edge: Edge) -> None:
     texts = ["the cat sat", "", "a dog on the mat"]
-    expected = TextEncoder.load(str(edge.model), runtime="onnxruntime-fp32", threads=1).encode(texts, TextKind.PASSAGE)
+    encoder = TextEncoder.load(str(edge.directory / "tiny"), runtime="onnxruntime-fp32", threads=1)
+    expected = encoder.encode(texts, TextKind.PASSAGE)
     response = await embed(stub, *texts)
     np.testing.assert_allclose(rows(response), expected.vectors, atol=1e-6)
     assert [report.empty for report in response.reports] == [False, True, False]
@@ -275,20 +216,17 @@ async def test_a_replica_killed_under_load_loses_no_request(stub: Any, edge: Edg
     assert len(killed) == 2
 
 
-async def test_errors_are_of_the_tree_when_every_replica_is_gone(stub: Any, edge: Edge) -> None:
+async def test_a_request_that_kills_its_replicas_is_given_up(stub: Any, edge: Edge) -> None:
     if edge.kind == "plain":
         pytest.skip("without its process there is nobody to answer")
-    waiting = [asyncio.create_task(embed(stub, WAIT, seconds=20)) for _ in range(REPLICAS * IN_FLIGHT)]
-    until = time.monotonic() + 15
-    while any(not task.done() for task in waiting) and time.monotonic() < until:
-        for pid in replicas(edge):
-            os.kill(pid, signal.SIGKILL)
-        await asyncio.sleep(0.5)
-    for outcome in await asyncio.gather(*waiting, return_exceptions=True):
-        assert isinstance(outcome, DependencyUnavailable | DeadlineExceeded), outcome
-        assert isinstance(outcome, HeadwaterError)
-        failure = outcome.__cause__
-        assert "ray" not in repr(failure).lower()
-        assert "actor" not in repr(failure).lower()
+    with pytest.raises(DependencyUnavailable) as lost:
+        await embed(stub, DIE, seconds=240)
+    assert lost.value.reason == "REPLICA_LOST"
+    assert lost.value.retry_after_seconds
+    failure = lost.value.__cause__
+    assert isinstance(failure, grpc.aio.AioRpcError)
+    everything = repr((failure.details(), failure.initial_metadata(), failure.trailing_metadata())).lower()
+    for leak in ("ray", "actor", "traceback", "worker", DIE):
+        assert leak not in everything
     # Serve starts new ones.
-    assert len((await embed(stub, "the cat", seconds=120)).reports) == 1
+    assert len((await embed(stub, "the cat", seconds=240)).reports) == 1
