@@ -104,15 +104,22 @@ class Kubernetes:
         return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def is_settled(self, component: str) -> bool:
-        """Whether the Deployment's wanted replicas, and no others, exist, are of its newest template and are ready."""
+        """Whether the Deployment's wanted pods, and no others, exist, are of its newest template and are ready."""
         found = self.get("deployment", self.name(component))
         wanted, status = found["spec"]["replicas"], found["status"]
+        # The Deployment's own count of ready pods lags behind a pod that was just deleted: the pods are asked.
+        pods = self.get("pods", "--selector", self.selector(component))["items"]
+        ready = [
+            condition["status"] == "True"
+            for pod in pods
+            if "deletionTimestamp" not in pod["metadata"]
+            for condition in pod.get("status", {}).get("conditions", ())
+            if condition["type"] == "Ready"
+        ]
         return (
             status.get("observedGeneration", 0) >= found["metadata"]["generation"]
-            and status.get("updatedReplicas", 0) == wanted
-            and status.get("readyReplicas", 0) == wanted
-            and status.get("replicas", 0) == wanted
-            and len(self.pods(component)) == wanted
+            and status.get("updatedReplicas", 0) == status.get("replicas", 0) == wanted == len(pods) == len(ready)
+            and all(ready)
         )
 
     def wait_settled(self, *components: str, seconds: float = READY_SECONDS) -> float:

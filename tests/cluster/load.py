@@ -20,6 +20,7 @@ TOKEN = os.environ["TOKEN"]
 RUN = os.environ["RUN"]
 SEARCHES_PER_SECOND = float(os.environ.get("SEARCHES_PER_SECOND", "5"))
 DOCUMENTS_PER_SECOND = float(os.environ.get("DOCUMENTS_PER_SECOND", "1"))
+CALL_SECONDS = float(os.environ.get("CALL_SECONDS", "30"))
 LIMIT_SECONDS = float(os.environ.get("LIMIT_SECONDS", "1800"))
 QUESTIONS = ("how is a certificate rotated", "days of paid leave", "error codes of the gateway", "warranty of a probe")
 
@@ -47,7 +48,7 @@ async def search(client: AsyncClient, seen: Seen, number: int) -> None:
     """One question."""
     began = time.monotonic()
     try:
-        await client.search(f"{QUESTIONS[number % len(QUESTIONS)]} {number % 50}", k=5)
+        await client.search(f"{QUESTIONS[number % len(QUESTIONS)]} {number % 50}", k=5, timeout_seconds=CALL_SECONDS)
     except HeadwaterError as error:
         seen.failed("search", error)
     seen.searches += 1
@@ -60,7 +61,7 @@ async def put(client: AsyncClient, seen: Seen, number: int) -> None:
     text = f"# Note {number}\n\nThis is note {number} of {RUN}; it says that valve {number} was opened at noon."
     try:
         receipt = await client.put_document(
-            document_id, text.encode(), filename="note.md", readers=["public"], version=number + 1
+            document_id, text.encode(), filename="note.md", readers=["public"], version=number + 1, timeout_seconds=60
         )
     except HeadwaterError as error:
         seen.failed("put", error)
@@ -90,16 +91,44 @@ async def missing(client: AsyncClient, seen: Seen) -> list[str]:
     return sorted(bad + [f"{document_id} absent" for document_id in seen.accepted.keys() - live])
 
 
+async def first_answer(client: AsyncClient) -> None:
+    """The network lets a new pod through a moment after it has started."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            await client.search(QUESTIONS[0], k=1, timeout_seconds=CALL_SECONDS)
+            return
+        except HeadwaterError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.5)
+
+
+async def once_it_answers(client: AsyncClient, seen: Seen) -> list[str]:
+    """As ``missing``; where every pod was deleted, nobody may answer for a while."""
+    deadline = time.monotonic() + 300
+    while True:
+        try:
+            return await missing(client, seen)
+        except HeadwaterError as error:
+            if time.monotonic() > deadline:
+                raise
+            print(f"not yet: {error.reason} {error.message}", flush=True)
+            await asyncio.sleep(2)
+
+
 async def main() -> None:
     """Puts load on until told to stop."""
     seen = Seen()
     async with AsyncClient(TARGET, token=TOKEN) as client:
+        await first_answer(client)
+        seen.began = time.monotonic()
         print("started", flush=True)
         await asyncio.gather(
             constantly(SEARCHES_PER_SECOND, search, client, seen), constantly(DOCUMENTS_PER_SECOND, put, client, seen)
         )
         seconds = time.monotonic() - seen.began
-        lost = await missing(client, seen)
+        lost = await once_it_answers(client, seen)
     figures = {
         "seconds": round(seconds, 1),
         "searches": seen.searches,

@@ -112,6 +112,13 @@ def scale_each_service(world: World) -> Figures:
     return {"pods": f"{sum(before.values())} → {sum(before.values()) + len(COMPONENTS)}", **figures}
 
 
+def load_alone(world: World) -> Figures:
+    """The same load while nothing happens: without this nobody knows what a failure beside a change means."""
+    with world.load() as figures:
+        time.sleep(30)
+    return _without_failures(figures)
+
+
 def roll_under_load(world: World) -> Figures:
     """Every Deployment is restarted, one after the other, under constant load: no request fails."""
     seconds: Figures = {}
@@ -201,6 +208,8 @@ def forbidden_edges_are_refused(world: World) -> Figures:
 def metrics_are_emitted(world: World) -> Figures:
     """What only the cluster form measures is on its pods' metrics pages: dashboards and alerts count on it."""
     kubernetes, seen = world.kubernetes, set[str]()
+    with world.load(searches=4.0):
+        time.sleep(10)
     for component in COMPONENTS:
         for pod in kubernetes.pods(component):
             page = kubernetes.execute(pod, "python", "-c", _METRICS)
@@ -283,6 +292,7 @@ SCENARIOS: Final[tuple[Scenario, ...]] = (
     ingest_and_ask,
     forbidden_edges_are_refused,
     scale_each_service,
+    load_alone,
     roll_under_load,
     change_image_under_load,
     delete_every_pod,

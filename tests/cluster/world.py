@@ -149,7 +149,7 @@ class World:
         }
 
     @contextmanager
-    def load(self, *, searches: float = 5.0, documents: float = 1.0) -> Iterator[dict[str, Any]]:
+    def load(self, *, searches: float = 2.0, documents: float = 0.5) -> Iterator[dict[str, Any]]:
         """Constant load from a pod while the block runs; the yielded mapping holds its figures afterwards."""
         self.runs += 1
         name, kubernetes, figures = f"load-{self.runs}", self.kubernetes, dict[str, Any]()
