@@ -56,8 +56,9 @@ class EmbedderReplica:
             raise DependencyUnavailable("The encoder's workers have ended.", reason="ENGINE_DEAD")
 
     def __del__(self) -> None:
-        # Serve calls it at the end of a graceful stop.
-        self._edge.close()
+        # Serve calls it at the end of a graceful stop; Python also where the replica never came to be.
+        if edge := getattr(self, "_edge", None):
+            edge.close()
 
 
 def application(settings: EmbedderSettings, open_engine: OpenEngine = open_local_engine) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +34,7 @@ def start(directory: Path, environment: Mapping[str, str]) -> Running:
         "port": str(port),
         "node-ip-address": "127.0.0.1",
         "metrics-export-port": str(free_port()),
+        "ray-client-server-port": str(free_port()),
         "object-store-memory": str(_OBJECT_STORE_BYTES),
         "include-dashboard": "false",
         "include-log-monitor": "false",
@@ -40,7 +43,7 @@ def start(directory: Path, environment: Mapping[str, str]) -> Running:
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in options.items()]
     log = directory / "ray.log"
-    return spawn(
+    node = spawn(
         command,
         f"127.0.0.1:{port}",
         log=log,
@@ -48,3 +51,13 @@ def start(directory: Path, environment: Mapping[str, str]) -> Running:
         seconds=300,
         environment={**environment, **NODE_ENVIRONMENT, **_PATIENCE},
     )
+    return _Node(node.address, node.process)
+
+
+class _Node(Running):
+    """Asked to end, a node waits half a minute for what ran on it."""
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(10)
