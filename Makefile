@@ -8,6 +8,7 @@ RELEASE ?= headwater
 NAMESPACE ?= headwater
 VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
+RAY_TESTS ?= tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
 CLUSTER_TESTS ?= tests/contract tests/integration
 .PHONY: help setup demo up down test test-integration test-on-servers test-torch test-ray bench bench-cluster eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
@@ -33,6 +34,7 @@ test: setup ## Run the whole offline test suite
 
 test-integration: setup ## Test the cluster profile on real servers, which it starts (addresses, containers or packages)
 	@$(PY) -m tests.servers run -- $(MAKE) --no-print-directory test-on-servers
+	@$(MAKE) --no-print-directory test-ray
 
 # Every contract suite over the cluster adapters, then the embedded profile's end-to-end suite as it is over the cluster's.
 test-on-servers:
@@ -43,7 +45,7 @@ test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@.cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
 
 test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
-	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv run --frozen --group ray python -m pytest -m ray tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
+	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv run --frozen --group ray python -m pytest -m ray $(RAY_TESTS)
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run

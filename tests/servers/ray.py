@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.servers.native import Running, answers, free_port, spawn
+from tests.servers.native import Running, ServerUnavailableError, answers, free_port, spawn
 
 from chassis.rpc.serve import NODE_ENVIRONMENT
 
@@ -20,25 +20,36 @@ _PATIENCE = {
     "RAY_health_check_timeout_ms": "60000",
 }
 _OBJECT_STORE_BYTES = 256 * 1024 * 1024
+_ATTEMPTS = 3
 
 
 def start(directory: Path, environment: Mapping[str, str]) -> Running:
-    """One node without dashboard. Whatever runs on it later has ``environment``; its address is for ``RAY_ADDRESS``."""
+    """One node without dashboard. Whatever runs on it later has ``environment``; its address is for ``RAY_ADDRESS``.
+
+    Raises ServerUnavailableError when it does not start: its agents are given fifteen seconds, whatever is configured,
+    and a machine that has just unpacked Ray may need a second try.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _start(directory, environment)
+        except ServerUnavailableError:
+            continue
+    return _start(directory, environment)
+
+
+def _start(directory: Path, environment: Mapping[str, str]) -> Running:
     port = free_port()
-    # A node whose agents take ports by themselves gives up when they don't say which within fifteen seconds.
-    ports = {
-        name: str(free_port())
-        for name in ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "runtime-env-agent-port")
-    }
     options = {
-        "port": str(port),
+        "port": port,
         "node-ip-address": "127.0.0.1",
-        "metrics-export-port": str(free_port()),
-        "ray-client-server-port": str(free_port()),
-        "object-store-memory": str(_OBJECT_STORE_BYTES),
+        "dashboard-agent-listen-port": free_port(),
+        "dashboard-agent-grpc-port": free_port(),
+        "runtime-env-agent-port": free_port(),
+        "metrics-export-port": free_port(),
+        "ray-client-server-port": free_port(),
+        "object-store-memory": _OBJECT_STORE_BYTES,
         "include-dashboard": "false",
         "include-log-monitor": "false",
-        **ports,
     }
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--disable-usage-stats"]
     command += [f"--{name}={value}" for name, value in options.items()]
@@ -48,7 +59,7 @@ def start(directory: Path, environment: Mapping[str, str]) -> Running:
         f"127.0.0.1:{port}",
         log=log,
         ready=lambda: answers("127.0.0.1", port) and "Ray runtime started" in log.read_text(errors="replace"),
-        seconds=300,
+        seconds=200,
         environment={**environment, **NODE_ENVIRONMENT, **_PATIENCE},
     )
     return _Node(node.address, node.process)
