@@ -42,7 +42,7 @@ test-on-servers:
 	@$(PY) -m tests.servers.profile -- $(PY) -m pytest -n 2 --dist loadgroup --durations 15 tests/e2e
 
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
-	@.cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
+	@UV_PROJECT_ENVIRONMENT=.cache/torch .cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
 
 test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
 	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv run --frozen --group ray python -m pytest -m ray $(RAY_TESTS)
