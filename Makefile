@@ -44,8 +44,10 @@ test-on-servers:
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@UV_PROJECT_ENVIRONMENT=.cache/torch .cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
 
+# Not by "uv run": Ray would have its workers do the same, from a copy of this folder without .cache.
 test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
-	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv run --frozen --group ray python -m pytest -m ray $(RAY_TESTS)
+	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv sync --quiet --frozen --compile-bytecode --group ray
+	@.cache/ray/bin/python -m pytest -m ray $(RAY_TESTS)
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run
