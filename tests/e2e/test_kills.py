@@ -16,7 +16,7 @@ from headwater.cli import stack
 DOCUMENTS = 60
 TENANT = "default"
 SECONDS = 180.0
-"""Kafka takes 45 s to see that a consumer died."""
+"""Kafka takes 45 s to see that a consumer died, and up to 60 s more until its group has agreed again."""
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, chosen: Mapping[str, str]) ->
         stack.stop(folder)
 
 
+@pytest.mark.timeout(3 * SECONDS)
 @pytest.mark.parametrize("victim", stack.SERVICES)
 def test_a_killed_service_loses_nothing_that_was_accepted(data: Path, chosen: Mapping[str, str], victim: str) -> None:
     endpoints = stack.Endpoints.load(data)
