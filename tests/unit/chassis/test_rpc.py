@@ -316,10 +316,9 @@ async def _health(channel: grpc.aio.Channel, service: str) -> int:
 
 
 async def _reflects(channel: grpc.aio.Channel) -> bool:
-    services: Any = channel.stream_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
-    rpc = services(iter(()), timeout=10)
+    services: Any = channel.unary_stream("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo")
     try:
-        async for _ in rpc:
+        async for _ in services(b"", timeout=10):
             pass
     except grpc.aio.AioRpcError as error:
         return error.code() is not grpc.StatusCode.UNIMPLEMENTED
