@@ -16,7 +16,7 @@ Rules for every method here
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -36,13 +36,18 @@ from corpus.domain import (
     FieldType,
     Generation,
     Head,
+    IndexedRow,
     LexicalRow,
     Section,
     ServedHead,
+    StoredRow,
     Tenant,
     VectorRow,
 )
 from corpus.filters import Filter
+
+SCAN_PAGE = 5_000
+"""Most rows of one page of a scan: a megabyte or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +98,18 @@ class VectorIndex(Protocol):
         """chunk_id → chunks_version of every row, for audits."""
         ...
 
+    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
+        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
+        removed meanwhile may be left out. Holds nothing of the store's between pages. Nothing for a tenant or
+        generation without rows."""
+        ...
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
+        that the store holds twice comes twice."""
+        ...
+
     async def drop_tenant(self, tenant_id: str) -> None:
         """Removes the tenant's rows in every generation. Idempotent."""
         ...
@@ -125,6 +142,18 @@ class LexicalIndex(Protocol):
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """chunk_id → chunks_version of every row, for audits."""
+        ...
+
+    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
+        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
+        removed meanwhile may be left out. Holds nothing of the store's between pages. Nothing for a tenant or
+        generation without rows."""
+        ...
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
+        that the store holds twice comes twice."""
         ...
 
     async def drop_tenant(self, tenant_id: str) -> None:
@@ -240,6 +269,16 @@ class ChunkStore(Protocol):
         """All chunks of one version in order of ordinals; empty when there are none."""
         ...
 
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put, its chunks and sections in order of ordinals; without those that were lost since.
+        None when the version is not stored."""
+        ...
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are really there of versions, each (document_id, chunks_version, generation), in no
+        particular order; unknown versions have none."""
+        ...
+
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
         """(chunks_version, generation) pairs stored for the document, oldest first."""
         ...
@@ -269,8 +308,17 @@ class EmbeddingCache(Protocol):
     async def put_many(self, model: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """One step of ageing the ledger: how many changes were removed, and where to go on (None at the end)."""
+
+    removed: int
+    after: tuple[datetime, str] | None
+
+
 class ChangeLedger(Protocol):
-    """What became of every accepted event. One row per event id; a terminal state is final."""
+    """What became of every accepted event. One row per event id; a terminal state is final, but for dead letters, which
+    operators decide on."""
 
     async def accept(self, record: ChangeRecord) -> ChangeRecord:
         """Records a PENDING change; its event is in the log already. Idempotent by event id. When (key, version) is
@@ -289,6 +337,17 @@ class ChangeLedger(Protocol):
         """Notes why a pending change is not applied yet. No effect once a terminal state is set."""
         ...
 
+    async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
+        """Makes a dead-lettered change pending again, for the ``replay``-th time: its reason, message and attempts stay.
+        No effect unless it is dead-lettered and was replayed fewer times, so the call is idempotent, and a late one does
+        not undo what the replay ended with. Returns the record as it is then; None for an unknown id."""
+        ...
+
+    async def discard(self, event_id: str, *, at: datetime, message: str) -> ChangeRecord | None:
+        """Makes a dead-lettered change a discarded one; reason and attempts stay. No effect in any other state.
+        Idempotent. Returns the record as it is then; None for an unknown id."""
+        ...
+
     async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]: ...
 
     async def find(self, key: DocumentKey, version: int) -> ChangeRecord | None:
@@ -303,12 +362,30 @@ class ChangeLedger(Protocol):
         """Greatest accepted version by document id; unknown ids are left out."""
         ...
 
-    async def oldest_pending(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]: ...
+    async def oldest_pending(
+        self, tenant_id: str, limit: int, *, after: tuple[datetime, str] | None = None
+    ) -> Sequence[ChangeRecord]:
+        """Pending changes in the order of their acceptance, equal times by event id: those that follow ``after`` (time
+        and id of the last one of a page), at most ``limit``. Any number of them can be listed page by page."""
+        ...
 
     async def newest_dead_letters(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]: ...
 
     async def counts(self, tenant_id: str) -> Mapping[ChangeState, int]:
         """Changes by state; states without any are left out."""
+        ...
+
+    async def age_out(
+        self,
+        tenant_id: str,
+        finished_before: datetime,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 500,
+    ) -> Aged:
+        """Looks at up to ``limit`` changes that ended before that moment, the oldest ends first, equal ones by event id,
+        from ``after`` on, and removes them, except dead letters, which wait for an operator, and each document's greatest
+        version, which tells whether a next one is news. Idempotent."""
         ...
 
     async def drop_tenant(self, tenant_id: str) -> None:

@@ -23,13 +23,15 @@ from corpus.adapters.elasticsearch.chunk_store_rows import (
     Version,
     chunk_of,
     chunk_row_id,
+    described,
     manifest_of,
     rows_of,
     section_of,
     section_row_id,
     stored_chunk_of,
+    version_of,
 )
-from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
+from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section, StoredRow
 from corpus.ports import StoredChunk, StoredVersion
 
 __all__ = ["SPECS", "ElasticsearchChunkStore"]
@@ -109,6 +111,7 @@ class ElasticsearchChunkStore:
             to_micros(now),
             tuple(chunk.chunk_id for chunk in document.chunks),
             tuple(section.ordinal for section in document.sections),
+            described(document),
         )
         [written] = await bulk(self._store, [self._manifest_write(manifest, None)])
         if not written.conflict:
@@ -167,6 +170,43 @@ class ElasticsearchChunkStore:
             rows = await get_many(self._store, self._chunks, row_ids[start : start + _ROWS_AT_ONCE])
             chunks += [chunk_of(key.tenant_id, row.source) for row in rows if row]
         return sorted(chunks, key=lambda chunk: chunk.ordinal)
+
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put; see the port."""
+        version = Version(key, chunks_version, generation)
+        held = await self._manifest(version)
+        if held is None:
+            return None
+        ids = [section_row_id(version, ordinal) for ordinal in held.manifest.section_ordinals]
+        sections = [section_of(row.source) for row in await get_many(self._store, self._chunks, ids) if row]
+        ordered = sorted(sections, key=lambda section: section.ordinal)
+        return version_of(held.manifest, ordered, await self.chunks_of(key, chunks_version, generation))
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are there of versions; see the port."""
+        ids = [Version(DocumentKey(tenant_id, each), number, made).row_id for each, number, made in versions]
+        rows: list[StoredRow] = []
+        for start in range(0, len(ids), _VERSIONS_AT_ONCE):
+            part = await get_many(self._store, self._manifests, ids[start : start + _VERSIONS_AT_ONCE])
+            wanted = [(_read(found).manifest.version, each) for found in part if found for each in _chunks_of(found)]
+            there = await get_many(
+                self._store,
+                self._chunks,
+                [chunk_row_id(tenant_id, chunk_id) for _, chunk_id in wanted],
+                source=("chunk.sha256",),
+            )
+            rows += [
+                StoredRow(
+                    chunk_id,
+                    version.key.document_id,
+                    version.chunks_version,
+                    version.generation,
+                    row.source["chunk"]["sha256"],
+                )
+                for (version, chunk_id), row in zip(wanted, there, strict=True)
+                if row
+            ]
+        return rows
 
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
         """(chunks_version, generation) pairs of the document; see the port. At most 10,000."""
@@ -267,6 +307,10 @@ def _held(manifest: Manifest, written: Written) -> _Held:
 
 def _read(found: Found) -> _Held:
     return _Held(manifest_of(found), found.seq_no, found.primary_term)
+
+
+def _chunks_of(found: Found) -> Sequence[str]:
+    return _read(found).manifest.chunk_ids
 
 
 def _listing(filters: Sequence[Mapping[str, Any]], size: int) -> dict[str, Any]:

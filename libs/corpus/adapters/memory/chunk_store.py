@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
+from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section, StoredRow
 from corpus.ports import StoredChunk, StoredVersion
 
 _VersionKey = tuple[DocumentKey, int, str]
@@ -59,6 +59,19 @@ class MemoryChunkStore:
         """All chunks of one version; see the port."""
         version = self._versions.get((key, chunks_version, generation))
         return sorted(version.document.chunks, key=lambda chunk: chunk.ordinal) if version else []
+
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put; see the port."""
+        version = self._versions.get((key, chunks_version, generation))
+        return version.document if version else None
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are there of versions; see the port."""
+        rows: list[StoredRow] = []
+        for document_id, chunks_version, generation in versions:
+            for chunk in await self.chunks_of(DocumentKey(tenant_id, document_id), chunks_version, generation):
+                rows.append(StoredRow(chunk.chunk_id, document_id, chunks_version, generation, chunk.content_sha256))
+        return rows
 
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
         """(chunks_version, generation) pairs of the document; see the port."""

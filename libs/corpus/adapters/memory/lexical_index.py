@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from corpus.adapters.memory.rows import RowTable
-from corpus.domain import AccessPolicy, Candidate, LexicalRow
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
 from corpus.ports import Prefilter
 
 _K1, _B = 1.2, 0.75
@@ -45,6 +45,15 @@ class MemoryLexicalIndex:
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``."""
         return self._rows.chunk_ids(generation, tenant_id)
+
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``LexicalIndex.scan``."""
+        for page in self._rows.scan(generation, tenant_id):
+            yield page
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """See ``LexicalIndex.look_up``."""
+        return self._rows.look_up(generation, tenant_id, chunk_ids)
 
     async def drop_tenant(self, tenant_id: str) -> None:
         """See ``LexicalIndex.drop_tenant``."""
