@@ -18,6 +18,7 @@ from ingest.domain import Change, Delete, DocumentChange, Draft, SetAccess, Stor
 CHANGES_TOPIC = "headwater.document-changes.v1"
 BULK_CHANGES_TOPIC = "headwater.document-changes-bulk.v1"
 DEAD_LETTERS_TOPIC = "headwater.dead-letters.v1"
+SOURCES_TOPIC = "headwater.sources.v1"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

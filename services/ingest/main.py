@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 
 from chassis.clock import Clock, HybridLogicalClock, SystemClock
 from chassis.errors import HeadwaterError
-from chassis.eventlog.port import EventLog
+from chassis.eventlog.port import Consumer, EventLog
 from chassis.lifecycle import Lifecycle
+from chassis.objectstore.obstore import open_s3
 from chassis.objectstore.port import ObjectStore
 from chassis.rpc.client import open_channel
 from chassis.rpc.server import GrpcServer
@@ -23,9 +25,11 @@ from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
 from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
 from ingest.adapters.sandbox import SandboxedParser
+from ingest.adapters.source_buckets import BucketsByName
 from ingest.adapters.tokens import ModelTokens
 from ingest.apply import ApplyChange
 from ingest.chunking import Chunker, ChunkSettings
+from ingest.codec import SOURCES_TOPIC
 from ingest.consumer import ChangeConsumer
 from ingest.domain import Lane
 from ingest.embedding import EmbedPassages
@@ -39,11 +43,14 @@ from ingest.sandbox import ParserPool
 from ingest.service import LookAtDocuments, ManageTenants
 from ingest.servicer import IngestServicer
 from ingest.settings import IngestSettings
+from ingest.sources.handle import HandleSourceRecord
+from ingest.sources.mapping import S3Mapping, load_sources
 from ingest.sweep import Sweeper
 from ingest.topics import topics
 
 WORKERS = "headwater-ingest-workers"
 """Consumer group of the workers."""
+SOURCES_GROUP = "headwater-ingest-sources"
 LAG_SECONDS = 5.0
 _log = structlog.get_logger()
 
@@ -72,6 +79,8 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     await server.start("headwater.ingest.v1.IngestService")
     if settings.role in ("worker", "all"):
         await _start_worker(lifecycle, settings, stores, change_log, clock)
+        if settings.sources_file is not None:
+            _start_sources(lifecycle, settings, settings.sources_file, stores, change_log, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
     await lifecycle.serve_until_signal()
 
@@ -87,17 +96,21 @@ async def _open_stores(lifecycle: Lifecycle, settings: IngestSettings) -> Stores
     )
 
 
-def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock) -> IngestServicer:
-    corpus = stores.corpus
-    accept = AcceptChanges(
-        corpus.tenants,
-        corpus.ledger,
+def _accept(settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock) -> AcceptChanges:
+    return AcceptChanges(
+        stores.corpus.tenants,
+        stores.corpus.ledger,
         stores.objects,
         change_log,
         clock,
         HybridLogicalClock(clock),
         settings.max_document_bytes,
     )
+
+
+def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock) -> IngestServicer:
+    corpus = stores.corpus
+    accept = _accept(settings, stores, change_log, clock)
     look = LookAtDocuments(corpus.tenants, corpus.heads, corpus.ledger, corpus.generations, change_log, clock)
     manage = ManageTenants(
         corpus.tenants,
@@ -202,6 +215,39 @@ def _lanes(
     return live, bulk
 
 
+def _start_sources(
+    lifecycle: Lifecycle,
+    settings: IngestSettings,
+    mappings: Path,
+    stores: Stores,
+    change_log: EventLogChangeLog,
+    clock: Clock,
+) -> None:
+    """Starts what takes the records of other systems. It accepts them and needs neither parsers nor the embedder."""
+    sources = load_sources(mappings)
+    buckets = {name: each for name, each in sources.sources.items() if isinstance(each, S3Mapping)}
+    handler = HandleSourceRecord(
+        sources,
+        stores.corpus.tenants,
+        stores.corpus.ledger,
+        _accept(settings, stores, change_log, clock),
+        BucketsByName({name: open_s3(mapping.whole_bucket) for name, mapping in buckets.items()}),
+        EventLogDeadLetters(stores.log.producer(), clock),
+        clock,
+    )
+    consumer = stores.log.consumer(SOURCES_TOPIC, SOURCES_GROUP)
+    lane = ChangeConsumer(consumer, handler, settings.max_documents_in_flight, lane="sources")
+    worker = lifecycle.create_task(lane.run(), "worker-sources")
+    lifecycle.create_task(_report_lag_of_sources(consumer), "report-lag-of-sources")
+
+    async def stop() -> None:
+        await lane.drain((lifecycle.seconds_left() or 0.0) / 2)
+        worker.cancel()
+        await asyncio.wait({worker})
+
+    lifecycle.stack.push_async_callback(stop)
+
+
 async def _start_parsers(pool: ParserPool) -> None:
     try:
         await pool.start()
@@ -228,6 +274,15 @@ async def _report_lag(change_log: EventLogChangeLog) -> None:
         try:
             for lane, lag in (await change_log.lag()).items():
                 INGEST_LAG.set(lag, lane=lane)
+        except HeadwaterError as error:
+            _log.warning("lag_unknown", reason=error.reason)
+        await asyncio.sleep(LAG_SECONDS)
+
+
+async def _report_lag_of_sources(consumer: Consumer) -> None:
+    while True:
+        try:
+            INGEST_LAG.set(sum((await consumer.lag()).values()), lane="sources")
         except HeadwaterError as error:
             _log.warning("lag_unknown", reason=error.reason)
         await asyncio.sleep(LAG_SECONDS)

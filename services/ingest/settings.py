@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from corpus.settings import WriterSettings
+from ingest.sources.mapping import load_sources
 
 
 class IngestSettings(WriterSettings):
@@ -27,6 +29,7 @@ class IngestSettings(WriterSettings):
         grace_seconds: How long superseded chunks stay, for rollback.
         sweep_every_seconds: Pause between two passes of the sweeper.
         chunk_target_tokens: Wanted tokens per chunk.
+        sources_file: TOML file of the mappings of sources (docs/sources.md); empty leaves their topic unread.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -45,3 +48,12 @@ class IngestSettings(WriterSettings):
     grace_seconds: float = Field(default=24 * 3600.0, ge=60)
     sweep_every_seconds: float = Field(default=600.0, gt=0)
     chunk_target_tokens: int = Field(default=200, gt=0)
+    sources_file: Path | None = None
+
+    @field_validator("sources_file")
+    @classmethod
+    def _read_the_mappings(cls, path: Path | None) -> Path | None:
+        # A mapping that is wrong stops the service here, and not its records one by one.
+        if path is not None:
+            load_sources(path)
+        return path

@@ -81,7 +81,7 @@ INGEST_LATENCY: Final = Histogram(
 INGEST_LAG: Final = Gauge(
     "headwater.ingest.lag",
     unit="{event}",
-    description="Events not yet handled, all partitions, by lane: live, bulk.",
+    description="Events not yet handled, all partitions, by lane: live, bulk, sources.",
     labels=("lane",),
 )
 INGEST_OLDEST_AGE: Final = Gauge(
@@ -100,6 +100,12 @@ INGEST_CHUNKS: Final = Counter(
     "headwater.ingest.chunks",
     unit="{chunk}",
     description="Chunks written.",
+)
+INGEST_SOURCE_CHANGES: Final = Counter(
+    "headwater.ingest.source.changes",
+    unit="{change}",
+    description="Changes of sources by what became of their records: put, deleted, repeated.",
+    labels=("source", "outcome"),
 )
 INGEST_DEAD_LETTERS: Final = Counter(
     "headwater.ingest.dead_letters", unit="{event}", description="Events given up, by reason.", labels=("reason",)
