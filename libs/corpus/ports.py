@@ -239,12 +239,13 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """One version of one document in the chunk store, and when it was stored last."""
+    """One version of one document in the chunk store, when it was stored last, and of which bytes ("" if unknown)."""
 
     document_id: str
     chunks_version: int
     generation: str
     stored_at: datetime
+    object_key: str = ""
 
 
 class ChunkStore(Protocol):

@@ -126,8 +126,8 @@ class AcceptChanges:
         try:
             await self.objects.put(staging, hashed())
             key = content_key(tenant_id, digest.hexdigest())
-            if not await self.objects.exists(key):
-                await self.objects.put(key, await self.objects.get(staging))
+            # Also over what is there: it makes the object young, which is what keeps it from being collected.
+            await self.objects.put(key, await self.objects.get(staging))
         finally:
             await self.objects.delete(staging)
         return StoredContent(key, digest.hexdigest(), size)

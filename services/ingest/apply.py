@@ -25,6 +25,7 @@ from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
 from corpus.domain import AccessPolicy, ChangeState, Generation, Head, HeadState
 from corpus.ports import Heads, PutOutcome, Tenants
+from ingest.align import align_rows
 from ingest.domain import (
     TENANT_GONE,
     Delete,
@@ -90,7 +91,11 @@ class ApplyChange:
 
     async def give_up(self, event: DocumentChange) -> None:
         """Tidies after an ``apply`` that was cancelled. If another worker has gone on meanwhile, what was written here
-        is older than what the head says. Idempotent. Raises DependencyUnavailable."""
+        is older than what the head says; if the tenant is gone, whoever goes on has found nothing of the event to take
+        back. Idempotent. Raises DependencyUnavailable."""
+        if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            await self.withdraw(event)
+            return
         head = await self.heads.get(event.key)
         if head is not None and head.version >= event.version:
             await self._align_rows(head)
@@ -210,14 +215,7 @@ class ApplyChange:
 
     async def _align_rows(self, written: Head) -> None:
         """Gives the rows that were just written the access of the head that names them now, if one does."""
-        while True:
-            head = await self.heads.get(written.key)
-            if head is None or head.state is HeadState.DELETED or head.chunks_version != written.chunks_version:
-                return
-            await self.rows.set_access(head, head.access)
-            again = await self.heads.get(written.key)
-            if again is None or again.version == head.version:
-                return
+        await align_rows(self.heads, self.rows, written)
 
     async def _withdraw(self, event: DocumentChange, head: Head) -> None:
         """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its name,

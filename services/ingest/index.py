@@ -3,32 +3,20 @@ here."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chassis.errors import DocumentRejected, NotFound
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry.metrics import INGEST_CHUNKS
 from corpus.access import access_tokens
-from corpus.analysis import analyse
-from corpus.domain import (
-    AccessPolicy,
-    Chunk,
-    ChunkedDocument,
-    Generation,
-    LexicalRow,
-    Metadata,
-    Section,
-    VectorRow,
-)
+from corpus.domain import AccessPolicy, Chunk, ChunkedDocument, Generation, Section, VersionOrigin
 from corpus.ids import chunk_id
-from corpus.metadata import row_metadata
 from corpus.ports import Tenants
-from ingest.chunking import ChunkedText, Chunker, contextual_text
+from ingest.chunking import ChunkedText, Chunker
 from ingest.describe import described, document_time
-from ingest.domain import DocumentChange, Upsert
+from ingest.document_rows import lexical_rows, vector_rows
+from ingest.domain import DocumentChange, Upsert, collected_key
 from ingest.embedding import EmbedPassages
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
@@ -78,13 +66,21 @@ class IndexDocument:
             )
         document = await self._document(event, upsert, generation, parsed, chunked, title)
         access = AccessPolicy(access_tokens(event.key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
-        texts = [contextual_text(title, piece.heading_path, piece.text) for piece in chunked.chunks]
-        await self._write(document, texts, parsed.language, access, generation)
+        vectors = await vector_rows(self.embed, document, access, generation)
+        await self.rows.write(document, vectors, await lexical_rows(document, access))
+        INGEST_CHUNKS.add(len(document.chunks))
         return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
 
     async def _fetch(self, object_key: str) -> bytes:
         try:
             return await self.objects.get(object_key)
+        except NotFound:
+            pass
+        try:
+            # Set aside in the moment in which the change was accepted, because nothing named it until then.
+            data = await self.objects.get(collected_key(object_key))
+            await self.objects.put(object_key, data)
+            return data
         except NotFound:
             raise DocumentRejected(
                 "The document's bytes are no longer in the object store; put it again.", reason="CONTENT_MISSING"
@@ -139,53 +135,12 @@ class IndexDocument:
             updated_at=document_time(metadata) or event.accepted_at,
             sections=sections,
             chunks=chunks,
+            origin=VersionOrigin(
+                object_key=upsert.content.object_key,
+                content_sha256=upsert.content.sha256,
+                size_bytes=upsert.content.size_bytes,
+                filename=upsert.draft.filename,
+                media_type=upsert.draft.media_type,
+                text_language=parsed.language,
+            ),
         )
-
-    async def _write(
-        self,
-        document: ChunkedDocument,
-        texts: Sequence[str],
-        language: str,
-        access: AccessPolicy,
-        generation: Generation,
-    ) -> None:
-        with Stage("embed") as span:
-            span.set_attribute("headwater.chunks", len(document.chunks))
-            vectors = await self.embed.embed(texts, generation)
-        filterable = row_metadata(
-            document.metadata,
-            document_id=document.key.document_id,
-            updated_at=document.updated_at,
-            title=document.title,
-            doc_type=document.doc_type,
-            uri=document.uri,
-            language=document.language,
-        )
-        with Stage("analyse"):
-            lexical_rows = await asyncio.to_thread(_lexical_rows, document, language, access, filterable)
-        vector_rows = [
-            VectorRow(chunk.chunk_id, chunk.key, chunk.chunks_version, access, filterable, vector)
-            for chunk, vector in zip(document.chunks, vectors, strict=True)
-        ]
-        await self.rows.write(document, vector_rows, lexical_rows)
-        INGEST_CHUNKS.add(len(document.chunks))
-
-
-def _lexical_rows(
-    document: ChunkedDocument, language: str, access: AccessPolicy, filterable: Metadata
-) -> list[LexicalRow]:
-    title_terms = analyse(document.title, language)
-    headings = {path: analyse(" ".join(path), language) for path in {c.heading_path for c in document.chunks}}
-    return [
-        LexicalRow(
-            chunk_id=chunk.chunk_id,
-            key=chunk.key,
-            chunks_version=chunk.chunks_version,
-            access=access,
-            metadata=filterable,
-            title_terms=title_terms,
-            heading_terms=headings[chunk.heading_path],
-            body_terms=analyse(chunk.text, language),
-        )
-        for chunk in document.chunks
-    ]

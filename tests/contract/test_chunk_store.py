@@ -79,6 +79,7 @@ async def test_a_version_comes_back_as_it_was_put(store: ChunkStore) -> None:
         assert found is not None
         assert replace(found, sections=list(found.sections), chunks=list(found.chunks)) == stored
     assert await store.get_version(key(), 1, OTHER_GENERATION) is None
+    assert [each.object_key for each in await store.stored_versions("acme")] == [origin.object_key, ""]
     await store.put(document())
     found = await store.get_version(key(), 1, GENERATION)
     assert found is not None

@@ -31,6 +31,7 @@ from corpus.adapters.elasticsearch.chunk_store_rows import (
     stored_chunk_of,
     version_of,
 )
+from corpus.adapters.values import origin_from_text
 from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section, StoredRow
 from corpus.ports import StoredChunk, StoredVersion
 
@@ -319,7 +320,7 @@ def _listing(filters: Sequence[Mapping[str, Any]], size: int) -> dict[str, Any]:
         "query": {"bool": {"filter": filters}},
         "sort": _ORDER,
         "size": size,
-        "source": False,
+        "source": ["version.origin"],
         "docvalue_fields": ["stored_at"],
         "track_total_hits": False,
     }
@@ -327,7 +328,9 @@ def _listing(filters: Sequence[Mapping[str, Any]], size: int) -> dict[str, Any]:
 
 def _listed(hit: Mapping[str, Any]) -> StoredVersion:
     document_id, chunks_version, generation = hit["sort"]
-    return StoredVersion(document_id, chunks_version, generation, from_micros(hit["fields"]["stored_at"][0]))
+    origin = origin_from_text(hit["_source"].get("version", {}).get("origin", ""))
+    stored_at = from_micros(hit["fields"]["stored_at"][0])
+    return StoredVersion(document_id, chunks_version, generation, stored_at, origin.object_key if origin else "")
 
 
 async def _pause() -> None:

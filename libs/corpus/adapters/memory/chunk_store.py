@@ -80,7 +80,7 @@ class MemoryChunkStore:
     async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
         """Stored versions of the next documents; see the port."""
         rows = sorted(
-            (key.document_id, chunks_version, generation, version.stored_at)
+            (key.document_id, chunks_version, generation, version.stored_at, _object_key(version.document))
             for (key, chunks_version, generation), version in self._versions.items()
             if key.tenant_id == tenant_id and key.document_id > after
         )
@@ -113,3 +113,7 @@ def _stored(chunk: Chunk, version: _Version) -> StoredChunk:
         document.metadata,
         document.updated_at,
     )
+
+
+def _object_key(document: ChunkedDocument) -> str:
+    return document.origin.object_key if document.origin else ""

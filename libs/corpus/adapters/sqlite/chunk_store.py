@@ -186,7 +186,9 @@ class SqliteChunkStore:
         def read(connection: sqlite3.Connection) -> list[StoredVersion]:
             # The end of the page is rounded up to the end of its last document.
             rows = connection.execute(
-                "SELECT document_id, chunks_version, generation, stored_at FROM versions WHERE tenant_id = ?1"
+                "SELECT document_id, chunks_version, generation, stored_at,"
+                " CASE origin WHEN '' THEN '' ELSE json_extract(origin, '$.object_key') END"
+                " FROM versions WHERE tenant_id = ?1"
                 " AND document_id > ?2 AND document_id <= coalesce("
                 "  (SELECT document_id FROM versions WHERE tenant_id = ?1 AND document_id > ?2"
                 "   ORDER BY document_id LIMIT 1 OFFSET ?3),"
@@ -194,7 +196,7 @@ class SqliteChunkStore:
                 " ORDER BY document_id, chunks_version, generation",
                 (tenant_id, after, max(limit, 1) - 1),
             )
-            return [StoredVersion(row[0], row[1], row[2], from_micros(row[3])) for row in rows]
+            return [StoredVersion(row[0], row[1], row[2], from_micros(row[3]), row[4]) for row in rows]
 
         return await self._database.read(read)
 
