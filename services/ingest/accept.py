@@ -93,6 +93,12 @@ class AcceptChanges:
             raise NotFound("There is no document with this id; put it first.", reason="UNKNOWN_DOCUMENT")
         return await self._accept(tenant, document_id, version, SetAccess(principals, security_level))
 
+    async def at_version(self, key: DocumentKey, version: int, change: Change) -> Receipt:
+        """Appends a change of the service's own at exactly this version. Raises Conflict VERSION_CONFLICT when another
+        change has it, NotFound UNKNOWN_TENANT, InvalidRequest BAD_VERSION, DependencyUnavailable."""
+        _check_version(version)
+        return await self._accept_version(await self._tenant(key.tenant_id), key, version, change, Lane.LIVE)
+
     async def _tenant(self, tenant_id: str) -> Tenant:
         tenant = await self.tenants.get(tenant_id)
         if tenant is None:
