@@ -95,7 +95,7 @@ def ingest(
     description = {
         "readers": readers(group, None, public=not group),
         "doc_type": doc_type,
-        "metadata": dict(_key_value(item) for item in metadata or ()),
+        "metadata": dict(key_value(item) for item in metadata or ()),
         "bulk": bulk,
     }
 
@@ -216,7 +216,8 @@ async def _delete_vanished(client: AsyncClient, prefixes: Sequence[str], present
     await client.wait_for_changes([receipt.event_id for receipt in receipts if not receipt.unchanged])
 
 
-def _key_value(item: str) -> tuple[str, object]:
+def key_value(item: str) -> tuple[str, object]:
+    """A pair as ``--metadata`` is given it. Raises CommandError."""
     key, separator, value = item.partition("=")
     if not separator or not key:
         raise CommandError(f"--metadata {item}: write it as name=value.")
