@@ -264,11 +264,13 @@ BUILT_IN_FIELDS: Mapping[str, FieldType] = {
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An isolated customer and the metadata fields it can filter on (besides the built-in ones)."""
+    """An isolated customer and the metadata fields it can filter on (besides the built-in ones). ``rebuilding``: stores
+    ("vector", "lexical", "heads") that lack rows until a rebuild is done, so that searches say so."""
 
     tenant_id: str
     fields: Mapping[str, FieldType]
     created_at: datetime
+    rebuilding: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +307,10 @@ class ChangeState(StrEnum):
     """The event is bad. Terminal unless an operator has it tried again."""
     DISCARDED = "discarded"
     """A dead letter that an operator gave up for good."""
+
+
+TRIED_AGAIN = "Tried again. Before: "
+"""Begins the message of a pending change that was a dead letter, until its next attempt ends."""
 
 
 @dataclass(frozen=True, slots=True)

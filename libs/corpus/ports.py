@@ -339,8 +339,8 @@ class ChangeLedger(Protocol):
         ...
 
     async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
-        """Makes a dead-lettered change pending again, for the ``replay``-th time: its reason, message and attempts stay.
-        No effect unless it is dead-lettered and was replayed fewer times, so the call is idempotent, and a late one does
+        """Makes a dead-lettered change pending again, for the ``replay``-th time: its reason and attempts stay, and its
+        message after ``TRIED_AGAIN``. No effect unless it is dead-lettered and was replayed fewer times, so the call is idempotent, and a late one does
         not undo what the replay ended with. Returns the record as it is then; None for an unknown id."""
         ...
 
@@ -406,6 +406,11 @@ class Tenants(Protocol):
 
     async def list(self) -> Sequence[Tenant]:
         """All tenants by id."""
+        ...
+
+    async def set_rebuilding(self, tenant_id: str, store: str, under_way: bool) -> None:
+        """Notes that a store of the tenant's is being rebuilt, or is complete again. Idempotent, and independent of
+        what is noted of others at the same time; without effect on a tenant that is not there."""
         ...
 
     async def delete(self, tenant_id: str) -> None:

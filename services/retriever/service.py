@@ -333,7 +333,9 @@ def _result(ranking: Ranking, batch: _Batch, timings: tuple[StageTiming, ...]) -
         )
         for chunk_id in ranking.chosen.chosen
     )
-    degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures)
+    incomplete = ranking.understood.incomplete
+    degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures or leg.value in incomplete)
+    degraded += ("heads",) if "heads" in incomplete else ()
     degraded += ("rerank",) if ranking.rerank_failed else ()
     for name in degraded:
         RETRIEVAL_DEGRADED.add(leg=name)

@@ -23,11 +23,19 @@ class Understood:
         query: As it came.
         legs: The legs to ask.
         prefilter: What the legs filter by.
+        rebuilding: Stores that lack rows until a rebuild is done: legs, and "heads", without which documents are left
+            out.
     """
 
     query: Query
     legs: frozenset[Leg]
     prefilter: Prefilter
+    rebuilding: frozenset[str] = frozenset()
+
+    @property
+    def incomplete(self) -> frozenset[str]:
+        """Those of the stores being rebuilt that this query needs."""
+        return self.rebuilding & {*(leg.value for leg in self.legs), "heads"}
 
 
 def check_batch(size: int) -> None:
@@ -75,4 +83,4 @@ def understand(query: Query, tenant: Tenant, reader: Reader) -> Understood:
     prefilter = Prefilter(
         reader.tenant_id, reader.access_tokens, reader.clearance, parse_filter(query.filter, tenant.fields)
     )
-    return Understood(query, frozenset(map(Leg, query.legs)) or ALL_LEGS, prefilter)
+    return Understood(query, frozenset(map(Leg, query.legs)) or ALL_LEGS, prefilter, tenant.rebuilding)
