@@ -12,7 +12,7 @@ COMMANDS = [
     ("up",), ("down",), ("status",), ("ingest",), ("search",), ("ask",), ("eval",), ("trace",),
     ("documents", "list"), ("documents", "show"), ("documents", "delete"), ("documents", "set-access"),
     ("tenants", "list"), ("tenants", "create"), ("tenants", "delete"),
-    ("watch",), ("sources", "check"), ("sources", "send"),
+    ("watch",), ("sync-bucket",), ("sources", "check"), ("sources", "send"),
 ]  # fmt: skip
 
 

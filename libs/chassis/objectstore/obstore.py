@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import obstore
-from obstore.exceptions import BaseError, InvalidPathError
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
 from chassis.endpoints import S3Endpoint
@@ -106,7 +106,7 @@ class ObstoreObjectStore:
             try:
                 async with asyncio.timeout(_CALL_SECONDS):
                     response = await obstore.get_async(self._store, key)
-            except InvalidPathError:
+            except ValueError:
                 raise InvalidRequest("The object's key can't be asked for.", reason="BAD_OBJECT_KEY") from None
             async for piece in response.stream(min_chunk_size=_PIECE_BYTES):
                 yield bytes(piece)

@@ -6,7 +6,20 @@ import sys
 
 import typer
 
-from headwater.cli import admin, ask, documents, evaluate, ingest, local, search, source_records, tenants, trace, watch
+from headwater.cli import (
+    admin,
+    ask,
+    bucket,
+    documents,
+    evaluate,
+    ingest,
+    local,
+    search,
+    source_records,
+    tenants,
+    trace,
+    watch,
+)
 from headwater.cli.output import errors
 from headwater.cli.problems import CommandError, exit_code_of
 from headwater.errors import HeadwaterError
@@ -18,7 +31,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (local, ingest, search, ask, evaluate, trace, watch):
+for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")

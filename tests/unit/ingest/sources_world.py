@@ -14,7 +14,7 @@ from chassis.errors import NotFound
 from ingest.adapters.event_log import EventLogDeadLetters
 from ingest.codec import SOURCES_TOPIC
 from ingest.consumer import ChangeConsumer
-from ingest.sources.handle import SOURCE_OBJECT_MISSING, HandleSourceRecord
+from ingest.sources.handle import SOURCE_OBJECT_MISSING, HandleSourceRecord, SourceBuckets
 from ingest.sources.mapping import Sources, load_sources
 from ingest.sources.model import SourceRecord
 
@@ -55,7 +55,7 @@ class BucketInMemory:
 class SourcesWorld:
     """A world whose records come from sources."""
 
-    def __init__(self, world: World, mapped: Sources | None = None) -> None:
+    def __init__(self, world: World, mapped: Sources | None = None, buckets: SourceBuckets | None = None) -> None:
         self.world = world
         self.bucket = BucketInMemory()
         self.handler = HandleSourceRecord(
@@ -63,7 +63,7 @@ class SourcesWorld:
             world.stores.tenants,
             world.stores.ledger,
             world.accept,
-            self.bucket,
+            buckets or self.bucket,
             EventLogDeadLetters(world.stores.log.producer(), world.clock),
             world.clock,
         )
