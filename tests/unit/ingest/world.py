@@ -81,6 +81,7 @@ class Through:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return await self._around(f"{self._name}.{method}", lambda: target(*args, **kwargs))
 
+        setattr(self, method, call)  # found at once from now on
         return call
 
 
