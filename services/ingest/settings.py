@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, model_validator
 
 from corpus.settings import WriterSettings
-from ingest.sources.mapping import load_sources
+from ingest.sources.mapping import Sources, load_sources, parse_sources
 
 
 class IngestSettings(WriterSettings):
@@ -28,8 +28,11 @@ class IngestSettings(WriterSettings):
         partitions: Partitions of the change topic when it is created.
         grace_seconds: How long superseded chunks stay, for rollback.
         sweep_every_seconds: Pause between two passes of the sweeper.
+        ledger_retention_days: How long ended changes and decided dead letters are listed; longer than the log keeps
+            records. Each document's newest change and open dead letters stay.
         chunk_target_tokens: Wanted tokens per chunk.
-        sources_file: TOML file of the mappings of sources (docs/sources.md); empty leaves their topic unread.
+        sources_file: TOML file of the mappings of sources (docs/sources.md); without mappings their topic stays unread.
+        sources: The mappings themselves, in place of a file.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -47,13 +50,25 @@ class IngestSettings(WriterSettings):
     partitions: int = Field(default=12, gt=0)
     grace_seconds: float = Field(default=24 * 3600.0, ge=60)
     sweep_every_seconds: float = Field(default=600.0, gt=0)
+    ledger_retention_days: float = Field(default=30.0, gt=0)
     chunk_target_tokens: int = Field(default=200, gt=0)
     sources_file: Path | None = None
+    sources: SecretStr = SecretStr("")
 
-    @field_validator("sources_file")
-    @classmethod
-    def _read_the_mappings(cls, path: Path | None) -> Path | None:
+    @model_validator(mode="after")
+    def _read_the_mappings(self) -> IngestSettings:
         # A mapping that is wrong stops the service here, and not its records one by one.
-        if path is not None:
-            load_sources(path)
-        return path
+        try:
+            self.mappings()
+        except ValueError as error:
+            raise ValueError(f"sources: {error}") from None
+        return self
+
+    def mappings(self) -> Sources | None:
+        """The declared sources. Raises ValueError."""
+        text = self.sources.get_secret_value()
+        if text and self.sources_file is not None:
+            raise ValueError("either a file of mappings or the mappings themselves, not both")
+        if self.sources_file is not None:
+            return load_sources(self.sources_file)
+        return parse_sources(text) if text else None

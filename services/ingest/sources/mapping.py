@@ -196,13 +196,20 @@ class Sources(_Closed):
 def load_sources(path: Path) -> Sources:
     """Reads and checks a file of mappings. Raises ValueError that names what is wrong, never a secret."""
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ValueError(f"the file can't be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError):
-        raise ValueError("the file is not TOML") from None
+    except UnicodeDecodeError:
+        raise ValueError("the mappings are not TOML") from None
+    return parse_sources(text)
+
+
+def parse_sources(text: str) -> Sources:
+    """Checks mappings. Raises ValueError that names what is wrong, never a secret."""
     try:
-        return Sources.model_validate(content)
+        return Sources.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError:
+        raise ValueError("the mappings are not TOML") from None
     except ValidationError as error:
         problems = error.errors(include_url=False, include_input=False)
         raise ValueError("; ".join(_line(problem["loc"], problem["msg"]) for problem in problems)) from None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from chassis.settings import ConfigurationError, read_settings
+from chassis.settings import ConfigurationError, print_config, read_settings
 from ingest.settings import IngestSettings
 from ingest.sources.mapping import load_sources
 from ingest.sources.templates import Template
@@ -72,10 +73,22 @@ def test_the_service_does_not_start_with_a_bad_mapping(tmp_path: Path, monkeypat
     file = tmp_path / "sources.toml"
     file.write_text(ARTICLES.replace("{body}", "{"))
     monkeypatch.setenv("HEADWATER_INGEST_SOURCES_FILE", str(file))
-    with pytest.raises(ConfigurationError, match=r"SOURCES_FILE.*articles.*brace"):
+    with pytest.raises(ConfigurationError, match=r"sources.*articles.*brace"):
         read_settings(IngestSettings)
     monkeypatch.setenv("HEADWATER_INGEST_SOURCES_FILE", str(tmp_path / "missing.toml"))
     with pytest.raises(ConfigurationError, match="can't be read"):
+        read_settings(IngestSettings)
+
+
+def test_mappings_may_be_given_without_a_file_and_are_never_printed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADWATER_INGEST_SOURCES", ARTICLES)
+    settings = read_settings(IngestSettings)
+    mappings = settings.mappings()
+    assert mappings is not None
+    assert set(mappings.sources) == {"articles"}
+    assert "articles" not in print_config(settings)
+    monkeypatch.setenv("HEADWATER_INGEST_SOURCES_FILE", "sources.toml")
+    with pytest.raises(ConfigurationError, match="not both"):
         read_settings(IngestSettings)
 
 
@@ -98,3 +111,11 @@ def test_two_rows_never_share_an_id() -> None:
 
 def test_braces_can_be_written() -> None:
     assert Template.parse("{{{a}}} {b.c}").text({"a": 1, "b": {"c": "x"}}) == "{1} x"
+
+
+def test_the_examples_of_the_page_about_sources_can_be_used_as_they_are(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sources.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    file = tmp_path / "sources.toml"
+    file.write_text("\n".join(blocks), encoding="utf-8")
+    assert {mapping.format for mapping in load_sources(file).sources.values()} == {"debezium", "cloudevents", "s3"}
