@@ -45,6 +45,7 @@ from corpus.domain import (
     VectorRow,
 )
 from corpus.filters import Filter
+from corpus.generation_plan import GenerationPlan
 
 SCAN_PAGE = 5_000
 """Most rows of one page of a scan: a megabyte or two."""
@@ -110,8 +111,8 @@ class VectorIndex(Protocol):
         that the store holds twice comes twice."""
         ...
 
-    async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's rows in every generation. Idempotent."""
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
         ...
 
 
@@ -156,8 +157,8 @@ class LexicalIndex(Protocol):
         that the store holds twice comes twice."""
         ...
 
-    async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's rows in every generation. Idempotent."""
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
         ...
 
 
@@ -239,13 +240,15 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """One version of one document in the chunk store, when it was stored last, and of which bytes ("" if unknown)."""
+    """One version of one document in the chunk store, when it was stored last, of which bytes ("" if unknown), and
+    whether all its rows are known to be in the indexes."""
 
     document_id: str
     chunks_version: int
     generation: str
     stored_at: datetime
     object_key: str = ""
+    sealed: bool = False
 
 
 class ChunkStore(Protocol):
@@ -253,7 +256,12 @@ class ChunkStore(Protocol):
 
     async def put(self, document: ChunkedDocument) -> None:
         """Stores a version's sections and chunks, replacing what was stored for the same (key, chunks_version,
-        generation)."""
+        generation). It is not sealed then."""
+        ...
+
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that the rows of a stored version are in both indexes, all of them; no effect on a version that is not
+        stored. Idempotent."""
         ...
 
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
@@ -340,8 +348,9 @@ class ChangeLedger(Protocol):
 
     async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
         """Makes a dead-lettered change pending again, for the ``replay``-th time: its reason and attempts stay, and its
-        message after ``TRIED_AGAIN``. No effect unless it is dead-lettered and was replayed fewer times, so the call is idempotent, and a late one does
-        not undo what the replay ended with. Returns the record as it is then; None for an unknown id."""
+        message after ``TRIED_AGAIN``. No effect unless it is dead-lettered and was replayed fewer times, so the call is
+        idempotent, and a late one does not undo what the replay ended with. Returns the record as it is then; None for
+        an unknown id."""
         ...
 
     async def discard(self, event_id: str, *, at: datetime, message: str) -> ChangeRecord | None:
@@ -384,9 +393,9 @@ class ChangeLedger(Protocol):
         after: tuple[datetime, str] | None = None,
         limit: int = 500,
     ) -> Aged:
-        """Looks at up to ``limit`` changes that ended before that moment, the oldest ends first, equal ones by event id,
-        from ``after`` on, and removes them, except dead letters, which wait for an operator, and each document's greatest
-        version, which tells whether a next one is news. Idempotent."""
+        """Looks at up to ``limit`` changes that ended before that moment, the oldest ends first, equal ones by event
+        id, from ``after`` on, and removes them, except dead letters, which wait for an operator, and each document's
+        greatest version, which tells whether a next one is news. Idempotent."""
         ...
 
     async def drop_tenant(self, tenant_id: str) -> None:
@@ -419,10 +428,33 @@ class Tenants(Protocol):
 
 
 class Generations(Protocol):
-    """Registry of generations; exactly one is active, which both reads and writes use."""
+    """Registry of generations. Exactly one is active, which is searched; see ``corpus.generation_plan``."""
 
     async def activate(self, generation: Generation) -> None:
-        """Registers the generation and makes it the active one. Idempotent."""
+        """Makes the generation the active one and the only one that is kept, unless it is the active one already.
+        Idempotent. For the first one; later ones come by ``change``."""
         ...
 
     async def active(self) -> Generation | None: ...
+
+    async def plan(self) -> GenerationPlan | None:
+        """The plan as of now; None before the first generation."""
+        ...
+
+    async def change(self, plan: GenerationPlan) -> bool:
+        """Replaces the plan if the one that is there has the revision before ``plan``'s (atomic); False when it has
+        another one, and then nothing changed. After an unknown outcome the plan says what became of it."""
+        ...
+
+    async def note(self, generation: str, about: str, text: str) -> None:
+        """Keeps a text about a generation, of which only what was written last counts: what progress was made, what a
+        comparison showed. Idempotent."""
+        ...
+
+    async def noted(self, generation: str, about: str) -> str:
+        """The text; "" when there is none."""
+        ...
+
+    async def forget(self, generation: str) -> None:
+        """Removes all texts about the generation. Idempotent."""
+        ...

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
 
 import structlog
 from opentelemetry.trace import SpanKind, StatusCode
 
 from chassis.clock import Clock
-from chassis.errors import Conflict, Disposition, HeadwaterError, InvalidRequest, disposition_of
+from chassis.errors import Conflict, Defect, Disposition, HeadwaterError, InvalidRequest, disposition_of
 from chassis.eventlog.port import Record
 from chassis.telemetry import current_trace_id, extract, tracer
 from chassis.telemetry.metrics import INGEST_CHANGES, INGEST_DEAD_LETTERS, INGEST_LATENCY
@@ -28,6 +30,7 @@ from ingest.domain import (
     belongs_to,
     fingerprint,
 )
+from ingest.known_bad import INGEST_HALTED, KnownBadFiles, is_registered
 from ingest.ports import ChangeLog, DeadLetters, FailedEvent
 
 _log = structlog.get_logger()
@@ -39,6 +42,7 @@ GIVE_UP_SECONDS = 2.0
 
 NEWEST_CHANGES = 20
 """Of a document, among which those of the other lane are looked for."""
+_SETTLED = frozenset(ChangeState) - {ChangeState.PENDING, ChangeState.DEAD_LETTERED}
 
 
 @dataclass(slots=True)
@@ -47,10 +51,40 @@ class RecordInWork:
 
     record: Record
     attempts: int = 0
+    held: int = 0
+    """Of the attempts, those that a halt ended before anything was tried."""
+    attempts_before: int = 0
+    """Those before an operator had the change tried again."""
+    first_reason: str = ""
+    first_failed_at: datetime | None = None
+    """Of the first attempt that failed."""
     event: DocumentChange | None = None
     outcome: Outcome | None = None
     """How it ended; what may still be missing is that the ledger says so."""
     in_ledger: bool = False
+
+    @property
+    def tried(self) -> int:
+        """Attempts that tried something."""
+        return max(self.attempts - self.held, 1)
+
+
+class Replays(Protocol):
+    """Who wants to know how a change ended that was tried again."""
+
+    async def settled(self, event_id: str, state: ChangeState) -> None:
+        """The change has reached this state, which is terminal. Idempotent. Raises DependencyUnavailable."""
+        ...
+
+
+class Doubts(Protocol):
+    """Whether rejections are the documents' fault."""
+
+    async def judge(self, error: HeadwaterError, filename: str) -> None:
+        """Returns when the rejection of a document of that name ("" if it has none) is to be believed. Raises
+        DependencyUnavailable INGEST_HALTED when the event has to wait, and what a probe raises that could not be
+        made."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +99,9 @@ class HandleRecord:
     bulk: ChangeLog | None = None
     """In the live lane: where a change of access goes that has to wait for an upsert in the bulk lane. None: this is
     the bulk lane."""
+    doubts: Doubts | None = None
+    known_bad: KnownBadFiles | None = None
+    replays: Replays | None = None
 
     async def attempt(self, work: RecordInWork) -> None:
         """Brings the record to its end, once. Raises an error whose disposition is BACK_OFF when it must be attempted
@@ -84,11 +121,17 @@ class HandleRecord:
                 if work.event is not None:
                     span.set_attribute("headwater.change.kind", work.event.kind.value)
                     if not work.in_ledger:
-                        await self._finish(work.event, work.outcome, work.attempts)
+                        await self._finish(work.event, work.outcome, work.attempts_before + work.tried)
+                        work.in_ledger = True
+                    if self.replays and work.event.replay and work.outcome.state in _SETTLED:
+                        await self.replays.settled(work.event.event_id, work.outcome.state)
             except HeadwaterError as error:
                 span.set_status(StatusCode.ERROR, error.reason)
-                if work.event is not None and disposition_of(error) is Disposition.BACK_OFF:
-                    await self._note(work.event, error, work.attempts)
+                await self._failed(work, error)
+                raise
+            except Exception:
+                # A defect stops the worker, again and again until somebody looks: the ledger says at what.
+                await self._failed(work, Defect("The change fails in a way that only a mended release handles."))
                 raise
             span.set_attribute("headwater.change.outcome", work.outcome.state.value)
 
@@ -118,6 +161,8 @@ class HandleRecord:
         except HeadwaterError as error:
             if disposition_of(error) is not Disposition.DEAD_LETTER:
                 raise
+            if self.doubts is not None and not is_registered(error):
+                await self.doubts.judge(error, _filename_of(work.event))
             return await self._dead_letter(work, error)
 
     async def _apply_once(self, event: DocumentChange, work: RecordInWork) -> Outcome:
@@ -130,6 +175,10 @@ class HandleRecord:
             # Two changes were accepted with one version at the same time. The ledger says which of them is the change;
             # the other one's caller was told.
             return Outcome(ChangeState.DUPLICATE, conflict.reason, conflict.message)
+        if known.state is ChangeState.DEAD_LETTERED and event.replay > known.replays:
+            known = await self.ledger.reopen(known.event_id, replay=event.replay) or known
+        if event.replay:
+            work.attempts_before = known.attempts if work.attempts == 1 else work.attempts_before
         if known.state is not ChangeState.PENDING:
             work.in_ledger = True
             return Outcome(known.state, known.reason, known.message)
@@ -140,7 +189,8 @@ class HandleRecord:
         match event.change:
             case SetAccess(principals=principals, security_level=level) if self.bulk and await self._is_early(event):
                 await self.apply.take_readers(event, access_tokens(event.key.tenant_id, principals), level)
-                await self.bulk.append(event, Lane.BULK)
+                # As it came: a newer release may have written more into it than this one can read.
+                await self.bulk.forward(work.record, Lane.BULK)
                 work.in_ledger = True
                 return Outcome(ChangeState.PENDING)
             case Upsert() if self.bulk is None:
@@ -182,16 +232,29 @@ class HandleRecord:
         if outcome.state is ChangeState.APPLIED:
             INGEST_LATENCY.record((now - event.accepted_at).total_seconds())
 
-    async def _note(self, event: DocumentChange, error: HeadwaterError, attempts: int) -> None:
+    async def _failed(self, work: RecordInWork, error: HeadwaterError) -> None:
+        """Notes why the change is still open, so that whoever asks is told."""
+        if error.reason == INGEST_HALTED:
+            work.held += 1
+        elif not work.first_reason:
+            work.first_reason, work.first_failed_at = error.reason, self.clock.now()
+        if work.event is None:
+            return
         try:
             await self.ledger.note_failure(
-                event.event_id, reason=error.reason, message=error.message, attempts=attempts
+                work.event.event_id,
+                reason=error.reason,
+                message=error.message,
+                attempts=work.attempts_before + work.tried,
             )
         except HeadwaterError as second:
             _log.warning("failure_not_noted", reason=second.reason)
 
     async def _dead_letter(self, work: RecordInWork, error: HeadwaterError) -> Outcome:
         record = work.record
+        content_key = ""
+        if self.known_bad is not None and work.event is not None:
+            content_key = await self.known_bad.note(work.event, error)
         await self.dead_letters.record(
             FailedEvent(
                 topic=record.partition.topic,
@@ -199,9 +262,17 @@ class HandleRecord:
                 offset=record.offset,
                 value=record.value or b"",
                 reason=error.reason,
-                attempts=work.attempts,
+                attempts=work.tried,
                 change=work.event,
                 trace_id=current_trace_id(),
+                message=error.message,
+                key=record.key,
+                headers=record.headers,
+                has_value=record.value is not None,
+                first_reason=work.first_reason,
+                first_failed_at=work.first_failed_at,
+                content_key=content_key,
+                registered=is_registered(error),
             )
         )
         INGEST_DEAD_LETTERS.add(reason=error.reason)
@@ -210,9 +281,14 @@ class HandleRecord:
             reason=error.reason,
             partition=record.partition.index,
             offset=record.offset,
-            attempts=work.attempts,
+            attempts=work.tried,
+            registered=is_registered(error),
         )
         return Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)
+
+
+def _filename_of(event: DocumentChange | None) -> str:
+    return event.change.draft.filename if event is not None and isinstance(event.change, Upsert) else ""
 
 
 def pending_record(event: DocumentChange) -> ChangeRecord:
@@ -226,4 +302,5 @@ def pending_record(event: DocumentChange) -> ChangeRecord:
         accepted_at=event.accepted_at,
         fingerprint=fingerprint(event.change),
         trace_id=current_trace_id(),
+        replays=event.replay,
     )

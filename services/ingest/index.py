@@ -4,6 +4,7 @@ here."""
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from chassis.errors import DocumentRejected, NotFound
@@ -18,8 +19,10 @@ from ingest.describe import described, document_time
 from ingest.document_rows import lexical_rows, vector_rows
 from ingest.domain import DocumentChange, Upsert, collected_key
 from ingest.embedding import EmbedPassages
+from ingest.known_bad import KnownBadFiles
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
+from ingest.rejections import RejectionBreaker
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
 
@@ -45,10 +48,18 @@ class IndexDocument:
     tenants: Tenants
     rows: ChunkRows
     max_chunks_per_document: int
+    known_bad: KnownBadFiles | None = None
+    breaker: RejectionBreaker | None = None
 
     async def index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         """Writes every row of the event's version; none is visible to a reader until a head names the version. Raises
-        DocumentRejected, DependencyUnavailable, Overloaded, DeadlineExceeded."""
+        DocumentRejected, DependencyUnavailable (also INGEST_HALTED), Overloaded, DeadlineExceeded."""
+        if self.known_bad is not None:
+            await self.known_bad.check(event.key.tenant_id, upsert)
+        async with self.breaker.indexing() if self.breaker is not None else nullcontext():
+            return await self._index(event, upsert, generation)
+
+    async def _index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         with Stage("fetch"):
             data = await self._fetch(upsert.content.object_key)
         with Stage("parse") as span:

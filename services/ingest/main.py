@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import structlog
 
@@ -20,17 +19,20 @@ from chassis.telemetry.metrics import INGEST_LAG
 from chassis.tokens import InternalTokenVerifier, jwks_file
 from corpus.engines import CorpusStores, open_engines
 from corpus.ports import EmbeddingCache
-from headwater.ingest.v1 import ingest_pb2_grpc
+from headwater.ingest.v1 import dead_letters_pb2_grpc, ingest_pb2_grpc
 from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
-from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
+from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogHeadFeed
 from ingest.adapters.sandbox import SandboxedParser
 from ingest.adapters.source_buckets import BucketsByName
 from ingest.adapters.tokens import ModelTokens
 from ingest.apply import ApplyChange
+from ingest.canary import Canary
 from ingest.chunking import Chunker, ChunkSettings
 from ingest.codec import SOURCES_TOPIC
 from ingest.consumer import ChangeConsumer
+from ingest.dead_letters.decide import SettleReplays
+from ingest.dead_letters.servicer import DeadLetterServicer
 from ingest.domain import Lane
 from ingest.embedding import EmbedPassages
 from ingest.generation import ActiveGeneration
@@ -38,13 +40,21 @@ from ingest.handle import HandleRecord
 from ingest.index import IndexDocument
 from ingest.parsing.limits import ParseLimits
 from ingest.ports import ChangeLog
+from ingest.refusals import (
+    decisions,
+    kept_dead_letters,
+    known_bad_files,
+    open_changes,
+    rejection_breaker,
+    start_ageing,
+)
 from ingest.rows import ChunkRows
 from ingest.sandbox import ParserPool
 from ingest.service import LookAtDocuments, ManageTenants
 from ingest.servicer import IngestServicer
 from ingest.settings import IngestSettings
 from ingest.sources.handle import HandleSourceRecord
-from ingest.sources.mapping import S3Mapping, load_sources
+from ingest.sources.mapping import S3Mapping, Sources
 from ingest.sweep import Sweeper
 from ingest.topics import topics
 
@@ -76,11 +86,13 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
     if settings.role in ("api", "all"):
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(_servicer(settings, stores, change_log, clock), server.grpc)
-    await server.start("headwater.ingest.v1.IngestService")
+        decide = decisions(stores.corpus, stores.objects, stores.log.producer(), clock)
+        dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(decide), server.grpc)
+    await server.start("headwater.ingest.v1.IngestService", "headwater.ingest.v1.DeadLetterService")
     if settings.role in ("worker", "all"):
         await _start_worker(lifecycle, settings, stores, change_log, clock)
-        if settings.sources_file is not None:
-            _start_sources(lifecycle, settings, settings.sources_file, stores, change_log, clock)
+        if (sources := settings.mappings()) is not None:
+            _start_sources(lifecycle, settings, sources, stores, change_log, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
     await lifecycle.serve_until_signal()
 
@@ -122,8 +134,10 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         stores.objects,
         EventLogHeadFeed(stores.log.producer(), clock),
         clock,
+        corpus.letters,
+        corpus.known_bad,
     )
-    return IngestServicer(accept, look, manage, corpus.tenants)
+    return IngestServicer(accept, look, open_changes(corpus, clock), manage, corpus.tenants)
 
 
 async def _start_worker(
@@ -145,14 +159,20 @@ async def _start_worker(
     embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedder, stores.embeddings))
     generation = ActiveGeneration(corpus.generations, embedder, settings.chunk_target_tokens)
     rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical)
+    parser = SandboxedParser(pool)
+    chunker = Chunker(tokens, ChunkSettings(target_tokens=settings.chunk_target_tokens), embed.topic_vectors)
+    known_bad = known_bad_files(corpus, limits, settings.max_chunks_per_document, clock)
+    breaker = rejection_breaker(lifecycle, Canary(parser, chunker, embedder, generation), corpus, clock)
     index = IndexDocument(
         objects=stores.objects,
-        parser=SandboxedParser(pool),
-        chunker=Chunker(tokens, ChunkSettings(target_tokens=settings.chunk_target_tokens), embed.topic_vectors),
+        parser=parser,
+        chunker=chunker,
         embed=embed,
         tenants=corpus.tenants,
         rows=rows,
         max_chunks_per_document=settings.max_chunks_per_document,
+        known_bad=known_bad,
+        breaker=breaker,
     )
     producer = stores.log.producer()
     apply = ApplyChange(
@@ -164,7 +184,16 @@ async def _start_worker(
         generations=generation,
         clock=clock,
     )
-    handler = HandleRecord(corpus.tenants, corpus.ledger, apply, EventLogDeadLetters(producer, clock), clock)
+    handler = HandleRecord(
+        corpus.tenants,
+        corpus.ledger,
+        apply,
+        kept_dead_letters(corpus, stores.objects, producer, clock),
+        clock,
+        doubts=breaker,
+        known_bad=known_bad,
+        replays=SettleReplays(corpus.letters),
+    )
     lanes = _lanes(settings, stores.log, handler, change_log)
     sweeper = Sweeper(corpus.tenants, corpus.heads, rows, clock, settings.grace_seconds)
 
@@ -184,6 +213,14 @@ async def _start_worker(
     lifecycle.create_task(settle(), "settle-generation")
     workers = [lifecycle.create_task(work(lane), f"worker-{lane.lane}") for lane in lanes]
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
+    start_ageing(
+        lifecycle,
+        corpus,
+        stores.objects,
+        clock,
+        retention_days=settings.ledger_retention_days,
+        every_seconds=settings.sweep_every_seconds,
+    )
 
     async def stop_worker() -> None:
         # The other half is for closing the stores.
@@ -218,13 +255,12 @@ def _lanes(
 def _start_sources(
     lifecycle: Lifecycle,
     settings: IngestSettings,
-    mappings: Path,
+    sources: Sources,
     stores: Stores,
     change_log: EventLogChangeLog,
     clock: Clock,
 ) -> None:
     """Starts what takes the records of other systems. It accepts them and needs neither parsers nor the embedder."""
-    sources = load_sources(mappings)
     buckets = {name: each for name, each in sources.sources.items() if isinstance(each, S3Mapping)}
     handler = HandleSourceRecord(
         sources,
@@ -232,7 +268,7 @@ def _start_sources(
         stores.corpus.ledger,
         _accept(settings, stores, change_log, clock),
         BucketsByName({name: open_s3(mapping.whole_bucket) for name, mapping in buckets.items()}),
-        EventLogDeadLetters(stores.log.producer(), clock),
+        kept_dead_letters(stores.corpus, stores.objects, stores.log.producer(), clock),
         clock,
     )
     consumer = stores.log.consumer(SOURCES_TOPIC, SOURCES_GROUP)

@@ -177,7 +177,7 @@ async def test_any_number_of_pending_changes_is_listed_page_by_page(ledger: Chan
 async def test_a_dead_letter_opens_again_once_per_replay_and_keeps_its_history(ledger: ChangeLedger) -> None:
     await ledger.accept(change())
     await ledger.finish("event-1", ChangeState.DEAD_LETTERED, at=LATER, reason="WHY", message="because", attempts=3)
-    opened_again = replace(change(), reason="WHY", message="because", attempts=3, replays=1)
+    opened_again = replace(change(), reason="WHY", message="Tried again. Before: because", attempts=3, replays=1)
     for _ in range(2):
         assert await ledger.reopen("event-1", replay=1) == opened_again
     assert await ledger.find(key(), 1) == opened_again

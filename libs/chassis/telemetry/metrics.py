@@ -66,7 +66,7 @@ INGEST_ACCEPTED: Final = Counter(
 INGEST_CHANGES: Final = Counter(
     "headwater.ingest.changes",
     unit="{change}",
-    description="Changes that reached their terminal state: applied, superseded, duplicate, dead_lettered.",
+    description="Changes that reached their terminal state: applied, superseded, duplicate, dead_lettered, discarded.",
     labels=("kind", "state"),
 )
 INGEST_STAGE_DURATION: Final = Histogram(
@@ -109,6 +109,20 @@ INGEST_SOURCE_CHANGES: Final = Counter(
 )
 INGEST_DEAD_LETTERS: Final = Counter(
     "headwater.ingest.dead_letters", unit="{event}", description="Events given up, by reason.", labels=("reason",)
+)
+INGEST_DEAD_LETTERS_OPEN: Final = Gauge(
+    "headwater.ingest.dead_letters.open", unit="{event}", description="Dead letters that nobody has decided on."
+)
+INGEST_REGISTERED: Final = Counter(
+    "headwater.ingest.registered",
+    unit="{event}",
+    description="Documents refused without being parsed, because they were known to be bad, by reason.",
+    labels=("reason",),
+)
+INGEST_HALTED: Final = Gauge(
+    "headwater.ingest.halted",
+    unit="1",
+    description="1 while the worker takes no changes because it refuses documents that it should be able to read.",
 )
 
 # ── Embedder and reranker ───────────────────────────────────────────────────────────────────────────────────────────

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from chassis.errors import Conflict, Defect, FailedPrecondition
-from corpus.domain import ChangeRecord, ChangeState, FieldType
+from corpus.domain import TRIED_AGAIN, ChangeRecord, ChangeState, FieldType
 from corpus.metadata import validate_declaration
 
 
@@ -40,7 +40,8 @@ def reopened(known: ChangeRecord, replay: int) -> ChangeRecord:
     """The record after ``ChangeLedger.reopen``; the same object when that has no effect."""
     if known.state is not ChangeState.DEAD_LETTERED or known.replays >= replay:
         return known
-    return replace(known, state=ChangeState.PENDING, finished_at=None, replays=replay)
+    message = TRIED_AGAIN + known.message
+    return replace(known, state=ChangeState.PENDING, finished_at=None, message=message, replays=replay)
 
 
 def discarded(known: ChangeRecord, at: datetime, message: str) -> ChangeRecord:

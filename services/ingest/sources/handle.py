@@ -145,6 +145,10 @@ class HandleSourceRecord:
                 attempts=work.attempts,
                 change=None,
                 trace_id=current_trace_id(),
+                message=error.message,
+                key=record.key,
+                headers=record.headers,
+                has_value=record.value is not None,
             )
         )
         work.outcome = Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)

@@ -236,6 +236,49 @@ class HeadChanged(google.protobuf.message.Message):
 Global___HeadChanged: typing_extensions.TypeAlias = HeadChanged
 
 @typing.final
+class KeptRecord(google.protobuf.message.Message):
+    """A record of the log as it was received, kept in the object store for a replay."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class HeadersEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.bytes = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    KEY_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
+    key: builtins.bytes
+    value: builtins.bytes
+    """Absent for a record without a value."""
+    @property
+    def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        key: builtins.bytes = ...,
+        value: builtins.bytes | None = ...,
+        headers: collections.abc.Mapping[builtins.str, builtins.bytes] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_value", b"_value", "value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_value", b"_value", "headers", b"headers", "key", b"key", "value", b"value"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_value", b"_value"]) -> typing.Literal["value"] | None: ...
+
+Global___KeptRecord: typing_extensions.TypeAlias = KeptRecord
+
+@typing.final
 class DeadLetter(google.protobuf.message.Message):
     """An event that can't be applied because the document itself is bad, or that isn't a document change at all, on topic
     headwater.dead-letters.v1 under the key letter_id.

@@ -674,7 +674,7 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     BULK_LAG_FIELD_NUMBER: builtins.int
     OPEN_FIELD_NUMBER: builtins.int
     HALTS_FIELD_NUMBER: builtins.int
-    OPEN_POISON_LETTERS_FIELD_NUMBER: builtins.int
+    OPEN_DEAD_LETTERS_FIELD_NUMBER: builtins.int
     lag: builtins.int
     """Events of the log that no worker has finished, over all tenants."""
     live_documents: builtins.int
@@ -684,8 +684,8 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     """Tokens of the live chunks, as counted by the embedding model."""
     bulk_lag: builtins.int
     """Those of lag that are in the bulk lane."""
-    open_poison_letters: builtins.int
-    """Records of the log that could not be read as changes, of any tenant, and are neither replayed nor discarded.
+    open_dead_letters: builtins.int
+    """Dead letters that nobody has decided on, of all tenants, and records that could not be read as changes among them.
     Only for callers with the admin scope.
     """
     @property
@@ -719,10 +719,10 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
         bulk_lag: builtins.int = ...,
         open: collections.abc.Iterable[Global___OpenChange] | None = ...,
         halts: collections.abc.Iterable[Global___Halt] | None = ...,
-        open_poison_letters: builtins.int = ...,
+        open_dead_letters: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bulk_lag", b"bulk_lag", "change_counts", b"change_counts", "generation", b"generation", "halts", b"halts", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at", "open", b"open", "open_poison_letters", b"open_poison_letters"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bulk_lag", b"bulk_lag", "change_counts", b"change_counts", "generation", b"generation", "halts", b"halts", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at", "open", b"open", "open_dead_letters", b"open_dead_letters"]) -> None: ...
 
 Global___GetIngestStatusResponse: typing_extensions.TypeAlias = GetIngestStatusResponse
 
