@@ -45,7 +45,7 @@ class AnyIndex(Protocol):
 
     async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]: ...
 
-    async def drop_tenant(self, tenant_id: str) -> None: ...
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +195,16 @@ class IndexContract:
         assert await ends.found(reader(tenant="globex")) == ["c1"]
         await ends.writer.write("g1", [ends.row("c9")])
         assert await ends.found() == ["c9"]
+
+    async def test_a_tenant_can_be_dropped_from_one_generation_alone(self, ends: Ends) -> None:
+        for generation in ("g1", "g2"):
+            await ends.writer.write(generation, [ends.row("c1"), ends.row("c1", tenant="globex")])
+        for _ in range(2):
+            await ends.writer.drop_tenant("acme", "g2")
+            assert await ends.found(generation="g2") == []
+        assert await ends.reader.chunk_ids("g2", "acme") == {}
+        assert await ends.found(generation="g1") == ["c1"]
+        assert await ends.found(reader(tenant="globex"), generation="g2") == ["c1"]
 
     async def test_a_scan_and_a_look_say_what_each_row_is_made_from_and_who_may_read_it(self, ends: Ends) -> None:
         staff = AccessPolicy(frozenset({"eng", "ops"}), 3)

@@ -218,3 +218,28 @@ async def test_a_version_that_is_removed_while_it_is_stored_is_an_error_and_leav
     assert caught.value.reason == "VERSION_REMOVED"
     assert await database.read(lambda c: c.execute("SELECT count(*) FROM chunks").fetchone()) == (0,)
     await database.close()
+
+
+async def _sealed(store: ChunkStore) -> dict[tuple[int, str], bool]:
+    return {(each.chunks_version, each.generation): each.sealed for each in await store.stored_versions("acme")}
+
+
+async def test_a_sealed_version_is_listed_as_sealed_until_it_is_stored_again(
+    open_store: Callable[[], ChunkStore],
+) -> None:
+    store, reader = open_store(), open_store()
+    one, other = document(version=1), document(version=2)
+    elsewhere = replace(one, generation=OTHER_GENERATION, chunks=[])
+    for each in (one, other, elsewhere):
+        await store.put(each)
+    for _ in range(2):
+        await store.seal(one.key, 1, GENERATION)
+        assert await _sealed(reader) == {(1, GENERATION): True, (1, OTHER_GENERATION): False, (2, GENERATION): False}
+    assert await reader.get_version(one.key, 1, GENERATION) == one
+    await store.put(one)
+    assert not any((await _sealed(reader)).values())
+
+
+async def test_a_version_that_is_not_stored_is_not_sealed(store: ChunkStore) -> None:
+    await store.seal(key("doc"), 1, GENERATION)
+    assert await _sealed(store) == {}

@@ -142,6 +142,18 @@ class ElasticsearchChunkStore:
         """Removes rows, except those that somebody newer wrote."""
         await bulk(self._store, [Write(self._chunks, row_id, None, version=epoch) for row_id in row_ids])
 
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that all rows of a version are in the indexes; see the port."""
+        for _ in range(_ATTEMPTS):
+            held = await self._manifest(Version(key, chunks_version, generation))
+            if held is None or held.manifest.sealed:
+                return
+            [written] = await bulk(self._store, [self._manifest_write(replace(held.manifest, sealed=True), held)])
+            if not written.conflict:
+                return
+            await _pause()
+        raise _contended()
+
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
         """Chunks by id; see the port. One request for up to 1,000."""
         ids = list(chunk_ids)
@@ -320,7 +332,7 @@ def _listing(filters: Sequence[Mapping[str, Any]], size: int) -> dict[str, Any]:
         "query": {"bool": {"filter": filters}},
         "sort": _ORDER,
         "size": size,
-        "source": ["version.origin"],
+        "source": ["version.origin", "rows.sealed"],
         "docvalue_fields": ["stored_at"],
         "track_total_hits": False,
     }
@@ -330,7 +342,10 @@ def _listed(hit: Mapping[str, Any]) -> StoredVersion:
     document_id, chunks_version, generation = hit["sort"]
     origin = origin_from_text(hit["_source"].get("version", {}).get("origin", ""))
     stored_at = from_micros(hit["fields"]["stored_at"][0])
-    return StoredVersion(document_id, chunks_version, generation, stored_at, origin.object_key if origin else "")
+    sealed = bool(hit["_source"].get("rows", {}).get("sealed", False))
+    return StoredVersion(
+        document_id, chunks_version, generation, stored_at, origin.object_key if origin else "", sealed
+    )
 
 
 async def _pause() -> None:

@@ -78,6 +78,8 @@ class Manifest:
     section_ordinals: tuple[int, ...]
     described: Mapping[str, Any] = field(default_factory=dict)
     """The document's description and the version's origin, as ``described`` writes them."""
+    sealed: bool = False
+    """All its rows are known to be in the indexes."""
 
     def row_ids(self) -> Iterator[str]:
         """``_id`` of every row."""
@@ -111,7 +113,12 @@ class Manifest:
             "chunks_version": self.version.chunks_version,
             "generation": self.version.generation,
             "stored_at": to_micros(self.stored_at),
-            "rows": {"epoch": self.epoch, "chunks": self.chunk_ids, "sections": self.section_ordinals},
+            "rows": {
+                "epoch": self.epoch,
+                "chunks": self.chunk_ids,
+                "sections": self.section_ordinals,
+                "sealed": self.sealed,
+            },
             "version": self.described,
         }
 
@@ -127,6 +134,7 @@ def manifest_of(found: Found) -> Manifest:
         tuple(rows["chunks"]),
         tuple(rows["sections"]),
         row.get("version", {}),
+        rows.get("sealed", False),
     )
 
 

@@ -167,9 +167,10 @@ class ElasticsearchLexicalIndex:
             return []
         return [indexed_row_of(row.source) for row in found if row is not None]
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
-        client, group = self._store.client, self._store.name(tenant_group(tenant_id))
+        dropped = tenant_group(tenant_id) if generation is None else alias_of(generation, tenant_id)
+        client, group = self._store.client, self._store.name(dropped)
         with store_errors():
             named = await client.options(ignore_status=404).indices.get_alias(name=group)
             if named.meta.status != 404:

@@ -55,9 +55,9 @@ class MemoryLexicalIndex:
         """See ``LexicalIndex.look_up``."""
         return self._rows.look_up(generation, tenant_id, chunk_ids)
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
-        self._rows.drop_tenant(tenant_id)
+        self._rows.drop_tenant(tenant_id, generation)
 
     def _best(
         self, terms: set[str], rows: Sequence[LexicalRow], counts: Mapping[str, Counter[str]], k: int

@@ -56,10 +56,10 @@ class RowTable(Generic[R]):
         rows = self._rows[generation, tenant_id]
         return [_indexed(rows[each]) for each in dict.fromkeys(chunk_ids) if each in rows]
 
-    def drop_tenant(self, tenant_id: str) -> None:
-        for generation, tenant in list(self._rows):
-            if tenant == tenant_id:
-                del self._rows[generation, tenant]
+    def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        for made, tenant in list(self._rows):
+            if tenant == tenant_id and generation in (None, made):
+                del self._rows[made, tenant]
 
 
 def _indexed(row: VectorRow | LexicalRow) -> IndexedRow:

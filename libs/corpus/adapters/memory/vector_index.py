@@ -60,10 +60,14 @@ class MemoryVectorIndex:
         """See ``VectorIndex.look_up``."""
         return self._rows.look_up(generation, tenant_id, chunk_ids)
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``VectorIndex.drop_tenant``."""
-        self._rows.drop_tenant(tenant_id)
-        self._dimensions = {place: size for place, size in self._dimensions.items() if place[1] != tenant_id}
+        self._rows.drop_tenant(tenant_id, generation)
+        self._dimensions = {
+            place: size
+            for place, size in self._dimensions.items()
+            if place[1] != tenant_id or generation not in (None, place[0])
+        }
 
     def _best(self, query: NDArray[np.float32], rows: Sequence[VectorRow], k: int) -> Sequence[Candidate]:
         if rows and len(query) != len(rows[0].vector):

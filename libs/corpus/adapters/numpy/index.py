@@ -152,10 +152,11 @@ class NumpyVectorIndex:
         """See ``VectorIndex.look_up``."""
         return await self._listed(generation, tenant_id, lambda listing: listing.look_up(chunk_ids))
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``VectorIndex.drop_tenant``."""
         places = await asyncio.to_thread(places_of_tenant, self._root, tenant_id, KIND)
-        await asyncio.gather(*(self._commit(place, _Drop()) for place in places))
+        dropped = [place for place in places if generation in (None, place.generation)]
+        await asyncio.gather(*(self._commit(place, _Drop()) for place in dropped))
 
     async def close(self) -> None:
         """Finishes the calls in hand and gives files and memory back. Idempotent."""

@@ -65,6 +65,12 @@ class SqliteChunkStore:
         if existed and others:
             await self._database.write(lambda c: _remove_leftovers(c, version_id, document))
 
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that all rows of a version are in the indexes; see the port."""
+        version = (key.tenant_id, key.document_id, chunks_version, generation)
+        sql = f"UPDATE versions SET sealed = 1 WHERE {_VERSION_KEY}"  # noqa: S608
+        await self._database.write(lambda c: c.execute(sql, version))
+
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
         """Chunks by id; see the port."""
         if not chunk_ids:
@@ -187,7 +193,7 @@ class SqliteChunkStore:
             # The end of the page is rounded up to the end of its last document.
             rows = connection.execute(
                 "SELECT document_id, chunks_version, generation, stored_at,"
-                " CASE origin WHEN '' THEN '' ELSE json_extract(origin, '$.object_key') END"
+                " CASE origin WHEN '' THEN '' ELSE json_extract(origin, '$.object_key') END, sealed"
                 " FROM versions WHERE tenant_id = ?1"
                 " AND document_id > ?2 AND document_id <= coalesce("
                 "  (SELECT document_id FROM versions WHERE tenant_id = ?1 AND document_id > ?2"
@@ -196,7 +202,10 @@ class SqliteChunkStore:
                 " ORDER BY document_id, chunks_version, generation",
                 (tenant_id, after, max(limit, 1) - 1),
             )
-            return [StoredVersion(row[0], row[1], row[2], from_micros(row[3]), row[4]) for row in rows]
+            return [
+                StoredVersion(document_id, version, generation, from_micros(stored_at), object_key, bool(sealed))
+                for document_id, version, generation, stored_at, object_key, sealed in rows
+            ]
 
         return await self._database.read(read)
 
@@ -218,7 +227,8 @@ def _put_version(connection: sqlite3.Connection, document: ChunkedDocument, stor
         " metadata, updated_at, stored_at, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (tenant_id, document_id, chunks_version, generation) DO UPDATE SET title = excluded.title,"
         " doc_type = excluded.doc_type, uri = excluded.uri, language = excluded.language, metadata = excluded.metadata,"
-        " updated_at = excluded.updated_at, stored_at = excluded.stored_at, origin = excluded.origin"
+        " updated_at = excluded.updated_at, stored_at = excluded.stored_at, origin = excluded.origin,"
+        " sealed = 0"
         " RETURNING version_id",
         (
             *key,

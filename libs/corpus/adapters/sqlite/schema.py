@@ -197,7 +197,32 @@ _REBUILDS = """
     ) STRICT, WITHOUT ROWID;
 """
 
-CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES, _ORIGINS, _DECISIONS, _REBUILDS)
+_GENERATIONS = """
+    ALTER TABLE versions ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE generation_plan (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        revision INTEGER NOT NULL,
+        plan TEXT NOT NULL
+    ) STRICT;
+
+    INSERT INTO generation_plan
+        SELECT 1, 1, json_object('revision', 1, 'active', json_object('name', name, 'model_id', model_id,
+            'model_revision', model_revision, 'dimensions', dimensions, 'chunker', chunker, 'analyser', analyser))
+        FROM generations JOIN active_generation USING (name);
+
+    DROP TABLE active_generation;
+    DROP TABLE generations;
+
+    CREATE TABLE generation_notes (
+        generation TEXT NOT NULL,
+        about TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (generation, about)
+    ) STRICT, WITHOUT ROWID;
+"""
+
+CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES, _ORIGINS, _DECISIONS, _REBUILDS, _GENERATIONS)
 
 EMBEDDING_MIGRATIONS = (
     """

@@ -129,10 +129,11 @@ class TantivyLexicalIndex:
 
         return await self._read(look, list(dict.fromkeys(chunk_ids)))
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
         places = await asyncio.to_thread(places_of_tenant, self._root, tenant_id, KIND)
-        await asyncio.gather(*(self._commit(place, _Drop()) for place in places))
+        dropped = [place for place in places if generation in (None, place.generation)]
+        await asyncio.gather(*(self._commit(place, _Drop()) for place in dropped))
 
     async def close(self) -> None:
         """Finishes the writes in hand and gives files and locks back. Idempotent."""

@@ -185,9 +185,9 @@ class WeaviateVectorIndex:
                 return rows
         return rows
 
-    async def drop_tenant(self, tenant_id: str) -> None:
-        """See ``VectorIndex.drop_tenant``."""
-        await self._registry.drop_tenant(validate_tenant_id(tenant_id))
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """See ``VectorIndex.drop_tenant``. The collection of a generation stays, and costs little without tenants."""
+        await self._registry.drop_tenant(validate_tenant_id(tenant_id), generation)
 
     async def differences(self) -> list[str]:
         """What of this installation's collections is not as expected, one sentence each."""
