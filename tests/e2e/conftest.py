@@ -36,10 +36,10 @@ class Place:
         return Client(self.target, identity=Identity(self.tenant, subject, groups, **identity))
 
     def command(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Runs the command line as a user would; ``tenants``, ``trace``, ``up`` and ``down`` know no tenant."""
-        tenant = (
-            () if arguments[0] in {"tenants", "trace", "up", "down", "eval", "sources"} else ("--tenant", self.tenant)
-        )
+        """Runs the command line as a user would; ``tenants``, ``trace``, ``up``, ``down`` and ``dlq`` know no tenant of
+        the caller."""
+        without = {"tenants", "trace", "up", "down", "eval", "sources", "dlq"}
+        tenant = () if arguments[0] in without else ("--tenant", self.tenant)
         return subprocess.run(
             [sys.executable, "-m", "headwater.cli", *arguments, "--data", str(self.data), *tenant],
             input=stdin,
