@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -16,7 +17,7 @@ from chassis.eventlog.port import Record
 from chassis.telemetry import current_trace_id, extract, tracer
 from chassis.telemetry.metrics import INGEST_CHANGES, INGEST_DEAD_LETTERS, INGEST_LATENCY
 from corpus.access import access_tokens
-from corpus.domain import ChangeKind, ChangeRecord, ChangeState
+from corpus.domain import ChangeKind, ChangeRecord, ChangeState, DocumentKey
 from corpus.ports import ChangeLedger, Tenants
 from ingest.apply import ApplyChange
 from ingest.codec import decode_change, key_bytes
@@ -41,7 +42,7 @@ GIVE_UP_SECONDS = 2.0
 
 
 NEWEST_CHANGES = 20
-"""Of a document, among which those of the other lane are looked for."""
+"""Of a document, among which those of the other lane are looked for first."""
 _SETTLED = frozenset(ChangeState) - {ChangeState.PENDING, ChangeState.DEAD_LETTERED}
 
 
@@ -210,7 +211,7 @@ class HandleRecord:
             record.kind is ChangeKind.UPSERT
             and record.state is ChangeState.PENDING
             and applied < record.version < event.version
-            for record in await self.ledger.newest(event.key, limit=NEWEST_CHANGES)
+            for record in await self._changes_above(event.key, applied)
         )
 
     async def _readers_wait(self, event: DocumentChange) -> bool:
@@ -220,8 +221,17 @@ class HandleRecord:
             record.kind is ChangeKind.SET_ACCESS
             and record.state is ChangeState.PENDING
             and record.version > event.version
-            for record in await self.ledger.newest(event.key, limit=NEWEST_CHANGES)
+            for record in await self._changes_above(event.key, event.version)
         )
+
+    async def _changes_above(self, key: DocumentKey, version: int) -> Sequence[ChangeRecord]:
+        """The document's changes of greater versions, perhaps with some others. Nearly always they are few."""
+        limit = NEWEST_CHANGES
+        while True:
+            found = await self.ledger.newest(key, limit=limit)
+            if len(found) < limit or found[-1].version <= version:
+                return found
+            limit *= 10
 
     async def _finish(self, event: DocumentChange, outcome: Outcome, attempts: int) -> None:
         now = self.clock.now()

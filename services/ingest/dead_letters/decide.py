@@ -17,6 +17,7 @@ from chassis.eventlog.port import Producer
 from chassis.identity import Caller, Scope
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry import inject
+from chassis.telemetry.metrics import INGEST_CHANGES
 from corpus.dead_letters import DeadLetterStore, Halt, Halts, KnownBadContent, Letter, LetterFilter, LetterState
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey
 from corpus.ports import ChangeLedger, Heads, Tenants
@@ -218,6 +219,8 @@ class DecideDeadLetters:
                 return await self._already(letter, known, who)
         if letter.state is LetterState.OPEN:
             await self._set(letter, LetterState.DISCARDED, who, why=why)
+            if letter.kind is not None:
+                INGEST_CHANGES.add(kind=letter.kind.value, state=ChangeState.DISCARDED.value)
             _log.info("dead_letter_discarded", letter_id=letter.letter_id, reason=letter.reason)
         return LetterResult(letter.letter_id, letter.document_id, LetterOutcome.DISCARDED)
 

@@ -222,10 +222,11 @@ class ElasticsearchChunkStore:
         return rows
 
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
-        """(chunks_version, generation) pairs of the document; see the port. At most 10,000."""
+        """(chunks_version, generation) pairs of the document; see the port. A request per 10,000."""
         of_document = [{"term": {"tenant_id": key.tenant_id}}, {"term": {"document_id": key.document_id}}]
-        response = await search_now(self._store, self._manifests, **_listing(of_document, MAX_HITS))
-        return [(row.chunks_version, row.generation) for row in map(_listed, response["hits"]["hits"])]
+        await search_now(self._store, self._manifests, size=0)
+        rows = await self._all_listed(of_document)
+        return [(row.chunks_version, row.generation) for row in map(_listed, rows)]
 
     async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
         """Stored versions of the next documents; see the port."""
@@ -237,10 +238,22 @@ class ElasticsearchChunkStore:
         if len(hits) == size:
             # The end of the page is rounded up to the end of its last document.
             last = hits[-1]["sort"]
-            of_last = [of_tenant, {"term": {"document_id": last[0]}}]
-            rest = await search(self._store, self._manifests, **_listing(of_last, MAX_HITS), search_after=last)
-            hits += rest["hits"]["hits"]
+            hits += await self._all_listed([of_tenant, {"term": {"document_id": last[0]}}], last)
         return [_listed(hit) for hit in hits]
+
+    async def _all_listed(
+        self, filters: Sequence[Mapping[str, Any]], after: Sequence[Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """All hits after that place, however many there are."""
+        found: list[Mapping[str, Any]] = []
+        while True:
+            following = {"search_after": after} if after else {}
+            response = await search(self._store, self._manifests, **_listing(filters, MAX_HITS), **following)
+            hits = response["hits"]["hits"]
+            found += hits
+            if len(hits) < MAX_HITS:
+                return found
+            after = hits[-1]["sort"]
 
     async def delete(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
         """Removes one version; see the port."""
