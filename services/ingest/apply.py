@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from chassis.clock import Clock
 from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, ChangeState, Generation, Head, HeadState
+from corpus.domain import AccessPolicy, ChangeState, Head, HeadState
 from corpus.ports import Heads, PutOutcome, Tenants
 from ingest.align import align_rows
 from ingest.domain import (
@@ -36,6 +36,7 @@ from ingest.domain import (
     belongs_to,
     description_sha256,
 )
+from ingest.generations.write import IndexInGenerations
 from ingest.index import IndexDocument, IndexedDocument
 from ingest.ports import GenerationSource, HeadFeed
 from ingest.rows import ChunkRows
@@ -51,7 +52,7 @@ class ApplyChange:
     tenants: Tenants
     heads: Heads
     rows: ChunkRows
-    index: IndexDocument
+    index: IndexDocument | IndexInGenerations
     feed: HeadFeed
     generations: GenerationSource
     clock: Clock
@@ -132,7 +133,7 @@ class ApplyChange:
             same = replace(head, principals=() if nobody else draft.principals, expires_at=draft.expires_at)
             return await self._change_access(event, same, draft.security_level)
         indexed = await self.index.index(event, upsert, generation)
-        made = self._head_of(event, upsert, described, generation, indexed)
+        made = self._head_of(event, upsert, indexed)
         if readers_wait is None or not await readers_wait():
             return await self._commit(event, made)
         hidden = replace(made, access=AccessPolicy(frozenset(), made.access.security_level))
@@ -140,9 +141,7 @@ class ApplyChange:
         await self._align_rows(hidden)
         return outcome
 
-    def _head_of(
-        self, event: DocumentChange, upsert: Upsert, described: str, generation: Generation, indexed: IndexedDocument
-    ) -> Head:
+    def _head_of(self, event: DocumentChange, upsert: Upsert, indexed: IndexedDocument) -> Head:
         draft = upsert.draft
         return Head(
             key=event.key,
@@ -151,7 +150,7 @@ class ApplyChange:
             state=HeadState.LIVE,
             access=indexed.access,
             principals=draft.principals,
-            generation=generation.name,
+            generation=indexed.document.generation,
             event_id=event.event_id,
             updated_at=indexed.document.updated_at,
             expires_at=draft.expires_at,
@@ -163,7 +162,7 @@ class ApplyChange:
             media_type=draft.media_type,
             metadata=indexed.document.metadata,
             content_sha256=upsert.content.sha256,
-            description_sha256=described,
+            description_sha256=description_sha256(draft, {"generation": indexed.document.generation}),
             object_key=upsert.content.object_key,
             size_bytes=upsert.content.size_bytes,
             chunk_count=len(indexed.document.chunks),
@@ -221,7 +220,7 @@ class ApplyChange:
         """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its name,
         not even a tombstone, which would outrank what the later one writes."""
         await self.heads.put(self._tombstone(event, head))
-        await self.rows.remove(head.key, head.chunks_version, head.generation)
+        await self.rows.remove_everywhere(head.key, head.chunks_version)
         await self.heads.purge(head.key, event.version)
         await self.feed.forget(head.key)
 

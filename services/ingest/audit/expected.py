@@ -39,13 +39,9 @@ def named_ids(head: Head) -> list[str]:
 
 
 def is_named(head: Head | None, chunks_version: int, generation: str) -> bool:
-    """Whether the head names this version."""
-    return (
-        head is not None
-        and head.state is HeadState.LIVE
-        and head.chunks_version == chunks_version
-        and head.generation == generation
-    )
+    """Whether the head names this version. It does so for every generation that is kept (docs/generations.md); what is
+    left of one that is not is for the sweeper."""
+    return head is not None and head.state is HeadState.LIVE and head.chunks_version == chunks_version
 
 
 async def document_pages(heads: Heads, chunks: ChunkStore, tenant_id: str) -> AsyncIterator[Sequence[DocumentState]]:
