@@ -9,7 +9,7 @@ import structlog
 
 from chassis.clock import Clock, HybridLogicalClock, SystemClock
 from chassis.errors import HeadwaterError
-from chassis.eventlog.port import Consumer, EventLog
+from chassis.eventlog.port import Consumer, EventLog, Partition
 from chassis.lifecycle import Lifecycle
 from chassis.objectstore.obstore import open_s3
 from chassis.objectstore.port import ObjectStore
@@ -19,7 +19,7 @@ from chassis.telemetry.metrics import INGEST_LAG
 from chassis.tokens import InternalTokenVerifier, jwks_file
 from corpus.engines import CorpusStores, open_engines
 from corpus.ports import EmbeddingCache
-from headwater.ingest.v1 import dead_letters_pb2_grpc, ingest_pb2_grpc
+from headwater.ingest.v1 import dead_letters_pb2_grpc, ingest_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
 from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
 from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogHeadFeed
@@ -27,6 +27,7 @@ from ingest.adapters.sandbox import SandboxedParser
 from ingest.adapters.source_buckets import BucketsByName
 from ingest.adapters.tokens import ModelTokens
 from ingest.apply import ApplyChange
+from ingest.audit.servicer import StoreServicer
 from ingest.canary import Canary
 from ingest.chunking import Chunker, ChunkSettings
 from ingest.codec import SOURCES_TOPIC
@@ -57,10 +58,20 @@ from ingest.sources.handle import HandleSourceRecord
 from ingest.sources.mapping import S3Mapping, Sources
 from ingest.sweep import Sweeper
 from ingest.topics import topics
+from ingest.upkeep import Upkeep, make_upkeep, start_upkeep
+from ingest.versions.servicer import VersionServicer
 
+FIRST_PARTITION = Partition(TOPIC_OF[Lane.LIVE], 0)
+"""Whichever worker has it audits, for all of them."""
 WORKERS = "headwater-ingest-workers"
 """Consumer group of the workers."""
 SOURCES_GROUP = "headwater-ingest-sources"
+SERVICES = (
+    "headwater.ingest.v1.IngestService",
+    "headwater.ingest.v1.DeadLetterService",
+    "headwater.ingest.v1.StoreService",
+    "headwater.ingest.v1.VersionService",
+)
 LAG_SECONDS = 5.0
 _log = structlog.get_logger()
 
@@ -84,13 +95,17 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     )
     verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), {"gateway"})
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
+    upkeep = await _open_upkeep(lifecycle, settings, stores, change_log, clock)
     if settings.role in ("api", "all"):
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(_servicer(settings, stores, change_log, clock), server.grpc)
         decide = decisions(stores.corpus, stores.objects, stores.log.producer(), clock)
         dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(DeadLetterServicer(decide), server.grpc)
-    await server.start("headwater.ingest.v1.IngestService", "headwater.ingest.v1.DeadLetterService")
+        stores_servicer = StoreServicer(upkeep, stores.corpus.tenants)
+        stores_pb2_grpc.add_StoreServiceServicer_to_server(stores_servicer, server.grpc)
+        versions_pb2_grpc.add_VersionServiceServicer_to_server(VersionServicer(upkeep.rollbacks), server.grpc)
+    await server.start(*SERVICES)
     if settings.role in ("worker", "all"):
-        await _start_worker(lifecycle, settings, stores, change_log, clock)
+        await _start_worker(lifecycle, settings, stores, change_log, clock, upkeep)
         if (sources := settings.mappings()) is not None:
             _start_sources(lifecycle, settings, sources, stores, change_log, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
@@ -140,8 +155,24 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
     return IngestServicer(accept, look, open_changes(corpus, clock), manage, corpus.tenants)
 
 
-async def _start_worker(
+async def _open_upkeep(
     lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock
+) -> Upkeep:
+    """Has an embedder of its own, so that what is made again does not wait in one queue with live changes."""
+    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
+    embed = await lifecycle.stack.enter_async_context(EmbedPassages(EmbedderClient(channel), stores.embeddings))
+    accept = _accept(settings, stores, change_log, clock)
+    feed = EventLogHeadFeed(stores.log.producer(), clock)
+    return make_upkeep(settings, stores.corpus, stores.objects, stores.log, embed, accept, feed, clock)
+
+
+async def _start_worker(
+    lifecycle: Lifecycle,
+    settings: IngestSettings,
+    stores: Stores,
+    change_log: EventLogChangeLog,
+    clock: Clock,
+    upkeep: Upkeep,
 ) -> None:
     """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
     once."""
@@ -213,6 +244,8 @@ async def _start_worker(
     lifecycle.create_task(settle(), "settle-generation")
     workers = [lifecycle.create_task(work(lane), f"worker-{lane.lane}") for lane in lanes]
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
+    upkeep.can_parse(index)
+    start_upkeep(lifecycle, settings, upkeep, lambda: FIRST_PARTITION in lanes[0].consumer.assignment())
     start_ageing(
         lifecycle,
         corpus,

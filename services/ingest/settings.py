@@ -30,6 +30,13 @@ class IngestSettings(WriterSettings):
         sweep_every_seconds: Pause between two passes of the sweeper.
         ledger_retention_days: How long ended changes and decided dead letters are listed; longer than the log keeps
             records. Each document's newest change and open dead letters stay.
+        tombstone_seconds: How long a deleted document's tombstone stays. Must be longer than the retention of the
+            change topics and than any source may take to repeat an old version; see docs/audit.md.
+        object_safety_seconds: How long bytes that nothing names stay, and then once more set aside. Must be longer
+            than the retention of the change topics.
+        audit_every_seconds: Pause between two audits of all tenants in the background; 0 turns them off.
+        audit_rows_per_second: How fast they read, over all stores.
+        audit_repairs: Whether they mend what they find.
         chunk_target_tokens: Wanted tokens per chunk.
         sources_file: TOML file of the mappings of sources (docs/sources.md); without mappings their topic stays unread.
         sources: The mappings themselves, in place of a file.
@@ -51,6 +58,11 @@ class IngestSettings(WriterSettings):
     grace_seconds: float = Field(default=24 * 3600.0, ge=60)
     sweep_every_seconds: float = Field(default=600.0, gt=0)
     ledger_retention_days: float = Field(default=30.0, gt=0)
+    tombstone_seconds: float = Field(default=90 * 24 * 3600.0, ge=24 * 3600)
+    object_safety_seconds: float = Field(default=30 * 24 * 3600.0, ge=24 * 3600)
+    audit_every_seconds: float = Field(default=3600.0, ge=0)
+    audit_rows_per_second: float = Field(default=5_000.0, gt=0)
+    audit_repairs: bool = True
     chunk_target_tokens: int = Field(default=200, gt=0)
     sources_file: Path | None = None
     sources: SecretStr = SecretStr("")

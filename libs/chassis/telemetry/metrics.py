@@ -124,6 +124,34 @@ INGEST_HALTED: Final = Gauge(
     unit="1",
     description="1 while the worker takes no changes because it refuses documents that it should be able to read.",
 )
+AUDIT_DIFFERENCES: Final = Counter(
+    "headwater.audit.differences",
+    unit="{difference}",
+    description="Confirmed differences: missing, stale, orphan, duplicate, access_mismatch, unreferenced.",
+    labels=("kind", "store"),
+)
+AUDIT_OPEN: Final = Gauge(
+    "headwater.audit.open",
+    unit="{difference}",
+    description="Differences that the reconciler's last pass left, by kind and store, all tenants.",
+    labels=("kind", "store"),
+)
+AUDIT_UNSETTLED: Final = Gauge(
+    "headwater.audit.unsettled",
+    unit="{document}",
+    description="Documents that kept changing during the reconciler's last pass, so that nothing is said of them.",
+)
+AUDIT_FINISHED: Final = Gauge(
+    "headwater.audit.finished",
+    unit="s",
+    description="When the reconciler's last pass over all tenants ended, seconds since 1970.",
+)
+INGEST_EXPIRED: Final = Counter(
+    "headwater.ingest.expired",
+    unit="{document}",
+    description="Documents deleted because their time was over, and tombstones forgotten because of their age.",
+    labels=("outcome",),
+)
 
 # ── Embedder and reranker ───────────────────────────────────────────────────────────────────────────────────────────
 INFERENCE_TOKENS: Final = Counter(

@@ -10,12 +10,14 @@ from headwater.cli import (
     admin,
     ask,
     bucket,
+    dlq,
     documents,
     evaluate,
     ingest,
     local,
     search,
     source_records,
+    stores,
     tenants,
     trace,
     watch,
@@ -31,10 +33,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket):
+for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(dlq.app, name="dlq")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(admin.app, name="admin")
 

@@ -1,8 +1,8 @@
 """Documents' bytes: those that a head needs and that are gone, and those that nothing needs any more.
 
 An object is needed by live heads, by stored versions (a rollback reads it), by dead letters that may be replayed, and
-by changes on their way. The last are not looked for: every accepted change has put its bytes, which makes them young, and
-nothing is collected while a change has waited for half of the safety age.
+by changes on their way. The last are not looked for: every accepted change has put its bytes, which makes them young,
+and nothing is collected while a change has waited for half of the safety age.
 
 What is collected is set aside first, under ``collected/``, and removed when it has lain there for the safety age. A
 change that is accepted in the very moment in which its bytes are set aside finds them there (``ingest.index``).

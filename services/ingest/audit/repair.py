@@ -31,10 +31,10 @@ CHUNKS_AT_ONCE = 500
 """Rows that are made and written together: bounds memory for a document of tens of thousands of chunks."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class RepairStores:
-    """Use case of whoever may write. ``index`` is there where documents can be parsed: without it, payloads that are
-    lost stay so until a worker's reconciler makes them again."""
+    """Use case of whoever may write. ``index`` is there where documents can be parsed, once they can: without it,
+    payloads that are lost stay so until a worker's reconciler makes them again."""
 
     heads: Heads
     rows: ChunkRows

@@ -14,7 +14,7 @@ from tests.unit.ingest.world import READER, STAFF, TENANT, WRITER, World, stop, 
 from chassis.errors import FailedPrecondition, NotFound, PermissionDenied
 from corpus.domain import ChangeKind, ChangeRecord, ChangeState, DocumentKey, HeadState
 from ingest.domain import Draft
-from ingest.rollback import RollBackDocuments
+from ingest.versions.rollback import RollBackDocuments
 
 GRACE = 3600.0
 KEY = DocumentKey(TENANT, "guide")

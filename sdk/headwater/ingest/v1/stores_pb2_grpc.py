@@ -67,8 +67,7 @@ class StoreServiceServicer(object):
     def RebuildStore(self, request, context):
         """Fills one store of one tenant from the others. Searches go on and name the leg as degraded until it is done.
         Progress comes as it is made, the result last. Idempotent: what is there already is not made again, so a call that
-        was cut off goes on where it ended. Ends with the caller.
-        Errors besides: FAILED_PRECONDITION NOT_A_WORKER where documents can't be parsed and the rebuild needs that.
+        was cut off goes on where it ended. Ends with the caller. Errors besides: INVALID_ARGUMENT BAD_STORE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

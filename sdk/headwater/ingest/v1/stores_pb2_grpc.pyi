@@ -96,8 +96,7 @@ class StoreServiceStub(typing.Generic[_StoreServiceAuditStoresType, _StoreServic
     RebuildStore: _StoreServiceRebuildStoreType
     """Fills one store of one tenant from the others. Searches go on and name the leg as degraded until it is done.
     Progress comes as it is made, the result last. Idempotent: what is there already is not made again, so a call that
-    was cut off goes on where it ended. Ends with the caller.
-    Errors besides: FAILED_PRECONDITION NOT_A_WORKER where documents can't be parsed and the rebuild needs that.
+    was cut off goes on where it ended. Ends with the caller. Errors besides: INVALID_ARGUMENT BAD_STORE.
     """
 
 StoreServiceAsyncStub: typing_extensions.TypeAlias = StoreServiceStub[
@@ -136,8 +135,7 @@ class StoreServiceServicer(metaclass=abc.ABCMeta):
     ) -> typing.Union[collections.abc.Iterator[headwater.ingest.v1.stores_pb2.RebuildStoreResponse], collections.abc.AsyncIterator[headwater.ingest.v1.stores_pb2.RebuildStoreResponse]]:
         """Fills one store of one tenant from the others. Searches go on and name the leg as degraded until it is done.
         Progress comes as it is made, the result last. Idempotent: what is there already is not made again, so a call that
-        was cut off goes on where it ended. Ends with the caller.
-        Errors besides: FAILED_PRECONDITION NOT_A_WORKER where documents can't be parsed and the rebuild needs that.
+        was cut off goes on where it ended. Ends with the caller. Errors besides: INVALID_ARGUMENT BAD_STORE.
         """
 
 def add_StoreServiceServicer_to_server(servicer: StoreServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
