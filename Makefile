@@ -10,7 +10,7 @@ VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 RAY_TESTS ?= tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
 CLUSTER_TESTS ?= tests/contract tests/integration
-.PHONY: help setup demo up down test test-integration test-on-servers test-torch test-ray bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+.PHONY: help setup demo up down test fuzz test-integration test-on-servers test-torch test-ray bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test-integration: setup ## Test the cluster profile on real servers, which it st
 test-on-servers:
 	@$(PY) -m pytest -m cluster -n 2 --dist loadgroup --durations 15 $(CLUSTER_TESTS)
 	@$(PY) -m tests.servers.profile -- $(PY) -m pytest -n 2 --dist loadgroup --durations 15 tests/e2e
+
+fuzz: setup ## Random bytes against every RPC, topic and parser for long (in short also part of make test): FUZZ='-k rpcs'
+	@HEADWATER_FUZZ=long $(PY) -m pytest tests/fuzz $(FUZZ)
 
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@UV_PROJECT_ENVIRONMENT=.cache/torch .cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
