@@ -18,7 +18,7 @@ from corpus.ports import ChunkStore, Generations, HeadReads, LexicalIndex, Tenan
 from headwater.embedding.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from headwater.rerank.v1.rerank_pb2_grpc import RerankServiceStub
 from headwater.retrieval.v1 import retrieval_pb2_grpc
-from retriever.adapters.embedder import GrpcQueryEmbedder
+from retriever.adapters.embedder import EmbedderWithModel, GrpcQueryEmbedder
 from retriever.adapters.reranker import GrpcReranker
 from retriever.catalogue import Catalogue
 from retriever.citations import ResolveCitations
@@ -131,9 +131,14 @@ async def open_stores(engines: Engines, settings: RetrieverSettings) -> Stores:
 
 
 async def _open_embedder(lifecycle: Lifecycle, settings: RetrieverSettings, engines: Engines) -> QueryEmbedder:
-    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
     cache = engines.cache(settings.query_cache_bytes) if settings.query_cache_bytes else None
-    return GrpcQueryEmbedder(EmbeddingServiceStub(channel), settings.embed_seconds, cache, settings.query_cache_seconds)
+    targets = [settings.embedder_target, *filter(None, [settings.shadow_embedder_target])]
+    embedders = []
+    for target in targets:
+        channel = await lifecycle.stack.enter_async_context(open_channel(target, settings=settings))
+        stub = EmbeddingServiceStub(channel)
+        embedders.append(GrpcQueryEmbedder(stub, settings.embed_seconds, cache, settings.query_cache_seconds))
+    return embedders[0] if len(embedders) == 1 else EmbedderWithModel(embedders)
 
 
 async def _open_reranker(lifecycle: Lifecycle, settings: RetrieverSettings, clock: Clock) -> Reranker | None:

@@ -25,7 +25,7 @@ from itertools import islice
 from opentelemetry.trace import Span, SpanContext
 
 from chassis.clock import Clock
-from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError
+from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError, InvalidRequest
 from chassis.identity import Caller, Scope
 from chassis.telemetry import logger, names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_DEGRADED, RETRIEVAL_HEAD_REJECTED, RETRIEVAL_HITS
@@ -130,7 +130,7 @@ class SearchPassages:
             span.set_attribute(names.TENANT_ID, caller.tenant_id)
             span.set_attribute(names.BATCH_SIZE, len(queries))
             understood, reader = await self._understand(caller, queries)
-            generation = await self._catalogue.generation()
+            generation = await self._catalogue.generation(_asked_generation(caller, queries))
             if generation is None:
                 return [SearchResult(hits=()) for _ in queries]
             span.set_attribute(names.GENERATION, generation.name)
@@ -240,7 +240,7 @@ class SearchPassages:
             rejected: Counter[Rejection] = Counter()
             for ranking, window in windows.items():
                 ranking.payloads.update((each, payloads[each]) for each in window if each in payloads)
-                rejected += ranking.check_window(window, heads, batch.generation.name, batch.reader, now)
+                rejected += ranking.check_window(window, heads, batch.reader, now)
             _count(rejected)
 
     async def _to_rerank(self, rankings: Sequence[Ranking]) -> set[Ranking]:
@@ -305,8 +305,20 @@ class SearchPassages:
             now = self._clock.now()
             rejected: Counter[Rejection] = Counter()
             for ranking in batch.rankings:
-                rejected += ranking.confirm(heads, batch.generation.name, batch.reader, now)
+                rejected += ranking.confirm(heads, batch.reader, now)
             _count(rejected)
+
+
+def _asked_generation(caller: Caller, queries: Sequence[Query]) -> str:
+    """Name of the generation to be searched, "" for the active one. One that may lack documents is for those who
+    compare it."""
+    names_asked = {query.generation for query in queries}
+    if len(names_asked) > 1:
+        raise InvalidRequest("The queries of one batch search one generation.", reason="SEVERAL_GENERATIONS")
+    asked = names_asked.pop() if names_asked else ""
+    if asked:
+        caller.require(Scope.ADMIN)
+    return asked
 
 
 def _fuse_all(pairs: Iterable[tuple[Ranking, LegAnswer]]) -> None:

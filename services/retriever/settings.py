@@ -15,6 +15,8 @@ class RetrieverSettings(StoreSettings):
 
     Attributes:
         embedder_target: Where questions are embedded, ``host:port``.
+        shadow_embedder_target: Where questions are embedded for a generation that is made with another model; empty for
+            none.
         reranker_target: Where passages are reranked, ``host:port``; empty for no reranker.
         leg_candidates: How many candidates a leg returns at least. Min-max fusion gains from longer lists: 200
             instead of 100 adds .003 to .005 nDCG@10 on two sets of four and takes nothing from the others; 0.3 ms.
@@ -36,6 +38,7 @@ class RetrieverSettings(StoreSettings):
     service_name: ClassVar[str] = "retriever"
 
     embedder_target: str = "127.0.0.1:50051"
+    shadow_embedder_target: str = ""
     reranker_target: str = ""
 
     leg_candidates: int = Field(default=200, ge=50, le=1_000)
