@@ -144,9 +144,12 @@ class ChangeConsumer:
 
     def _start(self, record: Record) -> None:
         self._offsets.start(record.partition, record.offset)
-        before = self._last_of_key.get(record.key)
+        # Without a key a record is about nothing that others are known to be about: connectors leave it out where order
+        # means nothing to them.
+        before = self._last_of_key.get(record.key) if record.key else None
         task = asyncio.create_task(self._handle_in_order(record, before), name="apply-change")
-        self._last_of_key[record.key] = task
+        if record.key:
+            self._last_of_key[record.key] = task
         self._running[task] = record
         task.add_done_callback(self._finished)
 

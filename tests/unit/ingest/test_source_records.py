@@ -177,6 +177,37 @@ async def test_an_object_that_is_gone_before_it_is_read_is_gone() -> None:
         assert head.state is HeadState.DELETED
 
 
+async def test_records_without_a_key_dont_wait_for_each_other() -> None:
+    gate = asyncio.Event()
+
+    async def hold_the_first(name, call):
+        if name == "objects.put" and not gate.is_set():
+            await gate.wait()
+        return await call()
+
+    async with World(hold_the_first) as world:
+        made = SourcesWorld(world)
+        for number, document_id in enumerate(("one", "two", "three")):
+            event = {**content("cloudevents-structured"), "subject": document_id, "sequence": str(number + 1)}
+            await made.send(SourceRecord(b"", json.dumps(event).encode()))
+        consumer = made.consumer()
+        task = asyncio.create_task(consumer.run())
+        waiting: set[int] = set()
+
+        async def all_in_work() -> bool:
+            waiting.add(len(consumer._running))
+            return max(waiting) == 3 and all(not each.done() for each in consumer._running)
+
+        await until(all_in_work)
+        gate.set()
+        await until(lambda: _is_accepted(world, 3))
+        await stop(task)
+
+
+async def _is_accepted(world: World, count: int) -> bool:
+    return len(await world.values(CHANGES_TOPIC)) == count
+
+
 def test_the_topic_of_sources_keeps_the_records_of_deletes() -> None:
     assert not topics(3)[SOURCES_TOPIC].compacted
 
