@@ -193,6 +193,8 @@ def test_the_init_job_runs_before_the_services_and_makes_what_they_expect() -> N
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert (container["command"], container["args"]) == (["python", "-m", "headwater.cli"], ["admin", "init"])
     assert {"name": "HEADWATER_INGEST_PARTITIONS", "value": "48"} in container["env"]
+    # It refuses any other profile.
+    assert {"name": "HEADWATER_PROFILE", "value": "cluster"} in container["env"]
     # What belongs to the release does not exist yet when a hook of its first installation runs.
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
 
