@@ -1,7 +1,8 @@
 """The feed of heads: what ingestion publishes of every head it writes, and replicas read.
 
-A record's key is ``tenant/document``. Its value is what readers need of the head, never a principal; a record without a
-value says that the head is forgotten, and one under the key ``tenant/`` that all heads of the tenant are.
+A record's key is ``tenant/document``. Its value is what readers need of the head, never a principal, or announces that
+the head is about to be replaced; a record without a value says that the head is forgotten, and one under the key
+``tenant/`` that all heads of the tenant are.
 """
 
 from __future__ import annotations
@@ -38,6 +39,31 @@ class PublishedHead:
     generation: str
     expires_at: datetime | None
     ingest_trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """The document's head is about to be replaced (docs/adr/0009): until there is one of ``version`` or a greater one,
+    or the announcement is called off, only the authority knows what it is.
+
+    Attributes:
+        key: The document.
+        announcement_id: Names it among the document's; a repeated announcement has the same one.
+        version: The smallest version whose head ends it. At most ``MAX_VERSION`` + 1: what is done to a head of the
+            greatest version can only be called off.
+    """
+
+    key: DocumentKey
+    announcement_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """Nothing that the announcement spoke of will be written any more."""
+
+    key: DocumentKey
+    announcement_id: str
 
 
 def published(head: ServedHead) -> PublishedHead:
@@ -86,6 +112,35 @@ def encode_head(head: ServedHead) -> bytes:
     if head.expires_at is not None:
         message.expires_at.FromDatetime(head.expires_at)
     return message.SerializeToString()
+
+
+def encode_announcement(said: Announcement | CalledOff) -> bytes:
+    """Value of an announcement's record, or of one that calls it off."""
+    announcement = events_pb2.Announcement(id=said.announcement_id)
+    if isinstance(said, Announcement):
+        announcement.version = said.version
+    else:
+        announcement.called_off = True
+    return events_pb2.HeadChanged(
+        tenant_id=said.key.tenant_id, document_id=said.key.document_id, announcement=announcement
+    ).SerializeToString()
+
+
+def decode_announcement(value: bytes) -> Announcement | CalledOff | None:
+    """Inverse of ``encode_announcement``; None for a record of something else. Quicker than ``decode_head``. Raises
+    InvalidRequest MALFORMED_EVENT."""
+    try:
+        message = events_pb2.HeadChanged.FromString(value)
+    except DecodeError:
+        raise _malformed() from None
+    if not message.HasField("announcement"):
+        return None
+    key, said = DocumentKey(message.tenant_id, message.document_id), message.announcement
+    if said.called_off:
+        return CalledOff(key, said.id)
+    if not 0 < said.version <= MAX_VERSION + 1:
+        raise _malformed()
+    return Announcement(key, said.id, said.version)
 
 
 def decode_head(value: bytes) -> PublishedHead:

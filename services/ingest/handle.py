@@ -192,6 +192,9 @@ class HandleRecord:
 
     async def _dead_letter(self, work: RecordInWork, error: HeadwaterError) -> Outcome:
         record = work.record
+        if work.event is not None:
+            # First: a second attempt would leave a second letter.
+            await self.apply.call_off(work.event)
         await self.dead_letters.record(
             FailedEvent(
                 topic=record.partition.topic,

@@ -9,7 +9,7 @@ import structlog
 
 from chassis.clock import Clock, HybridLogicalClock, SystemClock
 from chassis.errors import HeadwaterError
-from chassis.eventlog.port import EventLog
+from chassis.eventlog.port import EventLog, Producer
 from chassis.lifecycle import Lifecycle
 from chassis.objectstore.port import ObjectStore
 from chassis.rpc.client import open_channel
@@ -107,10 +107,14 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         corpus.vectors,
         corpus.lexical,
         stores.objects,
-        EventLogHeadFeed(stores.log.producer(), clock),
+        _head_feed(settings, stores.log.producer(), clock),
         clock,
     )
     return IngestServicer(accept, look, manage, corpus.tenants)
+
+
+def _head_feed(settings: IngestSettings, producer: Producer, clock: Clock) -> EventLogHeadFeed:
+    return EventLogHeadFeed(producer, clock, has_replicas=settings.profile == "cluster")
 
 
 async def _start_worker(
@@ -147,7 +151,7 @@ async def _start_worker(
         heads=corpus.heads,
         rows=rows,
         index=index,
-        feed=EventLogHeadFeed(producer, clock),
+        feed=_head_feed(settings, producer, clock),
         generations=generation,
         clock=clock,
     )

@@ -80,7 +80,7 @@ async def installed() -> AsyncIterator[Installation]:
         stack.push_async_callback(log.close)
         await log.ensure_topic(HEADS_TOPIC, 3, compacted=True)
         authority = ElasticsearchHeads(open_connection())
-        yield Installation(authority, EventLogHeadFeed(log.producer(), SystemClock()), log, stack)
+        yield Installation(authority, EventLogHeadFeed(log.producer(), SystemClock(), has_replicas=True), log, stack)
 
 
 def readable_by(*tokens: str) -> AccessPolicy:

@@ -61,7 +61,13 @@ class ClusterEngines:
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:
         """A replica in this process, kept current by the feed."""
-        replica = HeadsReplica(stores.heads, lambda: self._servers.kafka().reader(HEADS_TOPIC), SystemClock())
+        replica = HeadsReplica(
+            stores.heads,
+            lambda: self._servers.kafka().reader(HEADS_TOPIC),
+            SystemClock(),
+            staleness_seconds=staleness_seconds,
+            max_heads=max_heads,
+        )
         self._lifecycle.create_task(replica.run(), "heads-replica")
         return replica
 
