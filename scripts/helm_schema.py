@@ -38,6 +38,14 @@ def _resources(description: str) -> Schema:
     }
 
 
+def _image(description: str) -> Schema:
+    return closed(
+        description,
+        name=needed("Name of the image below the registry."),
+        tag=text("Tag, where it is not that of all images."),
+    )
+
+
 def scheduling() -> dict[str, Schema]:
     """Where pods run and what they carry."""
     environment = {
@@ -52,11 +60,7 @@ def scheduling() -> dict[str, Schema]:
         localhostProfile=text("File of a profile on the node."),
     )
     return {
-        "image": closed(
-            "Its image.",
-            name=needed("Name of the image below the registry."),
-            tag=text("Tag, where it is not that of all images."),
-        ),
+        "image": _image("Its image."),
         "resources": _resources("Requests and limits of its container."),
         "tmpSize": {**CPU_OR_MEMORY, "description": "Most that is written to its only writable directory, /tmp."},
         "nodeSelector": texts("Labels of nodes it may run on."),
@@ -122,6 +126,7 @@ def _encoder() -> dict[str, Schema]:
         "serving": choice("As a Deployment, or as Ray Serve replicas of a KubeRay RayService.", "deployment", "ray"),
         "ray": closed(
             "For serving: ray.",
+            image=_image("Its image there, which holds Ray."),
             minReplicas=count("Fewest replicas.", 1),
             maxReplicas=count("Most replicas.", 1),
             targetOngoingRequests=number("Requests per replica that Ray Serve scales for.", 0.1),

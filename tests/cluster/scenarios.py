@@ -132,7 +132,7 @@ def roll_under_load(world: World) -> Figures:
 def change_image_under_load(world: World) -> Figures:
     """Every service gets another image under constant load: no request fails."""
     tag = f"{world.images['tag']}-b"
-    for target in images.TARGETS:
+    for target in images.RELEASE:
         name = f"{world.images['registry']}/headwater-{target}"
         images.docker("tag", f"{name}:{world.images['tag']}", f"{name}:{tag}")
         images.hand_on(f"{name}:{tag}", world.load_command, world.push)
