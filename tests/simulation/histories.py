@@ -72,6 +72,8 @@ class Nemesis:
     rate: float
     active: bool = True
     journal: list[str] = field(default_factory=list)
+    deadly: frozenset[str] = frozenset()
+    """Calls at which a process dies one time in five, whatever the rate is."""
 
     def between(self, process: Process) -> Callable[[str, Callable[[], Awaitable[Any]]], Awaitable[Any]]:
         async def around(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
@@ -87,7 +89,7 @@ class Nemesis:
                 process.awake.clear()
                 asyncio.get_running_loop().call_later(self.dice.uniform(1, 90), process.awake.set)
                 await process.awake.wait()
-            elif process.mortal and fate < 0.1:
+            elif process.mortal and (fate < 0.1 or (self._is_deadly(name) and self.dice.random() < 0.2)):
                 self._note(process, name, "dies")
                 process.dead = True
             elif fate < 0.3:
@@ -108,6 +110,9 @@ class Nemesis:
             return result
 
         return around
+
+    def _is_deadly(self, name: str) -> bool:
+        return self.active and name in self.deadly
 
     def _note(self, process: Process, name: str, fate: str) -> None:
         self.journal.append(f"{asyncio.get_running_loop().time():.3f} {process.name} {name}: {fate}")

@@ -1,0 +1,46 @@
+"""Tier T1 of docs/guarantees.md for readers: what a replica of the heads serves while workers die and stand still."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from structlog.testing import capture_logs
+from tests.simulation.histories import history
+from tests.simulation.replica_histories import ReplicaHistory, ReplicaLaneHistory
+from tests.simulation.virtual_time import run
+
+from corpus.feed import Announcement
+from ingest.adapters.event_log import EventLogHeadFeed
+
+HISTORIES = int(os.environ.get("HEADWATER_HISTORIES", "300")) // 3
+"""Of each kind: a reader that never rests makes them longer than the others."""
+FIRST = int(os.environ.get("HEADWATER_FIRST_SEED", "1"))
+BLOCK = 25
+
+
+@pytest.mark.parametrize("kind", [ReplicaHistory, ReplicaLaneHistory])
+@pytest.mark.parametrize("first", range(FIRST, FIRST + max(1, HISTORIES), BLOCK))
+def test_no_replica_serves_what_is_no_longer_so(first: int, kind: type[ReplicaHistory]) -> None:
+    for seed in range(first, min(first + BLOCK, FIRST + max(1, HISTORIES))):
+        try:
+            with capture_logs():
+                run(history(seed, kind))
+        except Exception as error:
+            pytest.fail(
+                f"{kind.__name__}, seed {seed}: {error!r}\nHEADWATER_FIRST_SEED={seed} HEADWATER_HISTORIES=1",
+                pytrace=False,
+            )
+
+
+def test_without_announcements_the_same_histories_show_a_reader_what_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def say_nothing(_: EventLogHeadFeed, announcement: Announcement) -> None:
+        del announcement
+
+    def many() -> None:
+        for seed in range(1, 30):
+            run(history(seed, ReplicaLaneHistory))
+
+    monkeypatch.setattr(EventLogHeadFeed, "announce", say_nothing)
+    with capture_logs(), pytest.raises(AssertionError, match="no longer so"):
+        many()
