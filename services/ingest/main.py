@@ -56,6 +56,11 @@ class Stores:
     embeddings: EmbeddingCache
     objects: ObjectStore
     log: EventLog
+    heads_are_replicated: bool
+
+    def head_feed(self, producer: Producer, clock: Clock) -> EventLogHeadFeed:
+        """Tells readers of heads that change."""
+        return EventLogHeadFeed(producer, clock, has_replicas=self.heads_are_replicated)
 
 
 async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
@@ -84,6 +89,7 @@ async def _open_stores(lifecycle: Lifecycle, settings: IngestSettings) -> Stores
         embeddings=engines.embedding_cache(),
         objects=engines.objects(),
         log=engines.event_log(),
+        heads_are_replicated=engines.heads_are_replicated,
     )
 
 
@@ -107,14 +113,10 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         corpus.vectors,
         corpus.lexical,
         stores.objects,
-        _head_feed(settings, stores.log.producer(), clock),
+        stores.head_feed(stores.log.producer(), clock),
         clock,
     )
     return IngestServicer(accept, look, manage, corpus.tenants)
-
-
-def _head_feed(settings: IngestSettings, producer: Producer, clock: Clock) -> EventLogHeadFeed:
-    return EventLogHeadFeed(producer, clock, has_replicas=settings.profile == "cluster")
 
 
 async def _start_worker(
@@ -151,7 +153,7 @@ async def _start_worker(
         heads=corpus.heads,
         rows=rows,
         index=index,
-        feed=_head_feed(settings, producer, clock),
+        feed=stores.head_feed(producer, clock),
         generations=generation,
         clock=clock,
     )

@@ -36,6 +36,8 @@ _EMBEDDINGS_KEPT_BYTES: Final = 256 * 1024 * 1024
 class ClusterEngines:
     """Engines behind ``settings``' endpoints; see ``corpus.engines.port``."""
 
+    heads_are_replicated: Final = True
+
     def __init__(self, lifecycle: Lifecycle, settings: StoreSettings) -> None:
         self._lifecycle = lifecycle
         self._settings = settings
