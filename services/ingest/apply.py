@@ -27,8 +27,7 @@ from datetime import datetime
 from chassis.clock import Clock
 from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, ChangeState, Generation, Head, HeadState
-from corpus.feed import Announcement, CalledOff, published
+from corpus.domain import AccessPolicy, Announcement, CalledOff, ChangeState, Generation, Head, HeadState, published
 from corpus.ports import Heads, PutOutcome, Tenants
 from ingest.domain import (
     TENANT_GONE,

@@ -9,8 +9,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from corpus.domain import DocumentKey, Generation, Head
-from corpus.feed import Announcement, CalledOff
+from corpus.domain import Announcement, CalledOff, DocumentKey, Generation, Head
 from ingest.domain import DocumentChange, Lane
 from ingest.parsing.model import ParsedDocument
 

@@ -18,8 +18,8 @@ from chassis.clock import SystemClock
 from chassis.eventlog.kafka import KafkaEventLog
 from corpus.adapters.elasticsearch import heads as elasticsearch_heads
 from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
-from corpus.domain import AccessPolicy, DocumentKey, Head
-from corpus.feed import HEADS_TOPIC, Announcement
+from corpus.domain import AccessPolicy, Announcement, DocumentKey, Head
+from corpus.feed import HEADS_TOPIC
 from corpus.ports import HeadReads
 from corpus.replica import HeadsReplica
 from ingest.adapters.event_log import EventLogHeadFeed

@@ -10,7 +10,7 @@ from tests.simulation.histories import history
 from tests.simulation.replica_histories import ReplicaHistory, ReplicaLaneHistory
 from tests.simulation.virtual_time import run
 
-from corpus.feed import Announcement
+from corpus.domain import Announcement
 from ingest.adapters.event_log import EventLogHeadFeed
 
 HISTORIES = int(os.environ.get("HEADWATER_HISTORIES", "300")) // 3

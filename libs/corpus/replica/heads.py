@@ -28,16 +28,8 @@ from chassis.errors import Disposition, FailedPrecondition, HeadwaterError, Inva
 from chassis.eventlog.port import LogReader, Record
 from chassis.telemetry import logger
 from chassis.telemetry.metrics import HEADS_REPLICA_AGE, HEADS_REPLICA_READS, HEADS_REPLICA_SIZE
-from corpus.domain import DocumentKey, ServedHead
-from corpus.feed import (
-    Announcement,
-    CalledOff,
-    PublishedHead,
-    decode_announcement,
-    decode_head,
-    published,
-    read_record_key,
-)
+from corpus.domain import Announcement, CalledOff, DocumentKey, PublishedHead, ServedHead, published
+from corpus.feed import decode_announcement, decode_head, read_record_key
 from corpus.ports import HeadReads
 from corpus.replica.announced import Announced
 from corpus.replica.questions import Questions

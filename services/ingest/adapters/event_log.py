@@ -9,8 +9,8 @@ from datetime import datetime
 from chassis.clock import Clock
 from chassis.eventlog.port import Consumer, Producer
 from chassis.telemetry import inject
-from corpus.domain import DocumentKey, Head
-from corpus.feed import HEADS_TOPIC, Announcement, CalledOff, encode_announcement, encode_head, record_key
+from corpus.domain import Announcement, CalledOff, DocumentKey, Head
+from corpus.feed import HEADS_TOPIC, encode_announcement, encode_head, record_key
 from headwater.events.v1 import events_pb2
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
 from ingest.domain import DocumentChange, Lane, Upsert

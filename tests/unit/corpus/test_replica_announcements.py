@@ -13,8 +13,8 @@ from tests.unit.corpus.feed_world import ReplicaWorld, until
 
 from chassis.errors import DependencyUnavailable
 from chassis.telemetry.metrics import HEADS_REPLICA_READS
-from corpus.domain import Head
-from corpus.feed import HEADS_TOPIC, Announcement, CalledOff, encode_announcement, record_key
+from corpus.domain import Announcement, CalledOff, Head
+from corpus.feed import HEADS_TOPIC, encode_announcement, record_key
 
 A, WIDE = frozenset("a"), frozenset("ab")
 

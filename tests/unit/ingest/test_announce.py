@@ -16,16 +16,8 @@ from chassis.clock import ManualClock
 from chassis.errors import DependencyUnavailable, DocumentRejected, HeadwaterError
 from chassis.eventlog.memory import MemoryEventLog
 from chassis.eventlog.port import Partition, Position, Producer, Record
-from corpus.domain import MAX_VERSION, ChangeState, DocumentKey, HeadState
-from corpus.feed import (
-    HEADS_TOPIC,
-    Announcement,
-    CalledOff,
-    PublishedHead,
-    decode_announcement,
-    decode_head,
-    encode_announcement,
-)
+from corpus.domain import MAX_VERSION, Announcement, CalledOff, ChangeState, DocumentKey, HeadState, PublishedHead
+from corpus.feed import HEADS_TOPIC, decode_announcement, decode_head, encode_announcement
 from ingest.adapters.event_log import EventLogHeadFeed
 from ingest.codec import CHANGES_TOPIC, encode_change, key_bytes
 from ingest.domain import Change, Delete, DocumentChange, SetAccess

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from tests.unit.ingest.world import TENANT, WRITER, World
 
-from corpus.feed import HEADS_TOPIC, PublishedHead, decode_head, published, read_record_key
+from corpus.domain import PublishedHead, published
+from corpus.feed import HEADS_TOPIC, decode_head, read_record_key
 from ingest.domain import Delete, SetAccess
 
 
