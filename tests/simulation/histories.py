@@ -289,7 +289,10 @@ class Checker:
             assert states[0] is not ChangeState.PENDING, "a change has not ended"
         letters = {letter.event_id for letter in await self.world.dead_letters()}
         dead = await self.stores.ledger.newest_dead_letters(TENANT, 1000)
-        assert {record.event_id for record in dead} == letters, "dead letters and the ledger differ"
+        await self._check_letters(letters, {record.event_id for record in dead})
+
+    async def _check_letters(self, letters: set[str], dead: set[str]) -> None:
+        assert dead == letters, "dead letters and the ledger differ"
 
     async def _check_heads(self, expected: dict[str, Expected]) -> None:
         heads = {head.key.document_id: head for head in await self.stores.heads.list(TENANT, include_deleted=True)}

@@ -19,9 +19,10 @@ from tests.simulation.histories import (
     Process,
 )
 from tests.simulation.virtual_time import VirtualLoop
-from tests.unit.ingest.world import WRITER, World
+from tests.unit.ingest.world import TENANT, WRITER, World
 
 from chassis.errors import DependencyUnavailable, HeadwaterError
+from corpus.domain import ChangeState
 from ingest.adapters.event_log import TOPIC_OF
 from ingest.codec import decode_change
 from ingest.domain import Delete, DocumentChange, Lane, Receipt, SetAccess, Upsert
@@ -84,3 +85,11 @@ class LaneChecker(Checker):
     async def events(self) -> list[DocumentChange]:
         values = [value for topic in TOPIC_OF.values() for value in await self.world.values(topic)]
         return sorted(map(decode_change, values), key=lambda event: (event.key.document_id, event.version))
+
+    async def _check_letters(self, letters: set[str], dead: set[str]) -> None:
+        """When a worker does not learn that it has written a letter, the other lane may have superseded the change
+        before the next attempt."""
+        assert dead <= letters, "a dead letter is missing"
+        found = await self.stores.ledger.get_many(TENANT, sorted(letters - dead))
+        assert {record.state for record in found.values()} <= {ChangeState.SUPERSEDED}, "letters and the ledger differ"
+        assert found.keys() == letters - dead, "a letter of a change that nobody knows"
