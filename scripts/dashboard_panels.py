@@ -42,38 +42,51 @@ def rate(metric: str, by: str = "", matchers: str = "") -> tuple[tuple[str, str]
     return ((f"sum{grouping} (rate({metric}{{$S{matchers}}}[$__rate_interval]))", legend),)
 
 
-def share(part: str, whole: str) -> str:
-    """Of one rate in another; no point where nothing happens."""
-    return f"sum(rate({part}[$__rate_interval])) / (sum(rate({whole}[$__rate_interval])) > 0)"
+def level(metric: str, by: str, how: str = "max") -> tuple[tuple[str, str], ...]:
+    """One query: a gauge by a label."""
+    return ((f"{how} by ({by}) ({metric}{{$S}})", f"{{{{{by}}}}}"),)
+
+
+def share(part: str, whole: str, legend: str) -> tuple[tuple[str, str], ...]:
+    """One query: of one rate in another; no point where nothing happens."""
+    return ((f"sum(rate({part}[$__rate_interval])) / (sum(rate({whole}[$__rate_interval])) > 0)", legend),)
+
+
+def shares(metric: str, by: str, matchers: str) -> tuple[tuple[str, str], ...]:
+    """One query: of what matches in all of a counter, by a label."""
+    rates = (f"sum by ({by}) (rate({metric}{{$S{chosen}}}[$__rate_interval]))" for chosen in (matchers, ""))
+    return ((" / ".join(rates), f"{{{{{by}}}}}"),)
+
+
+def stages(metric: str, quantile: float, description: str, width: int = 12) -> Panel:
+    """How long each stage of a service's work takes."""
+    return Panel(
+        f"Stages, p{quantile * 100:.0f}", description, quantiles(metric, "stage", levels=(quantile,)), "s", width=width
+    )
 
 
 REQUESTS: Final = "headwater_rpc_server_requests_total"
 OURS: Final = ',job=~"gateway|retriever|reranker|embedder|ingest.*"'
+SEARCH: Final = ',method="headwater.retrieval.v1.RetrievalService/Search"'
 ERRORS: Final = ',code=~"UNAVAILABLE|INTERNAL|UNKNOWN|DEADLINE_EXCEEDED|DATA_LOSS"'
 
 OVERVIEW: Final = (
     Panel(
         "Services up",
         "Replicas that answer Prometheus.",
-        (('sum by (job) (up{$S,job=~"gateway|retriever|reranker|embedder|ingest.*"})', "{{job}}"),),
+        ((f"sum by (job) (up{{$S{OURS}}})", "{{job}}"),),
         kind="stat",
     ),
     Panel(
         "Failed calls",
         "Share of RPCs that ended in an error of ours, by service.",
-        (
-            (
-                f"sum by (job) (rate({REQUESTS}{{$S{ERRORS}}}[$__rate_interval])) "
-                f"/ sum by (job) (rate({REQUESTS}{{$S}}[$__rate_interval]))",
-                "{{job}}",
-            ),
-        ),
+        shares(REQUESTS, "job", ERRORS),
         "percentunit",
     ),
     Panel(
         "Changes not yet applied",
         "Lag of the ingest workers.",
-        (("max by (lane) (headwater_ingest_lag{$S})", "{{lane}}"),),
+        level("headwater_ingest_lag", "lane"),
     ),
     Panel("Calls", "RPCs answered, by service.", rate(REQUESTS, "job"), "reqps"),
     Panel(
@@ -88,7 +101,7 @@ OVERVIEW: Final = (
         rate("headwater_rpc_server_rejected_total", "job"),
         "reqps",
     ),
-    Panel("Calls in work", "Permits taken.", (("sum by (job) (headwater_rpc_server_in_flight{$S})", "{{job}}"),)),
+    Panel("Calls in work", "Permits taken.", level("headwater_rpc_server_in_flight", "job", how="sum")),
     Panel(
         "Memory",
         "Resident memory by pod.",
@@ -125,9 +138,7 @@ INGESTION: Final = (
         "ops",
         stacked=True,
     ),
-    Panel(
-        "Lag", "Changes not yet handled, all partitions.", (("max by (lane) (headwater_ingest_lag{$S})", "{{lane}}"),)
-    ),
+    Panel("Lag", "Changes not yet handled, all partitions.", level("headwater_ingest_lag", "lane")),
     Panel(
         "Accepted → searchable",
         "Waits included.",
@@ -135,13 +146,7 @@ INGESTION: Final = (
         "s",
         width=12,
     ),
-    Panel(
-        "Stages, p50",
-        "One stage of one document, its waits included.",
-        quantiles("headwater_ingest_stage_duration_seconds", "stage", levels=(0.5,)),
-        "s",
-        width=12,
-    ),
+    stages("headwater_ingest_stage_duration_seconds", 0.5, "One stage of one document, its waits included."),
     Panel("Chunks", "Chunks written.", rate("headwater_ingest_chunks_total"), "ops"),
     Panel(
         "Dead letters",
@@ -149,16 +154,11 @@ INGESTION: Final = (
         rate("headwater_ingest_dead_letters_total", "reason"),
         "ops",
     ),
-    Panel(
-        "Stages, p99",
-        "The slowest documents.",
-        quantiles("headwater_ingest_stage_duration_seconds", "stage", levels=(0.99,)),
-        "s",
-    ),
+    stages("headwater_ingest_stage_duration_seconds", 0.99, "The slowest documents.", width=8),
     Panel(
         "Oldest change at work",
         "Since it was accepted; it grows while a dependency is down.",
-        (("max by (lane) (headwater_ingest_oldest_age_seconds{$S})", "{{lane}}"),),
+        level("headwater_ingest_oldest_age_seconds", "lane"),
         "s",
         width=12,
     ),
@@ -175,7 +175,7 @@ RETRIEVAL: Final = (
     Panel(
         "Searches",
         "Answered, by status.",
-        rate(REQUESTS, "code", ',method="headwater.retrieval.v1.RetrievalService/Search"'),
+        rate(REQUESTS, "code", SEARCH),
         "reqps",
     ),
     Panel(
@@ -183,7 +183,7 @@ RETRIEVAL: Final = (
         "Of a search, in the retriever.",
         quantiles(
             "headwater_rpc_server_duration_seconds",
-            matchers=',method="headwater.retrieval.v1.RetrievalService/Search"',
+            matchers=SEARCH,
             levels=(0.5, 0.9, 0.99),
         ),
         "s",
@@ -200,20 +200,8 @@ RETRIEVAL: Final = (
         ),
         "percentunit",
     ),
-    Panel(
-        "Stages, p50",
-        "Where the time of a search goes.",
-        quantiles("headwater_retrieval_stage_duration_seconds", "stage", levels=(0.5,)),
-        "s",
-        width=12,
-    ),
-    Panel(
-        "Stages, p99",
-        "The slowest searches.",
-        quantiles("headwater_retrieval_stage_duration_seconds", "stage", levels=(0.99,)),
-        "s",
-        width=12,
-    ),
+    stages("headwater_retrieval_stage_duration_seconds", 0.5, "Where the time of a search goes."),
+    stages("headwater_retrieval_stage_duration_seconds", 0.99, "The slowest searches."),
     Panel(
         "Failures of a leg",
         "Calls that failed, by reason.",
@@ -237,12 +225,7 @@ RETRIEVAL: Final = (
     Panel(
         "Searches without a hit",
         "Share of searches that found nothing.",
-        (
-            (
-                share('headwater_retrieval_hits_bucket{$S,le="0.0"}', "headwater_retrieval_hits_count{$S}"),
-                "nothing found",
-            ),
-        ),
+        share('headwater_retrieval_hits_bucket{$S,le="0.0"}', "headwater_retrieval_hits_count{$S}", "nothing found"),
         "percentunit",
         width=12,
     ),
@@ -259,28 +242,15 @@ ANSWERS: Final = (
     Panel(
         "Abstained",
         "Share of questions that the documents do not answer.",
-        (
-            (
-                share('headwater_gateway_answers_total{$S,outcome="abstained"}', "headwater_gateway_answers_total{$S}"),
-                "abstained",
-            ),
+        share(
+            'headwater_gateway_answers_total{$S,outcome="abstained"}',
+            "headwater_gateway_answers_total{$S}",
+            "abstained",
         ),
         "percentunit",
     ),
-    Panel(
-        "Stages, p50",
-        "Where the time of an answer goes.",
-        quantiles("headwater_gateway_stage_duration_seconds", "stage", levels=(0.5,)),
-        "s",
-        width=12,
-    ),
-    Panel(
-        "Stages, p99",
-        "The slowest answers.",
-        quantiles("headwater_gateway_stage_duration_seconds", "stage", levels=(0.99,)),
-        "s",
-        width=12,
-    ),
+    stages("headwater_gateway_stage_duration_seconds", 0.5, "Where the time of an answer goes."),
+    stages("headwater_gateway_stage_duration_seconds", 0.99, "The slowest answers."),
     Panel("Tokens", "Read and written by the generator.", rate("headwater_gateway_tokens_total", "direction"), "ops"),
     Panel("Streams", "Answers being streamed now.", (("sum(headwater_gateway_streams{$S})", "streams"),)),
     Panel(
@@ -301,13 +271,7 @@ ENGINES: Final = (
     Panel(
         "Cache hits",
         "Share of look-ups, by cache.",
-        (
-            (
-                'sum by (cache) (rate(headwater_cache_requests_total{$S,outcome="hit"}[$__rate_interval])) / '
-                "sum by (cache) (rate(headwater_cache_requests_total{$S}[$__rate_interval]))",
-                "{{cache}}",
-            ),
-        ),
+        shares("headwater_cache_requests_total", "cache", ',outcome="hit"'),
         "percentunit",
         width=12,
     ),
@@ -320,12 +284,10 @@ ENGINES: Final = (
     Panel(
         "Age of the heads' replica",
         "Since it was last known to have the whole feed.",
-        (("max by (instance) (headwater_heads_replica_age_seconds{$S})", "{{instance}}"),),
+        level("headwater_heads_replica_age_seconds", "instance"),
         "s",
     ),
-    Panel(
-        "Heads in memory", "By replica.", (("max by (instance) (headwater_heads_replica_size{$S})", "{{instance}}"),)
-    ),
+    Panel("Heads in memory", "By replica.", level("headwater_heads_replica_size", "instance")),
     Panel("Tokens encoded", "Padding left out.", rate("headwater_inference_tokens_total", "job, model"), "ops"),
     Panel(
         "Wait for a batch",

@@ -2,80 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-Schema = dict[str, Any]
-
-CPU_OR_MEMORY: Final = {"type": ["string", "number"]}
-TEXTS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
-SELECTOR: Final = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {"matchLabels": TEXTS, "matchExpressions": {"type": "array"}},
-}
-PEER: Final = {
-    "type": "object",
-    "additionalProperties": False,
-    "minProperties": 1,
-    "properties": {"podSelector": SELECTOR, "namespaceSelector": SELECTOR, "ipBlock": {"type": "object"}},
-}
-NAME: Final = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"
-"""A Kubernetes name, or none."""
-
-
-def closed(description: str, **properties: Schema) -> Schema:
-    """An object without other properties than these."""
-    return {"type": "object", "description": description, "additionalProperties": False, "properties": properties}
-
-
-def text(description: str, **more: Any) -> Schema:
-    """A string."""
-    return {"type": "string", "description": description, **more}
-
-
-def needed(description: str, **more: Any) -> Schema:
-    """A string that may not be empty."""
-    return text(f"{description} Needed.", minLength=1, **more)
-
-
-def name(description: str) -> Schema:
-    """The name of another object, or nothing."""
-    return text(description, pattern=NAME)
-
-
-def choice(description: str, *choices: str) -> Schema:
-    """One of some strings."""
-    return {"enum": list(choices), "description": description}
-
-
-def number(description: str, minimum: float = 0, **more: Any) -> Schema:
-    """A number."""
-    return {"type": "number", "minimum": minimum, "description": description, **more}
-
-
-def count(description: str, minimum: int = 0, **more: Any) -> Schema:
-    """A whole number."""
-    return {"type": "integer", "minimum": minimum, "description": description, **more}
-
-
-def flag(description: str) -> Schema:
-    """Yes or no."""
-    return {"type": "boolean", "description": description}
-
-
-def texts(description: str) -> Schema:
-    """A mapping of strings to strings."""
-    return {**TEXTS, "description": description}
-
-
-def listing(description: str, items: Schema) -> Schema:
-    """A list."""
-    return {"type": "array", "items": items, "description": description}
-
-
-def peers(description: str) -> Schema:
-    """NetworkPolicyPeers."""
-    return listing(description, PEER)
+from scripts.helm_schema_parts import (
+    CPU_OR_MEMORY,
+    PEER,
+    Schema,
+    choice,
+    closed,
+    count,
+    credentials,
+    egress,
+    flag,
+    listing,
+    name,
+    needed,
+    number,
+    peers,
+    text,
+    texts,
+)
+from scripts.helm_schema_servers import servers
 
 
 def _rules(description: str, direction: str) -> Schema:
@@ -93,28 +38,12 @@ def _resources(description: str) -> Schema:
     }
 
 
-def _egress(ports: bool = True) -> Schema:
-    properties = {"to": peers("Where it is, as NetworkPolicyPeers; empty for anywhere.")}
-    if ports:
-        integers: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
-        properties["ports"] = listing("Ports of the pods; empty for those in the addresses.", integers)
-    return closed("What the network policies open towards it.", **properties)
-
-
-def _ca() -> Schema:
+def _image(description: str) -> Schema:
     return closed(
-        "Authority that signed its certificate.",
-        secret=name("Secret with the certificate of its authority; without one, the system's authorities count."),
-        configMap=name("ConfigMap with it instead."),
-        key=needed("Its key there."),
+        description,
+        name=needed("Name of the image below the registry."),
+        tag=text("Tag, where it is not that of all images."),
     )
-
-
-def _credentials(**keys: str) -> dict[str, Schema]:
-    return {
-        "existingSecret": name("Secret with its credentials."),
-        "secretKeys": closed("Keys of the secret.", **{key: needed(meaning) for key, meaning in keys.items()}),
-    }
 
 
 def scheduling() -> dict[str, Schema]:
@@ -131,11 +60,7 @@ def scheduling() -> dict[str, Schema]:
         localhostProfile=text("File of a profile on the node."),
     )
     return {
-        "image": closed(
-            "Its image.",
-            name=needed("Name of the image below the registry."),
-            tag=text("Tag, where it is not that of all images."),
-        ),
+        "image": _image("Its image."),
         "resources": _resources("Requests and limits of its container."),
         "tmpSize": {**CPU_OR_MEMORY, "description": "Most that is written to its only writable directory, /tmp."},
         "nodeSelector": texts("Labels of nodes it may run on."),
@@ -201,6 +126,7 @@ def _encoder() -> dict[str, Schema]:
         "serving": choice("As a Deployment, or as Ray Serve replicas of a KubeRay RayService.", "deployment", "ray"),
         "ray": closed(
             "For serving: ray.",
+            image=_image("Its image there, which holds Ray."),
             minReplicas=count("Fewest replicas.", 1),
             maxReplicas=count("Most replicas.", 1),
             targetOngoingRequests=number("Requests per replica that Ray Serve scales for.", 0.1),
@@ -209,68 +135,6 @@ def _encoder() -> dict[str, Schema]:
             replicaCpus=number("CPUs of a replica; a pod has room for as many as its requests say.", 0),
             replicaGpus=number("GPUs of a replica.", 0),
             headResources=_resources("Requests and limits of the head, which serves nothing."),
-        ),
-    }
-
-
-def _engines() -> dict[str, Schema]:
-    return {
-        "kafka": closed(
-            "The event log.",
-            bootstrapServers=needed("`host:port,host:port`.", pattern=r"^[^,:\s]+:\d+(,[^,:\s]+:\d+)*$"),
-            securityProtocol=choice(
-                "Encryption and authentication, as Kafka names them.", "PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"
-            ),
-            saslMechanism=choice("Mechanism of SASL.", "PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"),
-            username=text("User name for SASL."),
-            replicationFactor=count("Replicas of topics that are created.", 1),
-            prefix=text("Prefix of every topic and group name.", pattern="^[A-Za-z0-9._-]{0,60}$"),
-            **_credentials(password="Its key with the password."),
-            ca=_ca(),
-            egress=_egress(),
-        ),
-        "elasticsearch": closed(
-            "Lexical index, heads, records.",
-            url=needed(
-                "`http://host:port` or `https://…`; several, separated by commas.", pattern=r"^https?://[^\s]+$"
-            ),
-            prefix=text("Prefix of every index name.", pattern=r"^[a-z][a-z0-9-]{0,30}$"),
-            shards=count("Shards of indexes that are created.", 1),
-            replicas=count("Replicas of indexes that are created.", 0),
-            **_credentials(apiKey="Its key with the encoded API key."),
-            ca=_ca(),
-            egress=_egress(),
-        ),
-        "weaviate": closed(
-            "The vector index.",
-            http=needed("`host:port` of its REST API.", pattern=r"^[^:/\s]+:\d+$"),
-            grpc=needed("`host:port` of its gRPC API.", pattern=r"^[^:/\s]+:\d+$"),
-            secure=flag("Whether both are served over TLS."),
-            prefix=text("Prefix of every collection name.", pattern=r"^[A-Z][A-Za-z0-9]{0,30}$"),
-            replicas=count("Replication factor of collections that are created.", 1),
-            **_credentials(apiKey="Its key with the API key."),
-            egress=_egress(),
-        ),
-        "redis": closed(
-            "Cache that replicas share.",
-            url=text(
-                "`redis://host:port/db`, `rediss://` for TLS; none for a cache per pod.", pattern=r"^(rediss?://.+)?$"
-            ),
-            username=text("User name for AUTH."),
-            **_credentials(password="Its key with the password."),
-            ca=_ca(),
-            egress=_egress(),
-        ),
-        "s3": closed(
-            "Where documents' bytes are.",
-            location=needed("`s3://bucket/prefix`.", pattern=r"^s3://.+$"),
-            url=text("Its endpoint; empty for Amazon's own.", pattern=r"^(https?://.+)?$"),
-            region=text("Its region."),
-            **_credentials(
-                accessKeyId="Its key with the id of the access key.",
-                secretAccessKey="Its key with the secret access key.",
-            ),
-            egress=_egress(),
         ),
     }
 
@@ -285,7 +149,7 @@ def _shared() -> dict[str, Schema]:
                 "OTLP/gRPC collector, `http://host:port`; none for no traces.", pattern="^(https?://.+)?$"
             ),
             traceSampleRatio=number("Share of traces that are recorded.", 0, maximum=1),
-            egress=_egress(ports=False),
+            egress=egress(ports=False),
         ),
         "identity": closed(
             "Keys that services prove each other their identity with.",
@@ -347,7 +211,7 @@ def chart(settings: dict[str, Schema]) -> Schema:
             audience=needed("`aud` of accepted tokens."),
             jwksUrl=text("Where the issuer's public keys are.", pattern="^(https://.+)?$"),
             jwks=text("The JWK set itself, as JSON; one of the two is needed."),
-            egress=_egress(ports=False),
+            egress=egress(ports=False),
         )
         | {"anyOf": [{"properties": {key: {"minLength": 1}}} for key in ("jwksUrl", "jwks")]},
         "openai": closed(
@@ -356,8 +220,8 @@ def chart(settings: dict[str, Schema]) -> Schema:
                 "Its base URL, which ends in /v1; without one, answers are extracts.", pattern="^(https://.+)?$"
             ),
             model=text("Name of the model."),
-            **_credentials(apiKey="Its key with the API key."),
-            egress=_egress(ports=False),
+            **credentials(apiKey="Its key with the API key."),
+            egress=egress(ports=False),
         ),
         "service": closed(
             "Its Service.",
@@ -390,7 +254,7 @@ def chart(settings: dict[str, Schema]) -> Schema:
             pullPolicy=choice("When images are pulled.", "IfNotPresent", "Always", "Never"),
             pullSecrets=listing("Names of secrets for the registry.", {"type": "string"}),
         ),
-        **_engines(),
+        **servers(),
         **_shared(),
         gateway=service("The edge.", settings["gateway"], **gateway),
         retriever=service("Search.", settings["retriever"], autoscaling=_hpa()),

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import yaml
-from scripts.helm_schema import Schema, chart, closed, workloads
+from scripts.helm_schema import chart, workloads
+from scripts.helm_schema_parts import Schema, closed
 
 from chassis.settings import ServiceSettings
 from embedder.settings import EmbedderSettings

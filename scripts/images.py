@@ -16,14 +16,22 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 SERVICES: Final = ("gateway", "retriever", "ingest", "embedder", "reranker")
-TARGETS: Final = (*SERVICES, "admin")
+RELEASE: Final = (*SERVICES, "admin")
+"""What the chart runs unless it is told to serve by Ray."""
+TARGETS: Final = (*RELEASE, "ray")
+PROGRAMS: Final[Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    **{service: (("--print-config",), (f"{service}.main",)) for service in SERVICES},
+    "admin": (("--help",), ("headwater.cli.app",)),
+    "ray": (("--version",), ("embedder.serve_app", "reranker.serve_app", "embedder.proxy", "reranker.proxy")),
+}
+"""By target: arguments of its entry point that need nothing else, and its composition roots."""
 DOCKER: Final = os.environ.get("DOCKER", "docker")
 LAYERS: Final = {"/opt/headwater/model": "weights", "/opt/headwater/venv": "dependencies", "/opt/headwater/app": "code"}
 """Layers by the directory that their COPY names."""
@@ -78,10 +86,10 @@ def check(image: str, target: str) -> None:
     run = ["run", "--rm", "--network", "none", *hardened]
     if docker(*run, "--entrypoint", "id", image, "-u") == "0":
         raise SystemExit(f"{image} runs as root")
-    docker(*run, image, "--help" if target == "admin" else "--print-config")
+    arguments, modules = PROGRAMS[target]
+    docker(*run, image, *arguments)
     # Imports everything that its composition root imports: a library that was forgotten is noticed here.
-    module = "headwater.cli.app" if target == "admin" else f"{target}.main"
-    docker(*run, "--entrypoint", "python", image, "-c", f"import {module}")
+    docker(*run, "--entrypoint", "python", image, "-c", f"import {', '.join(modules)}")
     # Nothing that only a build needs, and no place but /tmp that could be written.
     leftovers = "command -v gcc cc make uv; find / -xdev -name .cache -not -path '/proc/*' 2>/dev/null"
     if found := docker(*run, "--entrypoint", "sh", image, "-c", f"{{ {leftovers}; }} || true"):

@@ -7,6 +7,7 @@
 {{- if eq (.values.serving | default "") "ray" -}}
 {{- $_ := set $env "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH" "chassis.rpc.serve_proxy.accept_our_limits" -}}
 {{- $_ := set $env "RAY_USAGE_STATS_ENABLED" "0" -}}
+{{- $_ := set $env "RAY_LOG_TO_STDERR" "1" -}}
 {{- end -}}
 {{- if $facts.service -}}
 {{- $_ := set $env "HEADWATER_LISTEN" "0.0.0.0:7700" -}}

@@ -60,7 +60,8 @@ labels:
 
 {{- define "headwater.image" -}}
 {{- $image := .root.Values.image -}}
-{{ printf "%s/%s:%s" $image.registry .values.image.name (coalesce .values.image.tag $image.tag .root.Chart.AppVersion) }}
+{{- $own := eq (.values.serving | default "") "ray" | ternary (.values.ray | default dict).image .values.image -}}
+{{ printf "%s/%s:%s" $image.registry $own.name (coalesce $own.tag $image.tag .root.Chart.AppVersion) }}
 {{- end -}}
 
 {{/* Where a component is reached: every address of the headless Service, which the client balances over. */}}

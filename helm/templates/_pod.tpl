@@ -102,6 +102,16 @@ issuer:
 {{- end }}
 {{- end -}}
 
+{{/* The pod's identity towards Kubernetes, for the one container that mounts it. */}}
+{{- define "headwater.token" -}}
+projected:
+  defaultMode: 0440
+  sources:
+    - serviceAccountToken: {path: token, expirationSeconds: 3600}
+    - configMap: {name: kube-root-ca.crt, items: [{key: ca.crt, path: ca.crt}]}
+    - downwardAPI: {items: [{path: namespace, fieldRef: {fieldPath: metadata.namespace}}]}
+{{- end -}}
+
 {{- define "headwater.podAnnotations" -}}
 {{- $annotations := .values.podAnnotations | default dict -}}
 {{- if and (eq .component "gateway") .root.Values.gateway.auth.jwks -}}

@@ -17,17 +17,25 @@ spec:
       idleTimeoutSeconds: 300
       securityContext:
         {{- include "headwater.containerSecurity" . | nindent 8 }}
+      # It starts and stops workers by asking Kubernetes, as no other container here may.
+      volumeMounts:
+        - {name: tmp, mountPath: /tmp}
+        - {name: token, mountPath: /var/run/secrets/kubernetes.io/serviceaccount, readOnly: true}
     headGroupSpec:
-      rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "0"}
+      rayStartParams: {dashboard-host: 0.0.0.0, num-cpus: "0", object-store-memory: {{ include "headwater.rayObjectBytes" . }}}
       template: {{- include "headwater.rayPod" (merge (dict "node" "head" "resources" $ray.headResources) .) | nindent 8 }}
     workerGroupSpecs:
       - groupName: replicas
         replicas: {{ $ray.minReplicas }}
         minReplicas: {{ $ray.minReplicas }}
         maxReplicas: {{ $ray.maxReplicas }}
-        rayStartParams: {}
+        rayStartParams: {object-store-memory: {{ include "headwater.rayObjectBytes" . }}}
         template: {{- include "headwater.rayPod" (merge (dict "node" "worker" "resources" .values.resources) .) | nindent 10 }}
 {{- end -}}
+
+{{/* Bytes of Ray's object store, less than the volume it is in: by itself Ray takes 30 % of the memory, and /tmp where
+/dev/shm is smaller than that. */}}
+{{- define "headwater.rayObjectBytes" -}}"268435456"{{- end -}}
 
 {{- define "headwater.serveConfig" -}}
 {{- $facts := include "headwater.factsOf" . | fromYaml -}}
@@ -52,6 +60,27 @@ applications:
         max_queued_requests: {{ $ray.maxQueuedRequests }}
         graceful_shutdown_timeout_s: {{ .root.Values.termination.drainSeconds }}
         ray_actor_options: {num_cpus: {{ $ray.replicaCpus }}, num_gpus: {{ $ray.replicaGpus }}}
+{{- end -}}
+
+{{/* The way to Kubernetes' API for heads only, whose autoscaler asks it. KubeRay labels the pods. */}}
+{{- define "headwater.rayHeadPolicy" -}}
+{{- if .root.Values.networkPolicy.enabled }}
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata:
+  name: {{ include "headwater.name" . }}-ray-head
+  namespace: {{ .root.Release.Namespace }}
+  labels:
+    {{- include "headwater.labels" . | nindent 4 }}
+spec:
+  podSelector:
+    matchLabels:
+      {{- include "headwater.selector" . | nindent 6 }}
+      ray.io/node-type: head
+  policyTypes: [Egress]
+  egress:
+    - ports: [{protocol: TCP, port: 443}, {protocol: TCP, port: 6443}]
+{{- end }}
 {{- end -}}
 
 {{/* A pod of the Ray cluster: (dict … "node" "head"|"worker" "resources" …). Probes are our own, because KubeRay's call
@@ -94,6 +123,13 @@ spec:
       {{- end }}
   volumes:
     {{- include "headwater.volumes" . | nindent 4 }}
+    {{- if eq .node "head" }}
+    - name: token
+      {{- include "headwater.token" . | nindent 6 }}
+    # KubeRay mounts it at /tmp/ray, for the autoscaler as well, and would make one without a limit.
+    - name: ray-logs
+      emptyDir: {sizeLimit: {{ .values.tmpSize }}}
+    {{- end }}
     # Ray's object store; requests and answers pass through it only where they are large.
     - name: shm
       emptyDir: {medium: Memory, sizeLimit: 512Mi}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def keeps_secrets(url: str, encrypted: str = "https") -> bool:
+    """Whether nobody on the way can read what is sent to ``url``.
+
+    That is so where its scheme is ``encrypted``, or where it does not leave this machine. Raises ValueError for what is
+    no URL.
+    """
+    parts = urlsplit(url.strip())
+    return parts.scheme == encrypted or is_loopback(parts.hostname or "")

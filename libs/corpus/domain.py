@@ -109,6 +109,61 @@ class ServedHead(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class PublishedHead:
+    """A head as the feed carries it: a ``ServedHead``."""
+
+    key: DocumentKey
+    version: int
+    chunks_version: int
+    state: HeadState
+    access: AccessPolicy
+    generation: str
+    expires_at: datetime | None
+    ingest_trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Announcement:
+    """The document's head is about to be replaced (docs/adr/0009): until there is one of ``version`` or a greater one,
+    or the announcement is called off, only the authority knows what it is.
+
+    Attributes:
+        key: The document.
+        announcement_id: Names it among the document's; a repeated announcement has the same one.
+        version: The smallest version whose head ends it. At most ``MAX_VERSION`` + 1: what is done to a head of the
+            greatest version can only be called off.
+    """
+
+    key: DocumentKey
+    announcement_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class CalledOff:
+    """Nothing that the announcement spoke of will be written any more."""
+
+    key: DocumentKey
+    announcement_id: str
+
+
+def published(head: ServedHead) -> PublishedHead:
+    """What of a head is published."""
+    if isinstance(head, PublishedHead):
+        return head
+    return PublishedHead(
+        head.key,
+        head.version,
+        head.chunks_version,
+        head.state,
+        head.access,
+        head.generation,
+        head.expires_at,
+        head.ingest_trace_id,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Section:
     """Parent of chunks: one heading's text, returned as context."""
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from limits import parse_many
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from chassis.addresses import Address, is_loopback
+from chassis.addresses import Address, is_loopback, keeps_secrets
 from chassis.endpoints import ElasticsearchEndpoint
 from chassis.settings import ServiceSettings, require_endpoints
 
@@ -118,10 +118,7 @@ class GatewaySettings(ServiceSettings):
     @field_validator("jwt_jwks", "openai_base_url")
     @classmethod
     def _is_safe_to_fetch(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in ("http", "https"):
-            return value
-        if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        if urlsplit(value).scheme in ("http", "https") and not keeps_secrets(value):
             raise ValueError("use https; plain http is accepted on loopback only")
         return value
 

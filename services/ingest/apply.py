@@ -6,6 +6,9 @@
     4  upsert        same content and description → as set access; otherwise index the document, then write the head
     5  publish the head on the feed; what was taken at once in step 3 is published at once
 
+Steps 2 to 4 announce on the feed that a live head is about to be replaced, just before the first write that does so.
+Replicas ask the authority from then on until step 5, however long it may be until then (docs/adr/0009).
+
 Writing the head is the commit point. Everything before it writes rows that no head names, everything after it only
 tidies, so a crash at any point leaves the document as it was or as it is meant to be, and the redelivered event
 completes the rest.
@@ -19,11 +22,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from chassis.clock import Clock
 from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, ChangeState, Head, HeadState
+from corpus.domain import AccessPolicy, Announcement, CalledOff, ChangeState, Head, HeadState, published
 from corpus.ports import Heads, PutOutcome, Tenants
 from ingest.align import align_rows
 from ingest.domain import (
@@ -80,13 +84,13 @@ class ApplyChange:
             return await self._after_commit(event, head, rows_differ=True)
         match event.change:
             case Delete():
-                return await self._commit(event, self._tombstone(event, head))
+                return await self._commit(event, self._tombstone(event, head), over=head)
             case SetAccess(principals=principals, security_level=level):
                 if head is None or head.state is HeadState.DELETED:
                     # Nothing to serve; the version still counts, so a late older upsert can't bring back its old
                     # readers.
                     return await self._commit(event, self._tombstone(event, head))
-                return await self._change_access(event, replace(head, principals=principals), level)
+                return await self._change_access(event, head, principals, level, head.expires_at)
             case Upsert() as upsert:
                 return await self._upsert(event, upsert, head, readers_wait)
 
@@ -101,19 +105,36 @@ class ApplyChange:
         if head is not None and head.version >= event.version:
             await self._align_rows(head)
 
-    async def withdraw(self, event: DocumentChange) -> None:
-        """Takes back an event whose tenant is gone, in case a worker committed it and died before it could see that.
-        Idempotent. Raises DependencyUnavailable."""
+    async def call_off(self, event: DocumentChange) -> None:
+        """Tells readers that an event which will never be applied changes nothing, in case that a worker announced it.
+        Idempotent. Raises DependencyUnavailable, Overloaded, DeadlineExceeded."""
         head = await self.heads.get(event.key)
-        if head is not None and head.event_id == event.event_id:
+        if head is not None and head.version < event.version:
+            await self.feed.call_off(CalledOff(event.key, event.event_id))
+
+    async def withdraw(self, event: DocumentChange) -> None:
+        """Takes back an event whose tenant is gone, in case a worker announced or committed it and died before it could
+        see that. Idempotent. Raises DependencyUnavailable, Overloaded, DeadlineExceeded."""
+        head = await self.heads.get(event.key)
+        if head is None:
+            # Also what was purged just before another worker died: its word of that may be missing.
+            await self.feed.forget(event.key)
+        elif head.event_id == event.event_id:
             await self._withdraw(event, head)
+        else:
+            await self.feed.call_off(CalledOff(event.key, event.event_id))
 
     async def take_readers(self, event: DocumentChange, left: frozenset[str] = frozenset(), level: int = 0) -> None:
         """Takes access to what is served now from everybody but those with the tokens ``left`` and the clearance,
         without making ``event`` the head's version: for a change of access that is applied later. Idempotent."""
         head = await self.heads.get(event.key)
         if head is not None and head.state is HeadState.LIVE and head.version <= event.version:
+            # The event may wait for hours, so this is announced, and ends, by itself. The head keeps its version;
+            # another head can't be changed by it any more.
+            announced = Announcement(event.key, f"{event.event_id}/readers", head.version + 1)
+            await self.feed.announce(announced)
             await self._take_at_once(head, AccessPolicy(left, level))
+            await self.feed.call_off(CalledOff(event.key, announced.announcement_id))
             # Or else a change to just this access would find nothing to do.
             await self._align_rows(head)
 
@@ -130,14 +151,14 @@ class ApplyChange:
             and head.description_sha256 == described
         ):
             nobody = readers_wait is not None and await readers_wait()
-            same = replace(head, principals=() if nobody else draft.principals, expires_at=draft.expires_at)
-            return await self._change_access(event, same, draft.security_level)
+            principals = () if nobody else draft.principals
+            return await self._change_access(event, head, principals, draft.security_level, draft.expires_at)
         indexed = await self.index.index(event, upsert, generation)
         made = self._head_of(event, upsert, indexed)
         if readers_wait is None or not await readers_wait():
-            return await self._commit(event, made)
+            return await self._commit(event, made, over=head)
         hidden = replace(made, access=AccessPolicy(frozenset(), made.access.security_level))
-        outcome = await self._commit(event, hidden)
+        outcome = await self._commit(event, hidden, over=head)
         await self._align_rows(hidden)
         return outcome
 
@@ -170,16 +191,25 @@ class ApplyChange:
             ingest_trace_id=current_trace_id(),
         )
 
-    async def _change_access(self, event: DocumentChange, head: Head, security_level: int) -> Outcome:
+    async def _change_access(
+        self,
+        event: DocumentChange,
+        found: Head,
+        principals: tuple[str, ...],
+        security_level: int,
+        expires_at: datetime | None,
+    ) -> Outcome:
         """The index prefilter stays a superset of what the head allows: wider before the commit, narrower after it."""
-        new = AccessPolicy(access_tokens(event.key.tenant_id, head.principals), security_level)
-        old = head.access
+        new = AccessPolicy(access_tokens(event.key.tenant_id, principals), security_level)
+        old = found.access
         widest = AccessPolicy(old.tokens | new.tokens, min(old.security_level, new.security_level))
+        head = replace(found, principals=principals, expires_at=expires_at)
+        committed = replace(head, version=event.version, access=new, event_id=event.event_id)
+        await self._announce(event, committed, over=found)
         if widest != old:
             if widest != new:
                 await self._take_at_once(head, new)
             await self.rows.set_access(head, widest)
-        committed = replace(head, version=event.version, access=new, event_id=event.event_id)
         # What was only widened is as the head says already: the next change of the document, a revocation perhaps, does
         # not wait for the rows to be written once more.
         return await self._commit(event, committed, rows_differ=new != widest)
@@ -193,7 +223,21 @@ class ApplyChange:
         if await self.heads.put(narrowed) is PutOutcome.APPLIED:
             await self.feed.publish(narrowed)
 
-    async def _commit(self, event: DocumentChange, head: Head, *, rows_differ: bool = False) -> Outcome:
+    async def _announce(self, event: DocumentChange, made: Head, *, over: Head | None) -> None:
+        """From here on replicas do not rely on the head that is about to be replaced. Nobody is served by a head that
+        is not live, and one that differs in nothing but its version serves as well as the next."""
+        if over is None or over.state is not HeadState.LIVE:
+            return
+        if published(replace(over, version=made.version)) == published(made):
+            return
+        with Stage("announce_head"):
+            await self.feed.announce(Announcement(event.key, event.event_id, event.version))
+
+    async def _commit(
+        self, event: DocumentChange, head: Head, *, over: Head | None = None, rows_differ: bool = False
+    ) -> Outcome:
+        """Writes the head, announced before if it takes the place of ``over``."""
+        await self._announce(event, head, over=over)
         with Stage("write_head"):
             outcome = await self.heads.put(head)
         if outcome is PutOutcome.SUPERSEDED:
@@ -218,7 +262,9 @@ class ApplyChange:
 
     async def _withdraw(self, event: DocumentChange, head: Head) -> None:
         """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its name,
-        not even a tombstone, which would outrank what the later one writes."""
+        not even a tombstone, which would outrank what the later one writes. What readers may have seen of it is of the
+        same version as the tombstone."""
+        await self.feed.announce(Announcement(head.key, event.event_id, event.version + 1))
         await self.heads.put(self._tombstone(event, head))
         await self.rows.remove_everywhere(head.key, head.chunks_version)
         await self.heads.purge(head.key, event.version)

@@ -23,7 +23,7 @@ import structlog
 from chassis.clock import Clock
 from chassis.errors import Conflict
 from corpus.dead_letters import DeadLetterStore, LetterFilter, LetterState
-from corpus.domain import ChangeState, DocumentKey, Head, HeadState
+from corpus.domain import Announcement, CalledOff, ChangeState, DocumentKey, Head, HeadState
 from corpus.ports import ChangeLedger, Heads, Tenants
 from ingest.accept import AcceptChanges
 from ingest.domain import Delete
@@ -94,9 +94,15 @@ class ExpireDocuments:
             letters = await self.letters.list(which, limit=PAGE)
             if len(letters) == PAGE or any(each.document_id == head.key.document_id for each in letters):
                 return False
+        # Whoever knows the tombstone takes no smaller version for newer: a process that dies after the purge leaves him
+        # in doubt, not in the belief that a document which came since is still deleted.
+        announced = Announcement(head.key, f"{head.event_id}/aged", head.version + 1)
+        await self.feed.announce(announced)
         await self.heads.purge(head.key, head.version)
         if await self.heads.get(head.key) is None:
             await self.feed.forget(head.key)
+        else:
+            await self.feed.call_off(CalledOff(head.key, announced.announcement_id))
         return True
 
     async def _something_may_come(self, key: DocumentKey, states: Sequence[ChangeState]) -> bool:

@@ -12,8 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from corpus.domain import ChangeKind, ChangeRecord, ChangeState
-from corpus.feed import PublishedHead
+from corpus.domain import ChangeKind, ChangeRecord, ChangeState, PublishedHead
 from corpus.ports import StoredVersion
 from ingest.domain import Delete, DocumentChange, SetAccess, StoredContent, Upsert, description_sha256
 

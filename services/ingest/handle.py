@@ -262,6 +262,9 @@ class HandleRecord:
 
     async def _dead_letter(self, work: RecordInWork, error: HeadwaterError) -> Outcome:
         record = work.record
+        if work.event is not None:
+            # First: a second attempt would leave a second letter on the topic.
+            await self.apply.call_off(work.event)
         content_key = ""
         if self.known_bad is not None and work.event is not None:
             content_key = await self.known_bad.note(work.event, error)

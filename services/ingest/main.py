@@ -9,7 +9,7 @@ import structlog
 
 from chassis.clock import Clock, HybridLogicalClock, SystemClock
 from chassis.errors import HeadwaterError
-from chassis.eventlog.port import Consumer, EventLog, Partition
+from chassis.eventlog.port import Consumer, EventLog, Partition, Producer
 from chassis.lifecycle import Lifecycle
 from chassis.objectstore.obstore import open_s3
 from chassis.objectstore.port import ObjectStore
@@ -84,6 +84,11 @@ class Stores:
     embeddings: EmbeddingCache
     objects: ObjectStore
     log: EventLog
+    heads_are_replicated: bool
+
+    def head_feed(self, producer: Producer, clock: Clock) -> EventLogHeadFeed:
+        """Tells readers of heads that change."""
+        return EventLogHeadFeed(producer, clock, has_replicas=self.heads_are_replicated)
 
 
 async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
@@ -120,6 +125,7 @@ async def _open_stores(lifecycle: Lifecycle, settings: IngestSettings) -> Stores
         embeddings=engines.embedding_cache(),
         objects=engines.objects(),
         log=engines.event_log(),
+        heads_are_replicated=engines.heads_are_replicated,
     )
 
 
@@ -147,7 +153,7 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         corpus.vectors,
         corpus.lexical,
         stores.objects,
-        EventLogHeadFeed(stores.log.producer(), clock),
+        stores.head_feed(stores.log.producer(), clock),
         clock,
         corpus.letters,
         corpus.known_bad,
@@ -162,7 +168,7 @@ async def _open_upkeep(
     channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
     embed = await lifecycle.stack.enter_async_context(EmbedPassages(EmbedderClient(channel), stores.embeddings))
     accept = _accept(settings, stores, change_log, clock)
-    feed = EventLogHeadFeed(stores.log.producer(), clock)
+    feed = stores.head_feed(stores.log.producer(), clock)
     return make_upkeep(settings, stores.corpus, stores.objects, stores.log, embed, accept, feed, clock)
 
 
@@ -211,7 +217,7 @@ async def _start_worker(
         heads=corpus.heads,
         rows=rows,
         index=index,
-        feed=EventLogHeadFeed(producer, clock),
+        feed=stores.head_feed(producer, clock),
         generations=generation,
         clock=clock,
     )

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chassis.eventlog.port import Record
-from corpus.domain import DocumentKey, Generation, Head
+from corpus.domain import Announcement, CalledOff, DocumentKey, Generation, Head
 from ingest.domain import DocumentChange, Lane
 from ingest.parsing.model import ParsedDocument
 
@@ -67,8 +67,17 @@ class ChangeLog(Protocol):
 
 
 class HeadFeed(Protocol):
-    """Tells readers' replicas of heads that changed. Every method is idempotent and comes after the write that it tells
-    of; each raises DependencyUnavailable, Overloaded, DeadlineExceeded."""
+    """Tells readers' replicas of heads that change. Every method is idempotent and returns once replicas are sure to be
+    told; each raises DependencyUnavailable, Overloaded, DeadlineExceeded. All but ``announce`` come after the write
+    that they tell of."""
+
+    async def announce(self, announcement: Announcement) -> None:
+        """The document's head is about to be replaced: before the write."""
+        ...
+
+    async def call_off(self, announcement: CalledOff) -> None:
+        """Nothing that was announced so will be written any more."""
+        ...
 
     async def publish(self, head: Head) -> None:
         """The document has this head."""

@@ -6,6 +6,7 @@ document whose readers nobody remembers comes back for nobody, and one that may 
 
 from __future__ import annotations
 
+import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,8 +16,18 @@ import structlog
 from chassis.errors import DocumentRejected, InvalidRequest
 from chassis.eventlog.port import EventLog, Record
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, ChunkedDocument, DocumentKey, Generation, Head, HeadState
-from corpus.feed import HEADS_TOPIC, PublishedHead, decode_head, read_record_key
+from corpus.domain import (
+    AccessPolicy,
+    Announcement,
+    CalledOff,
+    ChunkedDocument,
+    DocumentKey,
+    Generation,
+    Head,
+    HeadState,
+    PublishedHead,
+)
+from corpus.feed import HEADS_TOPIC, decode_announcement, decode_head, read_record_key
 from corpus.ports import ChangeLedger, ChunkStore, Generations, Heads, PutOutcome, StoredVersion, Tenants
 from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, decode_change
@@ -110,7 +121,7 @@ class RebuildHeads:
         async for record in self._records(HEADS_TOPIC):
             name = read_record_key(record.key)
             if name is not None and name[0] == tenant_id and name[1]:
-                known[name[1]].hear(_head_told_by(record))
+                _hear(known[name[1]], record)
         after = ""
         while versions := await self.chunks.stored_versions(tenant_id, after=after):
             for version in versions:
@@ -151,9 +162,18 @@ class RebuildHeads:
             return
         if there is not None and _alike(there, head):
             return
-        if await self.heads.put(head) is PutOutcome.APPLIED:
-            await self.feed.publish(head)
+        await self._put(head)
         made.written.add(key.document_id)
+
+    async def _put(self, head: Head) -> None:
+        """Replicas may hold the head that was lost, of this very version and with other readers: they ask from the
+        announcement on, and once more when it is called off. The record comes last, for it is what compaction keeps."""
+        announced = Announcement(head.key, f"rebuilt/{uuid.uuid4()}", head.version + 1)
+        await self.feed.announce(announced)
+        outcome = await self.heads.put(head)
+        await self.feed.call_off(CalledOff(head.key, announced.announcement_id))
+        if outcome is PutOutcome.APPLIED:
+            await self.feed.publish(head)
 
     async def _from_changes(
         self, key: DocumentKey, known: Known, folded: Folded, generation: Generation
@@ -298,11 +318,15 @@ def _is_something(known: Known) -> bool:
     return bool(known.changes or known.published or known.versions)
 
 
-def _head_told_by(record: Record) -> PublishedHead | None:
+def _hear(known: Known, record: Record) -> None:
+    """An announcement says nothing of what is. What a record said that can't be read is not guessed from earlier
+    ones."""
     try:
-        return decode_head(record.value) if record.value else None
+        if record.value and decode_announcement(record.value) is not None:
+            return
+        known.hear(decode_head(record.value) if record.value else None)
     except InvalidRequest:
-        return None
+        known.hear(None)
 
 
 def _change_of(record: Record) -> DocumentChange | None:

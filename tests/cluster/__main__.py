@@ -61,7 +61,7 @@ def _images(names: dict[str, str], load: str | None, push: bool) -> None:
     arguments = ["--registry", names["registry"], "--tag", names["tag"], "--check"]
     arguments += ["--base", os.environ["BASE"]] if os.environ.get("BASE") else []
     arguments += ["--load", load] if load else []
-    images.main(arguments + (["--push"] if push else []))
+    images.main([*images.RELEASE, *arguments, *(["--push"] if push else [])])
 
 
 def _prepare(world: World) -> None:

@@ -149,6 +149,31 @@ def test_a_value_that_is_misspelt_or_makes_no_sense_is_refused_and_named(values:
     assert named in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        ({"elasticsearch": {"existingSecret": "es"}}, "/elasticsearch/url"),
+        ({"elasticsearch": {"existingSecret": "es", "url": "https://a:9200,http://b:9200"}}, "/elasticsearch/url"),
+        ({"weaviate": {"existingSecret": "weaviate"}}, "/weaviate/secure"),
+        ({"redis": {"existingSecret": "redis", "url": "redis://redis:6379/0"}}, "/redis/url"),
+        ({"kafka": {"securityProtocol": "SASL_PLAINTEXT", "saslMechanism": "PLAIN"}}, "/kafka/saslMechanism"),
+    ],
+)
+def test_credentials_that_would_travel_unencrypted_are_refused(values: dict[str, Any], named: str) -> None:
+    with pytest.raises(RenderingError, match="meet the specifications of the schema") as refused:
+        text(**values)
+    assert named in str(refused.value)
+
+
+def test_credentials_are_taken_with_encryption() -> None:
+    assert text(
+        elasticsearch={"existingSecret": "es", "url": "https://a:9200,https://b:9200"},
+        weaviate={"existingSecret": "weaviate", "secure": True},
+        redis={"existingSecret": "redis", "url": "rediss://redis:6380/0"},
+        kafka={"existingSecret": "kafka", "securityProtocol": "SASL_PLAINTEXT"},
+    )
+
+
 def test_what_has_to_be_said_is_asked_for() -> None:
     with pytest.raises(RenderingError) as refused:
         helm("template", "headwater", str(CHART), "--kube-version", KUBERNETES)

@@ -51,12 +51,16 @@ def test_pods_meet_the_restricted_standard_and_can_write_nowhere_but_in_volumes_
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_only_the_job_that_makes_keys_has_a_token_of_kubernetes(scenario: str) -> None:
-    holders = set()
+    holders, mounted = set(), set()
     for component, template in pods(manifests(scenario)):
         assert template["spec"]["automountServiceAccountToken"] is False
         if "serviceAccountToken" in str(template["spec"]["volumes"]):
             holders.add(component)
-    assert holders == (set() if scenario == "external-secrets" else {"identity"})
+        if "serviceaccount" in str([container["volumeMounts"] for container in template["spec"]["containers"]]):
+            mounted.add(component)
+    assert mounted == (set() if scenario == "external-secrets" else {"identity"})
+    # Heads of Ray clusters have it for the autoscaler alone, a container that KubeRay adds.
+    assert holders - mounted == ({"embedder", "reranker"} if scenario == "ray" else set())
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
@@ -193,6 +197,8 @@ def test_the_init_job_runs_before_the_services_and_makes_what_they_expect() -> N
     container = job["spec"]["template"]["spec"]["containers"][0]
     assert (container["command"], container["args"]) == (["python", "-m", "headwater.cli"], ["admin", "init"])
     assert {"name": "HEADWATER_INGEST_PARTITIONS", "value": "48"} in container["env"]
+    # It refuses any other profile.
+    assert {"name": "HEADWATER_PROFILE", "value": "cluster"} in container["env"]
     # What belongs to the release does not exist yet when a hook of its first installation runs.
     assert "serviceAccountName" not in job["spec"]["template"]["spec"]
 

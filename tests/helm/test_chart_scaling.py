@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import yaml
+from scripts import images
 from tests.helm.rendering import SERVICES, Manifest, manifests, named, of_kind, pods
 
 from chassis.eventlog.kafka_consumer import group_id
+from chassis.rpc.serve import NODE_ENVIRONMENT
 from chassis.rpc.serve_proxy import LIMITS_CALLBACK
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC
 from ingest.main import WORKERS
@@ -138,6 +140,56 @@ def test_replicas_run_on_workers_with_their_gpus_and_the_head_serves_nothing(ray
     (deployment,) = yaml.safe_load(spec["serveConfigV2"])["applications"][0]["deployments"]
     assert deployment["ray_actor_options"] == {"num_cpus": 2, "num_gpus": 1}
     assert deployment["autoscaling_config"]["max_replicas"] == 8
+
+
+def test_replicas_run_the_image_that_holds_ray_and_plain_servers_the_one_that_does_not(ray: list[Manifest]) -> None:
+    def images_of(objects: list[Manifest]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for component, template in pods(objects):
+            found.setdefault(component, set()).update(each["image"] for each in template["spec"]["containers"])
+        return found
+
+    assert images_of(ray)["reranker"] == {"localhost/headwater-ray:0.1.0"}
+    assert images_of(ray)["embedder"] == {"localhost/headwater-ray-gpu:0.1.0"}
+    assert "ray" in images.TARGETS
+    assert images_of(manifests("minimal"))["reranker"] == {"localhost/headwater-reranker:0.1.0"}
+    own = manifests("ray", image={"tag": "2"}, reranker={"ray": {"image": {"name": "mine", "tag": "3"}}})
+    assert images_of(own)["reranker"] == {"localhost/mine:3"}
+    assert images_of(own)["embedder"] == {"localhost/headwater-ray-gpu:2"}
+
+
+@pytest.mark.parametrize("component", ["embedder", "reranker"])
+def test_ray_finds_its_environment_and_room_to_write(component: str, ray: list[Manifest]) -> None:
+    cluster = named(ray, "RayService", component)["spec"]["rayClusterConfig"]
+    for group in (cluster["headGroupSpec"], *cluster["workerGroupSpecs"]):
+        spec = group["template"]["spec"]
+        (container,) = spec["containers"]
+        environment = {each["name"]: each.get("value") for each in container["env"]}
+        assert NODE_ENVIRONMENT.items() <= environment.items()
+        assert environment["RAY_LOG_TO_STDERR"] == "1"
+        volumes = {volume["name"]: volume for volume in spec["volumes"]}
+        mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+        # Ray's sessions and sockets are in /tmp/ray; an object store that does not fit into /dev/shm goes there too.
+        assert mounts["/tmp"]["emptyDir"]["sizeLimit"]
+        assert mounts["/dev/shm"]["emptyDir"] == {"medium": "Memory", "sizeLimit": "512Mi"}
+        assert int(group["rayStartParams"]["object-store-memory"]) < 0.95 * 512 * 1024**2
+
+
+def test_only_the_autoscaler_of_a_head_may_ask_kubernetes(ray: list[Manifest]) -> None:
+    cluster = named(ray, "RayService", "embedder")["spec"]["rayClusterConfig"]
+    head, worker = cluster["headGroupSpec"], cluster["workerGroupSpecs"][0]
+    place = "/var/run/secrets/kubernetes.io/serviceaccount"
+    mounts = {mount["mountPath"]: mount["name"] for mount in cluster["autoscalerOptions"]["volumeMounts"]}
+    assert set(mounts) == {"/tmp", place}
+    volumes = {volume["name"]: volume for volume in head["template"]["spec"]["volumes"]}
+    assert "serviceAccountToken" in str(volumes[mounts[place]])
+    assert place not in str(head["template"])
+    assert "serviceAccountToken" not in str(worker["template"])
+    # The names and places by which KubeRay knows what needs not be added.
+    assert volumes["ray-logs"]["emptyDir"]["sizeLimit"]
+    (policy,) = (each["spec"] for each in ray if each["metadata"]["name"] == "headwater-embedder-ray-head")
+    assert policy["podSelector"]["matchLabels"].items() >= {"ray.io/node-type": "head"}.items()
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {443, 6443}
 
 
 def test_probes_of_ray_nodes_need_no_program_in_the_image(ray: list[Manifest]) -> None:

@@ -134,6 +134,23 @@ def test_the_admin_image_installs_what_the_command_line_imports(lock):
     assert missing(lock, "image-admin", [*_modules_of("headwater"), *programs]) == {}
 
 
+@pytest.mark.parametrize("service", ["embedder", "reranker"])
+def test_the_ray_image_installs_ray_and_what_replicas_import(lock, service):
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    assert "--only-group image-encoder --only-group ray --output-file /lists/ray.txt" in dockerfile
+    with_ray = installed(lock, "image-encoder") | installed(lock, "ray")
+    entries = [f"{service}.serve_app", f"{service}.proxy"]
+    assert {"ray", "grpcio", "uvicorn"} <= with_ray
+    assert "ray" in imported(entries)
+    absent = missing(lock, "image-encoder", entries)
+    assert {name for name, found in absent.items() if not with_ray.intersection(found)} == set()
+
+
+def test_the_chart_and_the_lock_agree_on_the_version_of_ray(lock):
+    values = yaml.safe_load((ROOT / "helm" / "values.yaml").read_text())
+    assert values["ray"]["version"] == lock["ray"]["version"]
+
+
 def test_lists_of_images_name_dependencies_of_the_project_and_no_versions():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     known = {_canonical(re.split(r"[\[<>=!~ ]", each)[0]) for each in project}
@@ -147,7 +164,7 @@ def test_lists_of_images_name_dependencies_of_the_project_and_no_versions():
 def test_every_service_has_a_target_that_does_not_run_as_root():
     stages = re.split(r"^FROM ", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     by_name = {match[1]: stage for stage in stages if (match := re.match(r"\S+ AS (\S+)", stage))}
-    for target in (*GROUP_OF, "admin"):
+    for target in images.TARGETS:
         stage = by_name[target]
         parent = by_name.get(stage.split()[0], "")
         assert "USER 10001:10001" in stage + parent
@@ -166,5 +183,6 @@ def test_skaffold_builds_and_sets_what_the_makefile_does():
         place: Any = values
         for step in path.split("."):
             place = place[step]
-        image = "gateway" if path.startswith("image.") else path.split(".")[0]
+        component, *rest = path.split(".")
+        image = "gateway" if component == "image" else "ray" if rest[0] == "ray" else component
         assert template.endswith(f"_localhost_headwater_{image}}}}}")

@@ -18,7 +18,7 @@ from chassis.clock import SystemClock
 from chassis.eventlog.kafka import KafkaEventLog
 from corpus.adapters.elasticsearch import heads as elasticsearch_heads
 from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
-from corpus.domain import AccessPolicy, DocumentKey, Head
+from corpus.domain import AccessPolicy, Announcement, DocumentKey, Head
 from corpus.feed import HEADS_TOPIC
 from corpus.ports import HeadReads
 from corpus.replica import HeadsReplica
@@ -80,7 +80,7 @@ async def installed() -> AsyncIterator[Installation]:
         stack.push_async_callback(log.close)
         await log.ensure_topic(HEADS_TOPIC, 3, compacted=True)
         authority = ElasticsearchHeads(open_connection())
-        yield Installation(authority, EventLogHeadFeed(log.producer(), SystemClock()), log, stack)
+        yield Installation(authority, EventLogHeadFeed(log.producer(), SystemClock(), has_replicas=True), log, stack)
 
 
 def readable_by(*tokens: str) -> AccessPolicy:
@@ -126,6 +126,21 @@ async def test_a_replica_that_knows_the_documents_asks_nobody_and_says_what_the_
         async with asyncio.timeout(10):
             while not same(await replica.get_many("acme", names), wanted):
                 await asyncio.sleep(0.01)
+
+
+async def test_a_revocation_whose_record_never_comes_is_effective_in_every_replica() -> None:
+    async with installed() as here:
+        await asyncio.gather(*(here.write(head(f"{n}", access=readable_by("a"))) for n in range(REVOCATIONS)))
+        replicas = [await here.replica() for _ in range(2)]
+        for n in range(REVOCATIONS):
+            revoked = head(f"{n}", 2, access=readable_by())
+            await here.feed.announce(Announcement(revoked.key, revoked.event_id, 2))
+            await here.heads.put(revoked)  # and here the worker dies
+            began = time.perf_counter()
+            for replica in replicas:
+                while (await replica.get_many("acme", [f"{n}"]))[f"{n}"].access.tokens:
+                    assert time.perf_counter() - began < 1.0
+                    await asyncio.sleep(0.002)
 
 
 async def test_a_dropped_tenant_is_dropped_from_every_replica() -> None:

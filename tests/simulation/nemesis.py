@@ -93,6 +93,8 @@ class Nemesis:
     active: bool = True
     spared: frozenset[Fault] = frozenset()
     """What does not happen."""
+    deadly: frozenset[str] = frozenset()
+    """Calls at which a worker dies one time in five, whatever the rate is."""
     journal: list[str] = field(default_factory=list)
     injected: Counter[Fault] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)
@@ -126,11 +128,16 @@ class Nemesis:
             return None
         if process.mortal:
             self.calls[name] += 1
+        if process.mortal and name in self.deadly and self.dice.random() < 0.2:
+            return self._struck(process, name, Fault.CRASHED)
         if self.dice.random() >= self.rate:
             return None
         weights = {**WEIGHTS, **SPECIAL.get(name, {})}
         kinds = [each for each in weights if each not in self.spared and (process.mortal or each not in MORTAL)]
         (fault,) = self.dice.choices(kinds, [weights[each] for each in kinds])
+        return self._struck(process, name, fault)
+
+    def _struck(self, process: Process, name: str, fault: Fault) -> Fault:
         self.struck[name] += 1
         self.note(process.name, name, fault)
         return fault

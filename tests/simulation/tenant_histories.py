@@ -60,7 +60,7 @@ class TenantHistory(History):
             through(stores.vectors, "vectors"),
             through(stores.lexical, "lexical"),
             stores.objects,
-            EventLogHeadFeed(through(stores.log.producer(), "log"), self.clock),
+            EventLogHeadFeed(through(stores.log.producer(), "log"), self.clock, has_replicas=True),
             self.clock,
         )
 

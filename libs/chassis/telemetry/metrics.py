@@ -206,8 +206,8 @@ RETRIEVAL_HEAD_REJECTED: Final = Counter(
 HEADS_REPLICA_READS: Final = Counter(
     "headwater.heads.replica.reads",
     unit="{head}",
-    description="Heads read, by who answered: replica, authority (unknown to the replica), authority_stale (the feed"
-    " was not confirmed in time).",
+    description="Heads read, by who answered: replica, authority (unknown to the replica, or about to be replaced),"
+    " authority_stale (the feed was not confirmed in time).",
     labels=("source",),
 )
 HEADS_REPLICA_AGE: Final = ObservedGauge(

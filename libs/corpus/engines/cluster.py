@@ -41,6 +41,8 @@ _EMBEDDINGS_KEPT_BYTES: Final = 256 * 1024 * 1024
 class ClusterEngines:
     """Engines behind ``settings``' endpoints; see ``corpus.engines.port``."""
 
+    heads_are_replicated: Final = True
+
     def __init__(self, lifecycle: Lifecycle, settings: StoreSettings) -> None:
         self._lifecycle = lifecycle
         self._settings = settings
@@ -69,7 +71,13 @@ class ClusterEngines:
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:
         """A replica in this process, kept current by the feed."""
-        replica = HeadsReplica(stores.heads, lambda: self._servers.kafka().reader(HEADS_TOPIC), SystemClock())
+        replica = HeadsReplica(
+            stores.heads,
+            lambda: self._servers.kafka().reader(HEADS_TOPIC),
+            SystemClock(),
+            staleness_seconds=staleness_seconds,
+            max_heads=max_heads,
+        )
         self._lifecycle.create_task(replica.run(), "heads-replica")
         return replica
 

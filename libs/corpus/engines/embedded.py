@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 from chassis.cache.memory import MemoryCache
 from chassis.cache.port import Cache
@@ -29,6 +30,8 @@ from corpus.settings import StoreSettings
 
 class EmbeddedEngines:
     """Engines over ``settings.data_dir``; see ``corpus.engines.port``."""
+
+    heads_are_replicated: Final = False
 
     def __init__(self, lifecycle: Lifecycle, settings: StoreSettings) -> None:
         self._stack = lifecycle.stack

@@ -43,6 +43,11 @@ class CorpusStores:
 class Engines(Protocol):
     """The engines of one profile. Each method is called at most once per process."""
 
+    @property
+    def heads_are_replicated(self) -> bool:
+        """Whether readers keep heads, and have to be told on the feed before one is replaced."""
+        ...
+
     async def prepare(self, topics: Mapping[str, TopicSpec]) -> None:
         """Makes sure that what this process is about to use is as expected. Embedded: creates the topics. Cluster:
         waits for the servers, compares, and raises FailedPrecondition ENGINES_MISMATCH naming each difference;

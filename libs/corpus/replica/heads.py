@@ -3,11 +3,16 @@
     authority   asked for what is not known here, and for everything while the feed is not confirmed
     feed        every change of a head, in some order; changes what is known, and says what to ask for
     table       heads that the authority gave, kept current by the feed ever since
+    announced   documents whose head is about to be replaced, says the feed: every read of them asks the authority
 
 Nothing is known before the authority said it once: what a compacted feed holds of the past may be older than the head
 (a late writer's record may be the last one of its key), so a record of the past only names a document to ask for.
 From then on the record with the greater version counts, and one of the same version with other contents makes the
 document unknown. Whatever the feed changes is confirmed by the authority soon after.
+
+A head is written before its record is, and a writer may die in between. Therefore it announces the change before that
+(docs/adr/0009): what is known of the document is not used, and no answer is kept, until there is a head of at least the
+announced version, by its record or by the authority's word, or the announcement is called off.
 """
 
 from __future__ import annotations
@@ -23,11 +28,12 @@ from chassis.errors import Disposition, FailedPrecondition, HeadwaterError, Inva
 from chassis.eventlog.port import LogReader, Record
 from chassis.telemetry import logger
 from chassis.telemetry.metrics import HEADS_REPLICA_AGE, HEADS_REPLICA_READS, HEADS_REPLICA_SIZE
-from corpus.domain import DocumentKey, ServedHead
-from corpus.feed import decode_head, published, read_record_key
+from corpus.domain import Announcement, CalledOff, DocumentKey, PublishedHead, ServedHead, published
+from corpus.feed import decode_announcement, decode_head, read_record_key
 from corpus.ports import HeadReads
+from corpus.replica.announced import Announced
 from corpus.replica.questions import Questions
-from corpus.replica.table import UNKNOWN, HeadTable
+from corpus.replica.table import UNKNOWN, Entry, HeadTable
 
 STALENESS_SECONDS: Final = 0.5
 """How old an answer may be: half of what a revocation may take until it is effective."""
@@ -46,6 +52,7 @@ _FORGET_AFTER_SECONDS: Final = 900.0
 away for long begins anew rather than miss it."""
 
 _ALL: Final = ("", "")
+_SOURCES: Final = ("replica", "authority", "authority_stale")
 _log = logger("corpus.replica")
 
 _Name = tuple[str, str]
@@ -81,6 +88,7 @@ class HeadsReplica:
         self._clock = clock
         self._staleness_seconds = staleness_seconds
         self._table = HeadTable(max_heads)
+        self._announced = Announced()
         self._to_ask = Questions(max_heads)
         self._confirmed_at = -math.inf
         self._complete_since = clock.monotonic()
@@ -114,7 +122,7 @@ class HeadsReplica:
             # Memory is looked at only after the authority has answered, and once more then: a head that changed
             # meanwhile counts as it is now. Each document is asked for once at most, so this ends.
             current = self.is_current()
-            known = self._table.get_many(tenant_id, document_ids) if current else dict.fromkeys(document_ids, UNKNOWN)
+            known = self._known(tenant_id, document_ids) if current else dict.fromkeys(document_ids, UNKNOWN)
             unknown = [each for each, entry in known.items() if entry is UNKNOWN and each not in answers]
             if not unknown:
                 break
@@ -128,9 +136,14 @@ class HeadsReplica:
                 found[document_id] = head
         return found
 
+    def _known(self, tenant_id: str, document_ids: Collection[str]) -> dict[str, Entry]:
+        known = self._table.get_many(tenant_id, document_ids)
+        known.update(dict.fromkeys(self._announced.among(tenant_id, document_ids), UNKNOWN))
+        return known
+
     async def _ask(self, tenant_id: str, document_ids: Collection[str]) -> dict[str, ServedHead | None]:
         """What the authority says; kept for later, unless the feed spoke of the same document meanwhile: then nobody
-        knows which of the two is older."""
+        knows which of the two is older. Nor is what may have been replaced by now, according to an announcement."""
         number, spoken_of = next(self._numbers), set[_Name]()
         self._open[number] = spoken_of
         try:
@@ -142,7 +155,8 @@ class HeadsReplica:
         for each in document_ids:
             if (tenant_id, each) not in spoken_of:
                 head = found.get(each)
-                self._table.put(tenant_id, each, None if head is None else published(head))
+                if self._announced.end_by(tenant_id, each, 0 if head is None else head.version):
+                    self._table.put(tenant_id, each, None if head is None else published(head))
         return {each: found.get(each) for each in document_ids}
 
     # -- following the feed ---------------------------------------------------------------------------------------
@@ -151,6 +165,9 @@ class HeadsReplica:
         """Follows the feed until cancelled, through every failure of the log or the authority."""
         HEADS_REPLICA_AGE.observe(self._age_seconds)
         HEADS_REPLICA_SIZE.observe(self.size)
+        for source in _SOURCES:
+            # A rate of what was never counted is no rate of 0: nothing would be shown, and an alert would stay silent.
+            HEADS_REPLICA_READS.add(0, source=source)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_for_ever(), name="heads-feed")
             tasks.create_task(self._ask_for_ever(), name="heads-ask")
@@ -209,33 +226,59 @@ class HeadsReplica:
         tenant_id, document_id = name
         if not document_id:
             self._table.forget_tenant(tenant_id)
+            self._announced.forget_tenant(tenant_id)
             self._to_ask.drop_tenant(tenant_id)
         elif record.value is None:
             self._table.forget(tenant_id, document_id)
+            self._announced.forget(tenant_id, document_id)
         else:
-            self._change(tenant_id, document_id, record.value)
+            self._change(DocumentKey(tenant_id, document_id), record.value)
 
-    def _change(self, tenant_id: str, document_id: str, value: bytes) -> None:
-        known = self._table.get(tenant_id, document_id)
-        if known is UNKNOWN or known is None:
-            # Also what was not there: the record may be a late one of a head that is gone again.
-            self._table.forget(tenant_id, document_id)
-            if not self._table.is_full():
-                self._to_ask.add(tenant_id, (document_id,))
-            return
+    def _change(self, key: DocumentKey, value: bytes) -> None:
+        known = self._table.get(key.tenant_id, key.document_id)
+        announced = self._announced.among(key.tenant_id, (key.document_id,))
         try:
-            head = decode_head(value)
+            said: Announcement | CalledOff | PublishedHead | None = decode_announcement(value)
+            if said is None and (announced or isinstance(known, PublishedHead)):
+                said = decode_head(value)  # which takes a while, and a feed is long when it is read for the first time
         except InvalidRequest:
-            head = None
-        if head is not None and head.key == known.key and (head.version < known.version or head == known):
-            return
-        if head is None or head.key != known.key or head.version == known.version:
-            self._table.forget(tenant_id, document_id)
-        else:
-            self._table.put(tenant_id, document_id, head)
-        self._to_ask.add(tenant_id, (document_id,))
+            said = None
+        match said:
+            case Announcement() if said.key == key:
+                self._announce(said, known)
+            case PublishedHead() if said.key == key:
+                self._announced.end_by(key.tenant_id, key.document_id, said.version)
+                self._change_to(said, known)
+            case CalledOff() if said.key == key:
+                self._announced.call_off(key.tenant_id, key.document_id, said.announcement_id)
+                self._ask_anew(key)
+            case _:
+                self._ask_anew(key)
+
+    def _announce(self, said: Announcement, known: Entry) -> None:
+        if isinstance(known, PublishedHead) and known.version >= said.version:
+            return  # a late one
+        key = said.key
+        self._announced.add(key.tenant_id, key.document_id, said.announcement_id, said.version)
+        if known is UNKNOWN:
+            # One of the past, as a rule, so it has come to its end. Or else it is too early to ask: a read will.
+            self._ask_anew(key)
+
+    def _change_to(self, head: PublishedHead, known: Entry) -> None:
+        if not isinstance(known, PublishedHead) or (head.version == known.version and head != known):
+            self._ask_anew(head.key)
+        elif head.version > known.version:
+            self._table.put(head.key.tenant_id, head.key.document_id, head)
+            self._to_ask.add(head.key.tenant_id, (head.key.document_id,))
+
+    def _ask_anew(self, key: DocumentKey) -> None:
+        """Also about what was not there: the record may be a late one of a head that is gone again."""
+        self._table.forget(key.tenant_id, key.document_id)
+        if not self._table.is_full():
+            self._to_ask.add(key.tenant_id, (key.document_id,))
 
     def _forget_everything(self) -> None:
+        """But what is announced: it may have been written, and not be told any more."""
         for spoken_of in self._open.values():
             spoken_of.add(_ALL)
         self._table.clear()

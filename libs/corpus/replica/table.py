@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from corpus.domain import AccessPolicy, DocumentKey
-from corpus.feed import PublishedHead
+from corpus.domain import AccessPolicy, DocumentKey, PublishedHead
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""``admin init|check``: the servers of the cluster profile."""
+"""``admin init|check``: the servers of the cluster profile; refused (exit code 2) with any other profile."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(
 
 _PROGRAMS = ("ingest.admin", "gateway.admin")
 """Each knows what its service keeps where; both read the same HEADWATER_… settings as the services."""
-_EXIT_CODES = {1: EXIT_CHECK_FAILED, 75: EXIT_UNAVAILABLE}
+_EXIT_CODES = {1: EXIT_CHECK_FAILED, 2: EXIT_USAGE, 75: EXIT_UNAVAILABLE, 78: EXIT_USAGE}
 _SECONDS = 300.0
 
 
@@ -42,7 +42,7 @@ def init(json: JsonOption = False) -> None:
 def check(json: JsonOption = False) -> None:
     """Compare topics, indexes and collections with what this version expects. Exit code 1 when anything differs.
 
-    Example:  headwater admin check --json
+    Example:  HEADWATER_PROFILE=cluster HEADWATER_KAFKA__BOOTSTRAP_SERVERS=kafka:9092 … headwater admin check --json
     """
     found = _collect("check", "differences")
     if json:
@@ -72,7 +72,7 @@ def _collect(command: str, key: str) -> list[str]:
             raise CommandError(f"{program} {command} failed.", hint=done.stderr.strip()[-1000:]) from None
         if "error" in answer:
             raise CommandError(
-                f"{answer['error']} ({answer['reason']})", exit_code=_EXIT_CODES.get(done.returncode, EXIT_USAGE)
+                f"{answer['error']} ({answer['reason']})", exit_code=_EXIT_CODES.get(done.returncode, EXIT_CHECK_FAILED)
             )
         found += answer[key]
     return found

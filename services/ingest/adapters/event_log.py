@@ -9,8 +9,8 @@ from datetime import datetime
 from chassis.clock import Clock
 from chassis.eventlog.port import Consumer, Producer, Record
 from chassis.telemetry import inject
-from corpus.domain import DocumentKey, Head
-from corpus.feed import HEADS_TOPIC, encode_head, record_key
+from corpus.domain import Announcement, CalledOff, DocumentKey, Head
+from corpus.feed import HEADS_TOPIC, encode_announcement, encode_head, record_key
 from headwater.events.v1 import events_pb2
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
 from ingest.dead_letters.letters import event_object_key, letter_id_of
@@ -60,11 +60,26 @@ class EventLogChangeLog:
 
 
 class EventLogHeadFeed:
-    """Publishes heads on the compacted topic."""
+    """Publishes heads on the compacted topic.
 
-    def __init__(self, producer: Producer, clock: Clock) -> None:
+    Args:
+        producer: Of the log.
+        clock: For the records' headers.
+        has_replicas: Whether anybody keeps heads. Embedded nobody does, and an announcement costs nothing.
+    """
+
+    def __init__(self, producer: Producer, clock: Clock, *, has_replicas: bool) -> None:
         self._producer = producer
         self._clock = clock
+        self._has_replicas = has_replicas
+
+    async def announce(self, announcement: Announcement) -> None:
+        """See the port."""
+        await self._say("headwater.head-announced.v1", announcement)
+
+    async def call_off(self, announcement: CalledOff) -> None:
+        """See the port."""
+        await self._say("headwater.head-called-off.v1", announcement)
 
     async def publish(self, head: Head) -> None:
         """See the port."""
@@ -79,6 +94,12 @@ class EventLogHeadFeed:
     async def forget_tenant(self, tenant_id: str) -> None:
         """See the port."""
         await self._forget(record_key(tenant_id))
+
+    async def _say(self, event_type: str, said: Announcement | CalledOff) -> None:
+        if self._has_replicas:
+            headers = _headers(event_type, str(uuid.uuid4()), self._clock.now())
+            key = record_key(said.key.tenant_id, said.key.document_id)
+            await self._producer.append(HEADS_TOPIC, key, encode_announcement(said), headers)
 
     async def _forget(self, key: bytes) -> None:
         headers = _headers("headwater.head-forgotten.v1", str(uuid.uuid4()), self._clock.now())

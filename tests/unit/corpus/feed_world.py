@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from tests.contract.corpus_samples import head
+from tests.contract.corpus_samples import head, tombstone
 
 from chassis.clock import ManualClock
 from chassis.errors import DependencyUnavailable, FailedPrecondition
@@ -161,3 +161,19 @@ async def until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.001)
+
+
+async def bury(world: ReplicaWorld, document_id: str, version: int) -> Head:
+    """Deletes a document in the authority; the feed is not told."""
+    buried = tombstone(document_id, version)
+    await world.authority.heads.put(buried)
+    return buried
+
+
+async def eventually(world: ReplicaWorld, document_id: str, wanted: tuple[int, frozenset[str]] | None) -> bool:
+    """Whether a document is at last read as wanted: (version, access tokens), or None."""
+    read: Callable[[], Awaitable[object]] = lambda: world.read(document_id)  # noqa: E731
+    async with asyncio.timeout(5):
+        while await read() != wanted:
+            await asyncio.sleep(0.001)
+    return True

@@ -8,8 +8,8 @@ import tracemalloc
 
 import pytest
 
-from corpus.domain import AccessPolicy, DocumentKey, HeadState
-from corpus.feed import PublishedHead, decode_head, encode_head
+from corpus.domain import AccessPolicy, DocumentKey, HeadState, PublishedHead
+from corpus.feed import decode_head, encode_head
 from corpus.replica.table import UNKNOWN, HeadTable
 
 

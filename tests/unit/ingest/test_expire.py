@@ -23,7 +23,7 @@ RETENTION = 30 * 24 * 3600.0
 
 def expiry(world: World, letters: MemoryDeadLetterStore | None = None) -> ExpireDocuments:
     stores = world.stores
-    feed = EventLogHeadFeed(stores.log.producer(), world.clock)
+    feed = EventLogHeadFeed(stores.log.producer(), world.clock, has_replicas=True)
     return ExpireDocuments(
         stores.tenants,
         stores.heads,

@@ -7,7 +7,8 @@ import asyncio
 import pytest
 from tests.unit.ingest.world import TENANT, WRITER, World
 
-from corpus.feed import HEADS_TOPIC, PublishedHead, decode_head, published, read_record_key
+from corpus.domain import PublishedHead, published
+from corpus.feed import HEADS_TOPIC, decode_head, read_record_key
 from ingest.domain import Delete, SetAccess
 
 
@@ -58,6 +59,7 @@ async def test_what_a_change_takes_at_once_is_told_before_anything_else_is_done(
         await world.apply.apply(world.event("guide", 6, SetAccess(("group:b", "group:c"), 0)))
         wrote = [each for each in names if each.startswith(("heads.put", "log.append", "vectors."))]
         assert wrote == [
+            "log.append",  # the announcement
             "heads.put",
             "log.append",
             "vectors.set_access",

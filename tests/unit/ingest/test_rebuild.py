@@ -48,7 +48,7 @@ async def heads_of(world: World, *forgotten: str, told: Head | None = None) -> R
     for topic in (CHANGES_TOPIC, BULK_CHANGES_TOPIC, HEADS_TOPIC):
         await empty.ensure_topic(topic, 1)
     if told is not None:
-        await EventLogHeadFeed(empty.producer(), world.clock).publish(told)
+        await EventLogHeadFeed(empty.producer(), world.clock, has_replicas=True).publish(told)
     return RebuildHeads(
         stores.tenants,
         stores.heads,
@@ -56,7 +56,7 @@ async def heads_of(world: World, *forgotten: str, told: Head | None = None) -> R
         stores.ledger,
         stores.generations,
         LogWithout(stores.log, empty, forgotten),  # type: ignore[arg-type]
-        EventLogHeadFeed(stores.log.producer(), world.clock),
+        EventLogHeadFeed(stores.log.producer(), world.clock, has_replicas=True),
         audits(world),
         world.apply.index,
     )

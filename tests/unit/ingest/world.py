@@ -236,7 +236,7 @@ class World:
         self.generation = ActiveGeneration(stores.generations, self.embedder, 200)
         self.embed.generation = await self.generation.settle()
         index = IndexDocument(objects, self.parser, CHUNKER, self.embed, tenants, self.rows, 50)
-        feed = EventLogHeadFeed(producer, self.clock)
+        feed = EventLogHeadFeed(producer, self.clock, has_replicas=True)
         self.apply = ApplyChange(tenants, heads, self.rows, index, feed, self.generation, self.clock)
         dead_letters = EventLogDeadLetters(producer, self.clock)
         self.handler = HandleRecord(tenants, ledger, self.apply, dead_letters, self.clock)

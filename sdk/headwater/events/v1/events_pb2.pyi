@@ -186,7 +186,8 @@ Global___SetAccess: typing_extensions.TypeAlias = SetAccess
 class HeadChanged(google.protobuf.message.Message):
     """What readers need of one document's head, on the compacted topic headwater.heads.v1 under the key "tenant/document".
     Of two records of one document the one with the greater version counts, whichever comes first. A record without a
-    value says that the head is forgotten; under the key "tenant/" that the tenant's heads are.
+    value says that the head is forgotten; under the key "tenant/" that the tenant's heads are. A record with an
+    announcement has no head: of all other fields only the names are set.
     """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
@@ -201,6 +202,7 @@ class HeadChanged(google.protobuf.message.Message):
     EXPIRES_AT_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     INGEST_TRACE_ID_FIELD_NUMBER: builtins.int
+    ANNOUNCEMENT_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     document_id: builtins.str
     version: builtins.int
@@ -216,6 +218,8 @@ class HeadChanged(google.protobuf.message.Message):
 
     @property
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def announcement(self) -> Global___Announcement: ...
     def __init__(
         self,
         *,
@@ -229,11 +233,41 @@ class HeadChanged(google.protobuf.message.Message):
         expires_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
         generation: builtins.str = ...,
         ingest_trace_id: builtins.str = ...,
+        announcement: Global___Announcement | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["expires_at", b"expires_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_tokens", b"access_tokens", "chunks_version", b"chunks_version", "document_id", b"document_id", "expires_at", b"expires_at", "generation", b"generation", "ingest_trace_id", b"ingest_trace_id", "security_level", b"security_level", "state", b"state", "tenant_id", b"tenant_id", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["announcement", b"announcement", "expires_at", b"expires_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_tokens", b"access_tokens", "announcement", b"announcement", "chunks_version", b"chunks_version", "document_id", b"document_id", "expires_at", b"expires_at", "generation", b"generation", "ingest_trace_id", b"ingest_trace_id", "security_level", b"security_level", "state", b"state", "tenant_id", b"tenant_id", "version", b"version"]) -> None: ...
 
 Global___HeadChanged: typing_extensions.TypeAlias = HeadChanged
+
+@typing.final
+class Announcement(google.protobuf.message.Message):
+    """A head that readers know is about to be replaced. Until a head of the announced version or a greater one is written, or
+    the announcement is called off, only the authority can say what the head is. Whoever does not know announcements finds a
+    record without a state, and asks the authority once.
+    """
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    ID_FIELD_NUMBER: builtins.int
+    VERSION_FIELD_NUMBER: builtins.int
+    CALLED_OFF_FIELD_NUMBER: builtins.int
+    id: builtins.str
+    """Names the announcement among those of the document; a repeated one has the same id."""
+    version: builtins.int
+    """The smallest version whose head ends it; 0 when it is called off."""
+    called_off: builtins.bool
+    """Nothing that this announcement spoke of will be written any more."""
+    def __init__(
+        self,
+        *,
+        id: builtins.str = ...,
+        version: builtins.int = ...,
+        called_off: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["called_off", b"called_off", "id", b"id", "version", b"version"]) -> None: ...
+
+Global___Announcement: typing_extensions.TypeAlias = Announcement
 
 @typing.final
 class KeptRecord(google.protobuf.message.Message):
