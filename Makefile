@@ -10,7 +10,7 @@ VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 RAY_TESTS ?= tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
 CLUSTER_TESTS ?= tests/contract tests/integration
-.PHONY: help setup demo up down test fuzz test-integration test-on-servers test-torch test-ray bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+.PHONY: help setup demo up down test fuzz test-integration test-on-servers test-torch test-ray mutants bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
 	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv sync --quiet --frozen --compile-bytecode --group ray
 	@.cache/ray/bin/python -m pytest -m ray $(RAY_TESTS)
+
+mutants: setup ## Take out one protection at a time and show which test turns red: NAMES='…' JOBS=2
+	@$(PY) -m tests.mutants --jobs $(or $(JOBS),1) $(NAMES)
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run

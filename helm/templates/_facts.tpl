@@ -36,7 +36,10 @@ embedder:
 ingest-api:
   service: ingest
   health: headwater.ingest.v1.IngestService
+  # Rows that an audit finds missing are embedded where the audit runs.
+  calls: [embedder]
   engines: [kafka, elasticsearch, weaviate, redis, s3]
+  key: ingest
 ingest-worker:
   service: ingest
   health: headwater.ingest.v1.IngestService

@@ -121,11 +121,12 @@ def _described(upsert: Upsert, generation: str) -> str:
 
 
 def stored_version(
-    versions: Sequence[StoredVersion], wanted: int, content: StoredContent | None
+    versions: Sequence[StoredVersion], wanted: int, content: StoredContent | None, generation: str
 ) -> StoredVersion | None:
-    """The version whose rows hold this content: the wanted one, or the newest before it with the same bytes."""
-    at_most = sorted((each for each in versions if each.chunks_version <= wanted), key=lambda each: each.chunks_version)
-    for each in reversed(at_most):
+    """The version whose rows hold this content: the wanted one, or the newest before it with the same bytes. Of two
+    generations that of this name."""
+    at_most = [each for each in versions if each.chunks_version <= wanted]
+    for each in sorted(at_most, key=lambda one: (one.chunks_version, one.generation == generation), reverse=True):
         if each.chunks_version == wanted or (content is not None and each.object_key == content.object_key):
             return each
     return None

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import structlog
 
 from chassis.errors import FailedPrecondition
-from corpus.domain import Head
+from corpus.domain import Head, StoredRow
 from corpus.ports import Heads, Tenants
 from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.audit.differences import AuditReport, DifferenceKind, StoreName
-from ingest.audit.expected import named_ids
+from ingest.audit.expected import named_in
 from ingest.audit.repair import RepairStores
 from ingest.rows import ChunkRows
 
@@ -89,20 +89,26 @@ class RebuildIndexes:
         return Rebuilt(documents, written, report)
 
     async def _fill(self, tenant_id: str, store: StoreName, page: Sequence[Head]) -> int:
-        """Rows that were written for these documents."""
-        wanted: dict[str, dict[str, Head]] = defaultdict(dict)
-        for head in page:
-            wanted[head.generation] |= dict.fromkeys(named_ids(head), head)
+        """Rows that were written for these documents, in the generation that is searched."""
+        active = await self.repair.generations.active()
+        if active is None:
+            return 0
+        wanted = [(head.key.document_id, head.chunks_version, active.name) for head in page]
+        stored: dict[str, list[StoredRow]] = defaultdict(list)
+        for row in await self.rows.chunks.rows_of(tenant_id, wanted):
+            stored[row.document_id].append(row)
+        named = {
+            chunk_id: head for head in page for chunk_id in named_in(head, active.name, stored[head.key.document_id])
+        }
         written = 0
-        for generation, heads in wanted.items():
-            for head, missing in await self._missing(tenant_id, store, generation, heads):
-                try:
-                    await self.repair.write_rows(head, store, missing)
-                except FailedPrecondition as error:
-                    # Its text is lost as well, or it is of another model: the audit says so.
-                    _log.warning("rows_not_rebuilt", reason=error.reason, rows=len(missing))
-                else:
-                    written += len(missing)
+        for head, missing in await self._missing(tenant_id, store, active.name, named):
+            try:
+                await self.repair.write_rows(head, active.name, store, missing)
+            except FailedPrecondition as error:
+                # Its text is lost as well, or it is of another model: the audit says so.
+                _log.warning("rows_not_rebuilt", reason=error.reason, rows=len(missing))
+            else:
+                written += len(missing)
         return written
 
     async def _missing(

@@ -182,7 +182,7 @@ class RebuildHeads:
         if upsert is None:
             return _tombstone(key, folded.version, generation, known, folded.event_id)
         access = AccessPolicy(access_tokens(key.tenant_id, folded.principals), folded.security_level)
-        stored = stored_version(known.versions, folded.content_version, upsert.content)
+        stored = stored_version(known.versions, folded.content_version, upsert.content, generation.name)
         document = await self._document(key, stored) if stored else None
         if document is None:
             document = await self._index(key, folded, upsert, generation)
@@ -223,7 +223,7 @@ class RebuildHeads:
         """A live document of which the ledger knows, and nobody who may read it."""
         if not version or not known.records:
             return None
-        stored = stored_version(known.versions, version, None) or max(
+        stored = stored_version(known.versions, version, None, generation.name) or max(
             (each for each in known.versions if each.chunks_version <= version),
             key=lambda each: each.chunks_version,
             default=None,

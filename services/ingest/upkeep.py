@@ -24,6 +24,7 @@ from ingest.audit.repair import RepairStores
 from ingest.audit.survey import SurveyStores
 from ingest.embedding import EmbedPassages
 from ingest.expire import ExpireDocuments
+from ingest.generations.recipes import Recipes
 from ingest.index import IndexDocument
 from ingest.ports import HeadFeed
 from ingest.rebuild import RebuildIndexes
@@ -48,11 +49,12 @@ class Upkeep:
     rollbacks: RollBackDocuments
     expiry: ExpireDocuments
 
-    def can_parse(self, index: IndexDocument) -> None:
+    def can_parse(self, index: IndexDocument, recipes: Recipes | None = None) -> None:
         """From now on what was lost may be made again from documents' bytes. Neither counts as a rejection nor is
         spared by what is known to be bad: these documents were indexed before."""
         quiet = replace(index, known_bad=None, breaker=None)
         self.audits.repair.index = quiet
+        self.audits.repair.recipes = recipes
         self.heads.index = quiet
 
 
@@ -67,7 +69,7 @@ def make_upkeep(
     clock: Clock,
 ) -> Upkeep:
     """The use cases over these stores."""
-    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical)
+    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations)
     repair = RepairStores(corpus.heads, rows, embed, corpus.generations)
     stale_after = settings.grace_seconds + SWEEPS_OF_SLACK * settings.sweep_every_seconds
     audits = AuditStores(
@@ -75,7 +77,9 @@ def make_upkeep(
         survey=SurveyStores(
             corpus.heads, corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations, clock, stale_after
         ),
-        examine=ExamineDocuments(corpus.heads, corpus.ledger, corpus.chunks, corpus.vectors, corpus.lexical),
+        examine=ExamineDocuments(
+            corpus.heads, corpus.ledger, corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations
+        ),
         objects=AuditObjects(
             corpus.heads,
             corpus.chunks,

@@ -8,9 +8,10 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 from unittest.mock import patch
 from uuid import uuid4
 
@@ -20,6 +21,8 @@ from chassis.lifecycle import Lifecycle
 from chassis.settings import read_settings
 from corpus.engines import CorpusStores, open_engines
 from retriever.settings import RetrieverSettings
+
+T = TypeVar("T")
 
 
 def settings() -> Mapping[str, str]:
@@ -43,23 +46,27 @@ class Rows:
 
 def rows(data: Path, chosen: Mapping[str, str], tenant_id: str) -> Rows:
     """What live heads name and what the indexes hold, read from the stores and not through the services."""
+
+    async def look(stores: CorpusStores) -> Rows:
+        active = await stores.generations.active()
+        assert active is not None
+        named = [each async for each in _named(stores, tenant_id)]
+        return Rows(
+            frozenset(named),
+            frozenset((await stores.vectors.chunk_ids(active.name, tenant_id)).items()),
+            frozenset((await stores.lexical.chunk_ids(active.name, tenant_id)).items()),
+        )
+
+    return asyncio.run(with_stores(data, chosen, look))
+
+
+async def with_stores(data: Path, chosen: Mapping[str, str], look: Callable[[CorpusStores], Awaitable[T]]) -> T:
+    """What is seen of the stores of a stack, beside its services."""
     with patch.dict(os.environ, {**chosen, "HEADWATER_DATA_DIR": str(data)}):
         read = read_settings(RetrieverSettings)
-
-    async def look() -> Rows:
-        lifecycle = Lifecycle(read)
-        async with lifecycle.stack:
-            stores = await open_engines(lifecycle, read).stores(writable=False)
-            active = await stores.generations.active()
-            assert active is not None
-            named = [each async for each in _named(stores, tenant_id)]
-            return Rows(
-                frozenset(named),
-                frozenset((await stores.vectors.chunk_ids(active.name, tenant_id)).items()),
-                frozenset((await stores.lexical.chunk_ids(active.name, tenant_id)).items()),
-            )
-
-    return asyncio.run(look())
+    lifecycle = Lifecycle(read)
+    async with lifecycle.stack:
+        return await look(await open_engines(lifecycle, read).stores(writable=False))
 
 
 async def _named(stores: CorpusStores, tenant_id: str) -> AsyncIterator[tuple[str, int]]:

@@ -10,7 +10,11 @@ from tests.helm.rendering import SCENARIOS, SERVICES, component_of, manifests, n
 
 from headwater.cli.stack import HEALTH_NAMES
 
-PRIVATE_KEYS = {"gateway": {"gateway.private.pem"}, "ingest-worker": {"ingest.private.pem"}}
+PRIVATE_KEYS = {
+    "gateway": {"gateway.private.pem"},
+    "ingest-api": {"ingest.private.pem"},
+    "ingest-worker": {"ingest.private.pem"},
+}
 STORE_SECRETS = {
     "kafka": {"kafka__password"},
     "elasticsearch": {"elasticsearch__api_key"},

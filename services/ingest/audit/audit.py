@@ -62,24 +62,26 @@ class AuditStores:
         surveyed = await self.survey.survey(tenant_id, pace)
         objects = await self.objects.survey(tenant_id, pace)
         await progress("examine", len(surveyed.suspects))
-        found, unsettled = await self._confirm(tenant_id, surveyed.suspects)
+        found, unsettled = await self._confirm(tenant_id, surveyed.generation, surveyed.suspects)
         found += await self.objects.confirm(tenant_id, objects)
         found.sort()
         left: Sequence[Difference] = found
         refused: Mapping[str, int] = {}
         if repair and found:
             await progress("repair", len(found))
-            left, refused = await self._repair(tenant_id, surveyed.suspects, objects, found)
+            left, refused = await self._repair(tenant_id, surveyed, objects, found)
         return self._report(tenant_id, started, surveyed, objects, found, left, len(unsettled), refused, repair)
 
-    async def _confirm(self, tenant_id: str, suspects: Mapping[str, Suspect]) -> tuple[list[Difference], set[str]]:
+    async def _confirm(
+        self, tenant_id: str, generation: str, suspects: Mapping[str, Suspect]
+    ) -> tuple[list[Difference], set[str]]:
         found: list[Difference] = []
         waiting = dict(suspects)
         for _ in range(LOOKS):
             if not waiting:
                 break
             await asyncio.sleep(self.settle_seconds)
-            examined = await self.examine.examine(tenant_id, waiting)
+            examined = await self.examine.examine(tenant_id, generation, waiting)
             found += examined.differences
             waiting = {each: waiting[each] for each in examined.unsettled}
         return found, set(waiting)
@@ -87,7 +89,7 @@ class AuditStores:
     async def _repair(
         self,
         tenant_id: str,
-        suspects: Mapping[str, Suspect],
+        surveyed: Surveyed,
         objects: SurveyedObjects,
         found: Sequence[Difference],
     ) -> tuple[list[Difference], Mapping[str, int]]:
@@ -97,8 +99,9 @@ class AuditStores:
         for _ in range(REPAIRS):
             refused = await self.repair.repair(left)
             await self.objects.collect(tenant_id, [each for each in left if each.store is StoreName.OBJECTS])
+            suspects = surveyed.suspects
             again = {each.document_id: suspects[each.document_id] for each in left if each.document_id in suspects}
-            left, _ = await self._confirm(tenant_id, again)
+            left, _ = await self._confirm(tenant_id, surveyed.generation, again)
             left += await self.objects.confirm(tenant_id, objects)
             if len(left) <= refused.total():
                 break

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from corpus.access import policy_fingerprint
 from corpus.domain import ChangeState, DocumentKey, Head, HeadState, IndexedRow, StoredRow
-from corpus.ports import ChangeLedger, ChunkStore, Heads, LexicalIndex, VectorIndex
+from corpus.ports import ChangeLedger, ChunkStore, Generations, Heads, LexicalIndex, VectorIndex
 from ingest.audit.differences import INDEXES, Difference, DifferenceKind, StoreName, Suspect
-from ingest.audit.expected import is_named, named_ids
+from ingest.audit.expected import is_named, named_in
 
 DOCUMENTS_AT_ONCE = 50
 IDS_AT_ONCE = 1_000
@@ -44,17 +44,22 @@ class ExamineDocuments:
     chunks: ChunkStore
     vectors: VectorIndex
     lexical: LexicalIndex
+    generations: Generations
 
-    async def examine(self, tenant_id: str, suspects: Mapping[str, Suspect]) -> Examined:
-        """Looks at the suspects' rows as they are now."""
+    async def examine(self, tenant_id: str, generation: str, suspects: Mapping[str, Suspect]) -> Examined:
+        """Looks at the suspects' rows as they are now, in the generation that is searched. Should another one be
+        promoted meanwhile, nothing is said of any."""
         examined = Examined()
         ids = sorted(suspects)
         for start in range(0, len(ids), DOCUMENTS_AT_ONCE):
             part = [suspects[each] for each in ids[start : start + DOCUMENTS_AT_ONCE]]
-            await self._examine(tenant_id, part, examined)
+            await self._examine(tenant_id, generation, part, examined)
+        active = await self.generations.active()
+        if (active.name if active else "") != generation:
+            return Examined(unsettled=set(suspects))
         return examined
 
-    async def _examine(self, tenant_id: str, suspects: Sequence[Suspect], examined: Examined) -> None:
+    async def _examine(self, tenant_id: str, generation: str, suspects: Sequence[Suspect], examined: Examined) -> None:
         ids = [suspect.document_id for suspect in suspects]
         pending = await self._pending(tenant_id, ids)
         heads = await self.heads.get_many(tenant_id, ids)
@@ -63,7 +68,7 @@ class ExamineDocuments:
         wanted = [(each, number, made) for each, known in versions.items() for number, made in known]
         for stored_row in await self.chunks.rows_of(tenant_id, wanted):
             stored[stored_row.document_id].append(stored_row)
-        rows = await self._rows(tenant_id, suspects, heads)
+        rows = await self._rows(tenant_id, generation, suspects, heads, stored)
         again = await self.heads.get_many(tenant_id, ids)
         pending |= await self._pending(tenant_id, ids)
         for suspect in suspects:
@@ -72,7 +77,7 @@ class ExamineDocuments:
             if document_id in pending or head != again.get(document_id):
                 examined.unsettled.add(document_id)
                 continue
-            seen = _Seen(tenant_id, suspect, head, versions[document_id], stored[document_id], rows)
+            seen = _Seen(tenant_id, generation, suspect, head, versions[document_id], stored[document_id], rows)
             examined.differences += seen.differences()
 
     async def _pending(self, tenant_id: str, document_ids: Collection[str]) -> set[str]:
@@ -87,7 +92,14 @@ class ExamineDocuments:
                 pending.add(document_id)
         return pending
 
-    async def _rows(self, tenant_id: str, suspects: Sequence[Suspect], heads: Mapping[str, Head]) -> _Rows:
+    async def _rows(
+        self,
+        tenant_id: str,
+        generation: str,
+        suspects: Sequence[Suspect],
+        heads: Mapping[str, Head],
+        stored: Mapping[str, Sequence[StoredRow]],
+    ) -> _Rows:
         wanted: dict[tuple[StoreName, str], set[str]] = defaultdict(set)
         for suspect in suspects:
             for place, chunk_ids in suspect.rows.items():
@@ -95,16 +107,16 @@ class ExamineDocuments:
             head = heads.get(suspect.document_id)
             if head is not None and head.state is HeadState.LIVE:
                 for store in INDEXES:
-                    wanted[store, head.generation].update(named_ids(head))
+                    wanted[store, generation].update(named_in(head, generation, stored.get(head.key.document_id, ())))
         found: dict[tuple[StoreName, str], dict[str, list[IndexedRow]]] = {}
-        for (store, generation), chunk_ids in wanted.items():
+        for (store, made_with), chunk_ids in wanted.items():
             index = self.vectors if store is StoreName.VECTOR else self.lexical
             by_id: dict[str, list[IndexedRow]] = defaultdict(list)
             ids = sorted(chunk_ids)
             for start in range(0, len(ids), IDS_AT_ONCE):
-                for row in await index.look_up(generation, tenant_id, ids[start : start + IDS_AT_ONCE]):
+                for row in await index.look_up(made_with, tenant_id, ids[start : start + IDS_AT_ONCE]):
                     by_id[row.chunk_id].append(row)
-            found[store, generation] = by_id
+            found[store, made_with] = by_id
         return found
 
 
@@ -113,6 +125,7 @@ class _Seen:
     """Everything of one document, as it was while the document stood still."""
 
     tenant_id: str
+    generation: str
     suspect: Suspect
     head: Head | None
     versions: Sequence[tuple[int, str]]
@@ -125,7 +138,7 @@ class _Seen:
                 yield self._difference(self._unnamed(number), StoreName.CHUNKS, number, generation)
         named: set[str] = set()
         if self.head is not None and self.head.state is HeadState.LIVE:
-            named = set(named_ids(self.head))
+            named = set(named_in(self.head, self.generation, self.stored))
             yield from self._of_named(self.head, named)
         explained = {(row.generation, row.chunk_id) for row in self.stored}
         for (store, generation), chunk_ids in self.suspect.rows.items():
@@ -137,12 +150,15 @@ class _Seen:
                         yield self._of_unexplained(store, generation, row)
 
     def _of_named(self, head: Head, named: set[str]) -> Iterator[Difference]:
-        number, generation = head.chunks_version, head.generation
+        number, generation = head.chunks_version, self.generation
         stored = {
             row.chunk_id: row.content_sha256
             for row in self.stored
             if row.chunks_version == number and row.generation == generation
         }
+        if not named:
+            # Made by another generation, and never by the one that is searched.
+            yield self._difference(DifferenceKind.MISSING, StoreName.CHUNKS, number, generation)
         for chunk_id in sorted(named ^ stored.keys()):
             kind = DifferenceKind.MISSING if chunk_id in named else DifferenceKind.DUPLICATE
             yield self._difference(kind, StoreName.CHUNKS, number, generation, chunk_id)
@@ -166,7 +182,7 @@ class _Seen:
         return DifferenceKind.STALE if known else DifferenceKind.ORPHAN
 
     def _is_current(self, generation: str) -> bool:
-        return self.head is not None and self.head.generation == generation
+        return generation == self.generation
 
     def _difference(
         self, kind: DifferenceKind, store: StoreName, chunks_version: int, generation: str, chunk_id: str = ""

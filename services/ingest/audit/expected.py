@@ -38,6 +38,16 @@ def named_ids(head: Head) -> list[str]:
     ]
 
 
+def named_in(head: Head, generation: str, stored: Sequence[StoredRow]) -> list[str]:
+    """Ids of the chunks that a live head names in a generation. They derive from the head for the one that wrote it.
+    Another one may cut the text otherwise: there, what the chunk store holds of the version counts."""
+    if head.generation == generation:
+        return named_ids(head)
+    return [
+        row.chunk_id for row in stored if row.generation == generation and row.chunks_version == head.chunks_version
+    ]
+
+
 def is_named(head: Head | None, chunks_version: int, generation: str) -> bool:
     """Whether the head names this version. It does so for every generation that is kept (docs/generations.md); what is
     left of one that is not is for the sweeper."""

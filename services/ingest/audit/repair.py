@@ -22,6 +22,7 @@ from ingest.audit.expected import is_named, named_ids
 from ingest.document_rows import lexical_rows, only, vector_rows
 from ingest.domain import DocumentChange, Draft, StoredContent, Upsert
 from ingest.embedding import EmbedPassages
+from ingest.generations.recipes import Recipes
 from ingest.index import IndexDocument
 from ingest.rows import ChunkRows
 
@@ -41,6 +42,8 @@ class RepairStores:
     embed: EmbedPassages
     generations: Generations
     index: IndexDocument | None = None
+    recipes: Recipes | None = None
+    """What it takes to make rows of a generation that an operator promoted, which may have another model."""
 
     async def repair(self, differences: Sequence[Difference]) -> Counter[str]:
         """Mends what can be mended; returns reason → differences that can't be. Idempotent. Raises
@@ -61,25 +64,27 @@ class RepairStores:
                 _log.warning("not_repairable", reason=error.reason, differences=len(of_document))
         return +refused
 
-    async def write_rows(self, head: Head, store: StoreName, chunk_ids: Collection[str]) -> None:
+    async def write_rows(self, head: Head, generation: str, store: StoreName, chunk_ids: Collection[str]) -> None:
         """Writes rows of chunks that the head names to one of the indexes, from their payload. Raises
-        FailedPrecondition (CHUNKS_MISSING, GENERATION_GONE) when they can't be made."""
-        document = await self.rows.chunks.get_version(head.key, head.chunks_version, head.generation)
+        FailedPrecondition (CHUNKS_MISSING, GENERATION_GONE, GENERATION_NOT_MADE_HERE, MODEL_MISMATCH) when they can't
+        be made."""
+        document = await self.rows.chunks.get_version(head.key, head.chunks_version, generation)
         known = {chunk.chunk_id for chunk in document.chunks} if document else set()
         if document is None or not set(chunk_ids) <= known:
             raise FailedPrecondition(
                 "The chunk store lost the text of these rows; a worker makes it again from the document's bytes.",
                 reason="CHUNKS_MISSING",
             )
-        generation = await self._generation(head.generation)
+        made_with = await self._generation(generation)
         ids = sorted(chunk_ids)
         for start in range(0, len(ids), CHUNKS_AT_ONCE):
-            await self._write(only(document, ids[start : start + CHUNKS_AT_ONCE]), head, store, generation)
+            await self._write(only(document, ids[start : start + CHUNKS_AT_ONCE]), head, store, made_with)
         await align_rows(self.heads, self.rows, head)
 
     async def _write(self, part: ChunkedDocument, head: Head, store: StoreName, generation: Generation) -> None:
         if store is StoreName.VECTOR:
-            rows = await vector_rows(self.embed, part, head.access, generation)
+            embed = (await self.recipes.of(generation)).embed if self.recipes else self.embed
+            rows = await vector_rows(embed, part, head.access, generation)
             await self.rows.vectors.write(generation.name, rows)
         else:
             await self.rows.lexical.write(generation.name, await lexical_rows(part, head.access))
@@ -94,50 +99,68 @@ class RepairStores:
 
     async def _repair(self, key: DocumentKey, differences: Sequence[Difference]) -> None:
         head = await self.heads.get(key)
-        named = set(named_ids(head)) if head is not None and head.state is HeadState.LIVE else set()
-        for each in differences:
-            if each.store is StoreName.CHUNKS and not each.chunk_id:
+        live = head if head is not None and head.state is HeadState.LIVE else None
+        rows = [each for each in differences if each.kind is not DifferenceKind.ACCESS]
+        for each in rows:
+            if each.store is StoreName.CHUNKS and not each.chunk_id and each.kind is not DifferenceKind.MISSING:
                 if not is_named(head, each.chunks_version, each.generation):
                     await self.rows.remove(key, each.chunks_version, each.generation)
-            elif each.store is not StoreName.CHUNKS and (
-                each.chunk_id not in named or each.kind is DifferenceKind.DUPLICATE
-            ):
+            elif each.store is not StoreName.CHUNKS and not _is_to_be_written(each, live):
                 await self._delete(each)
-        if head is None or not named:
+        if live is None:
             return
-        if any(each.store is StoreName.CHUNKS and each.chunk_id for each in differences):
-            await self._index_again(head)
+        texts = [each for each in rows if each.store is StoreName.CHUNKS and is_text(each)]
+        if texts:
+            await self._index_again(live, texts[0].generation)
             return
-        for store in (StoreName.VECTOR, StoreName.LEXICAL):
-            lost = {
-                each.chunk_id
-                for each in differences
-                if each.store is store and each.chunk_id in named and each.kind is not DifferenceKind.ACCESS
-            }
-            if lost:
-                await self.write_rows(head, store, lost)
-        if any(each.kind is DifferenceKind.ACCESS for each in differences):
-            await align_rows(self.heads, self.rows, head)
+        lost: dict[tuple[str, StoreName], set[str]] = defaultdict(set)
+        for each in rows:
+            if each.store is not StoreName.CHUNKS and each.kind is DifferenceKind.DUPLICATE:
+                await self._delete(each)
+            if each.store is not StoreName.CHUNKS and _is_to_be_written(each, live):
+                lost[each.generation, each.store].add(each.chunk_id)
+        for (generation, store), chunk_ids in lost.items():
+            await self.write_rows(live, generation, store, chunk_ids)
+        if len(rows) < len(differences):
+            await align_rows(self.heads, self.rows, live)
 
     async def _delete(self, difference: Difference) -> None:
         index = self.rows.vectors if difference.store is StoreName.VECTOR else self.rows.lexical
         await index.delete(difference.generation, difference.tenant_id, [difference.chunk_id])
 
-    async def _index_again(self, head: Head) -> None:
+    async def _index_again(self, head: Head, name: str) -> None:
         """Parses the document's bytes once more, into the rows of the version that the head names."""
         if self.index is None:
             raise FailedPrecondition(
                 "Lost text is made again by a worker's reconciler, in its next pass.", reason="LEFT_TO_A_WORKER"
             )
-        generation = await self._generation(head.generation)
+        generation = await self._generation(name)
+        index = await self.recipes.beside(generation) if self.recipes else self.index
         event = event_of(head)
         assert isinstance(event.change, Upsert)
-        indexed = await self.index.index(event, event.change, generation)
-        if {chunk.chunk_id for chunk in indexed.document.chunks} != set(named_ids(head)):
+        indexed = await index.index(event, event.change, generation)
+        made = {chunk.chunk_id for chunk in indexed.document.chunks}
+        if head.generation == name and made != set(named_ids(head)):
             raise FailedPrecondition(
                 "The document is cut into other chunks than before; put it again.", reason="CHUNKS_DIFFER"
             )
         await align_rows(self.heads, self.rows, head)
+
+
+def is_text(difference: Difference) -> bool:
+    """Whether it is about the text of a version that is served."""
+    return bool(difference.chunk_id) or difference.kind is DifferenceKind.MISSING
+
+
+def _is_to_be_written(difference: Difference, head: Head | None) -> bool:
+    """Whether the head names the chunk, so that its row is made again rather than removed."""
+    if head is None or difference.chunks_version != head.chunks_version:
+        return False
+    return difference.kind in (DifferenceKind.MISSING, DifferenceKind.STALE) or _derives(difference, head)
+
+
+def _derives(difference: Difference, head: Head) -> bool:
+    return head.generation == difference.generation and difference.chunk_id in named_ids(head)
 
 
 def event_of(head: Head) -> DocumentChange:

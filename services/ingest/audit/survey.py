@@ -20,7 +20,7 @@ from corpus.domain import IndexedRow
 from corpus.ports import ChunkStore, Generations, Heads, LexicalIndex, VectorIndex
 from ingest.audit.differences import INDEXES, StoreName, Suspect
 from ingest.audit.digests import BucketDigests, bucket_of, buckets_for, row_hash
-from ingest.audit.expected import DocumentState, document_pages, named_ids, superseded_for_good
+from ingest.audit.expected import DocumentState, document_pages, named_in, superseded_for_good
 
 ROWS_LISTED_AT_ONCE = 200_000
 """Of all stores together: about 60 MB."""
@@ -42,11 +42,12 @@ class Surveyed:
     """What a survey saw."""
 
     buckets: int
+    generation: str
+    """That is searched, "" before the first."""
     documents: int = 0
     listed: int = 0
     rows: dict[StoreName, int] = field(default_factory=lambda: dict.fromkeys((*INDEXES, StoreName.CHUNKS), 0))
     suspects: dict[str, Suspect] = field(default_factory=dict)
-    generations: set[str] = field(default_factory=set)
 
     def suspect(self, document_id: str) -> Suspect:
         """The suspect with this id, made if need be."""
@@ -85,48 +86,41 @@ class SurveyStores:
         return index.scan(generation, tenant_id)
 
     async def survey(self, tenant_id: str, pace: Pace) -> Surveyed:
-        """One tenant. Raises DependencyUnavailable when a store can't be read."""
-        seen = Surveyed(buckets_for((await self.heads.counts(tenant_id)).chunks))
-        sides = await self._sides(tenant_id, seen, pace)
-        for generation, side in sides.items():
-            for store, digests in side.found.items():
-                async for page in self.scan(store, generation, tenant_id):
-                    seen.rows[store] += len(page)
-                    for row in page:
-                        digests.add(bucket_of(row.document_id, seen.buckets), row_hash(*row))
-                    await pace.spent(len(page))
-            for group in _groups(side):
-                seen.listed += len(group)
-                await self._list(tenant_id, generation, group, seen, pace)
+        """One tenant, in the generation that is searched. Raises DependencyUnavailable when a store can't be read."""
+        active = await self.generations.active()
+        generation = active.name if active else ""
+        seen = Surveyed(buckets_for((await self.heads.counts(tenant_id)).chunks), generation)
+        side = await self._side(tenant_id, seen, pace)
+        for store, digests in side.found.items():
+            async for page in self.scan(store, generation, tenant_id):
+                seen.rows[store] += len(page)
+                for row in page:
+                    digests.add(bucket_of(row.document_id, seen.buckets), row_hash(*row))
+                await pace.spent(len(page))
+        for group in _groups(side):
+            seen.listed += len(group)
+            await self._list(tenant_id, generation, group, seen, pace)
         return seen
 
-    async def _sides(self, tenant_id: str, seen: Surveyed, pace: Pace) -> Mapping[str, _Side]:
-        sides: dict[str, _Side] = {}
-
-        def side(generation: str) -> _Side:
-            if generation not in sides:
-                found = {store: BucketDigests(seen.buckets) for store in INDEXES}
-                sides[generation] = _Side(BucketDigests(seen.buckets), found)
-            return sides[generation]
-
-        active = await self.generations.active()
-        if active is not None:
-            side(active.name)
+    async def _side(self, tenant_id: str, seen: Surveyed, pace: Pace) -> _Side:
+        found = {store: BucketDigests(seen.buckets) for store in INDEXES}
+        side = _Side(BucketDigests(seen.buckets), found)
         async for page in document_pages(self.heads, self.chunks, tenant_id):
             for state in page:
                 bucket = bucket_of(state.document_id, seen.buckets)
-                for generation, hashes in _expected(state, seen, self._past(state)).items():
-                    for hashed in hashes:
-                        side(generation).expected.add(bucket, hashed)
-                for row in state.stored:
-                    if state.live is None or row.chunks_version != state.live.chunks_version:
-                        side(row.generation).open.add(bucket)
+                for hashed in _expected(state, seen, self._past(state)):
+                    side.expected.add(bucket, hashed)
+                if any(
+                    row.generation == seen.generation
+                    and (state.live is None or row.chunks_version != state.live.chunks_version)
+                    for row in state.stored
+                ):
+                    side.open.add(bucket)
             seen.documents += len(page)
             rows = sum(len(state.stored) for state in page)
             seen.rows[StoreName.CHUNKS] += rows
             await pace.spent(len(page) + rows)
-        seen.generations = set(sides)
-        return sides
+        return side
 
     async def _list(self, tenant_id: str, generation: str, wanted: set[int], seen: Surveyed, pace: Pace) -> None:
         """Row by row, the buckets ``wanted``."""
@@ -157,28 +151,28 @@ class SurveyStores:
         return superseded_for_good(state, self.clock.now(), timedelta(seconds=self.grace_seconds))
 
 
-def _expected(state: DocumentState, seen: Surveyed, past: set[tuple[int, str]]) -> Mapping[str, Iterable[int]]:
-    """Hashes of the rows that the document's head names, by generation. Notes what differs here already."""
+def _expected(state: DocumentState, seen: Surveyed, past: set[tuple[int, str]]) -> Iterable[int]:
+    """Hashes of the rows that the document's head names. Notes what differs here already."""
     if past:
         seen.suspect(state.document_id).versions |= past
     head = state.live
-    if head is None:
-        return {}
-    named = set(named_ids(head))
+    if head is None or not seen.generation:
+        return ()
     stored = {
         row.chunk_id
         for row in state.stored
-        if row.chunks_version == head.chunks_version and row.generation == head.generation
+        if row.chunks_version == head.chunks_version and row.generation == seen.generation
     }
-    if named != stored:
+    # A document has a chunk at least: without any, the generation that is searched lacks it.
+    if not stored or set(named_in(head, seen.generation, state.stored)) != stored:
         seen.suspect(state.document_id)
-    return {head.generation: [hashed for _, hashed in _named_rows(state, head.generation).values()]}
+    return [hashed for _, hashed in _named_rows(state, seen.generation).values()]
 
 
 def _named_rows(state: DocumentState, generation: str) -> Mapping[str, tuple[str, int]]:
     """chunk_id → (document, hash of the row as it should be)."""
     head = state.live
-    if head is None or head.generation != generation:
+    if head is None:
         return {}
     contents = {row.chunk_id: row.content_sha256 for row in state.stored}
     access = policy_fingerprint(head.access)
@@ -187,7 +181,7 @@ def _named_rows(state: DocumentState, generation: str) -> Mapping[str, tuple[str
             state.document_id,
             row_hash(each, state.document_id, head.chunks_version, contents.get(each, ""), access),
         )
-        for each in named_ids(head)
+        for each in named_in(head, generation, state.stored)
     }
 
 

@@ -64,7 +64,8 @@ class RollBackDocuments:
         key = DocumentKey(caller.tenant_id, document_id)
         head = await self._head(key)
         kept = []
-        for number, generation in reversed(await self.chunks.versions_of(key)):
+        # Of a version that two generations hold, one tells all there is.
+        for number, generation in sorted(dict(await self.chunks.versions_of(key)).items(), reverse=True):
             document = await self.chunks.get_version(key, number, generation)
             if document is None:
                 continue

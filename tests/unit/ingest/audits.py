@@ -29,7 +29,9 @@ def audits(
         survey=SurveyStores(
             stores.heads, rows.chunks, rows.vectors, rows.lexical, stores.generations, world.clock, GRACE
         ),
-        examine=ExamineDocuments(stores.heads, stores.ledger, rows.chunks, rows.vectors, rows.lexical),
+        examine=ExamineDocuments(
+            stores.heads, stores.ledger, rows.chunks, rows.vectors, rows.lexical, stores.generations
+        ),
         objects=AuditObjects(
             stores.heads,
             stores.chunks,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from chassis.errors import DependencyUnavailable
 from corpus.access import access_tokens
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
 from corpus.domain import AccessPolicy, ChangeState, DocumentKey, LexicalRow, VectorRow
-from ingest.domain import Delete, Draft, SetAccess
+from ingest.domain import Delete, Draft, SetAccess, Upsert
 
 TEXT = "".join(f"{word} " * 160 + "\n" for word in ("one", "two", "three"))
 """Three chunks."""
@@ -234,6 +235,31 @@ async def test_bytes_are_kept_for_changes_that_wait_and_for_letters_that_may_be_
         assert waiting is not None
         world.clock.advance(SAFETY_AGE / 2 + 1)
         assert counts(await auditor.audit(TENANT)) == {}
+
+
+async def test_the_generation_that_is_searched_is_audited_whichever_wrote_the_head() -> None:
+    async with World() as world:
+        await filled(world, 4)
+        generations = world.stores.generations
+        first = world.generation.current()
+        second = replace(first, name="gsecond", chunker=f"{first.chunker}x")
+        plan = await generations.plan()
+        assert plan is not None
+        plan = plan.with_shadow(second, world.clock.now())
+        assert await generations.change(plan)
+        await clean(world)  # what is only built beside is the business of those who build it
+        for n in range(3):
+            event = await world.upsert(f"d{n:03}", 1, TEXT + f"number {n}")
+            assert isinstance(event.change, Upsert)
+            await world.apply.index.index(event, event.change, second)
+        assert await generations.change(plan.swapped(world.clock.now(), "test"))
+        [lost, *_] = await world.stores.vectors.chunk_ids(second.name, TENANT)
+        await world.stores.vectors.delete(second.name, TENANT, [lost])
+        report = await audit(world, repair=True)
+        assert counts(report) == {"missing vector": 1, "missing chunks": 1}
+        assert report.left == []
+        await clean(world)
+        assert len(await world.stores.lexical.chunk_ids(second.name, TENANT)) == 4 * 3
 
 
 async def test_a_store_that_is_away_is_no_difference() -> None:
