@@ -8,12 +8,15 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from tests.unit.ingest.world import STAFF, TENANT, WRITER, World, stop, until
 
+from chassis.errors import DependencyUnavailable
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
+from corpus.adapters.memory.heads import MemoryHeads
 from corpus.dead_letters import Letter, LetterState
-from corpus.domain import ChangeKind, ChangeState, HeadState
-from corpus.feed import HEADS_TOPIC
+from corpus.domain import Announcement, CalledOff, ChangeKind, ChangeState, DocumentKey, HeadState
+from corpus.feed import HEADS_TOPIC, decode_announcement
 from ingest.adapters.event_log import EventLogHeadFeed
 from ingest.domain import Draft
 from ingest.expire import Expired, ExpireDocuments
@@ -125,6 +128,46 @@ async def test_a_tombstone_is_forgotten_after_its_retention_and_the_feed_is_told
         assert await expiry(world).expire() == Expired(forgotten=1)
         assert await world.head("guide") is None
         assert (await world.values(HEADS_TOPIC))[-1] == b""
+
+
+async def test_who_dies_between_purge_and_record_leaves_readers_in_doubt_and_who_purges_nothing_does_not() -> None:
+    async with working() as world:
+        await put(world, "one", None, version=4)
+        await world.accept.delete(WRITER, "guide", 5)
+        await applied(world)
+        world.clock.advance(2 * RETENTION)
+        tombstone = await world.head("guide")
+        assert tombstone is not None
+        passing = expiry(world)
+        newer = replace(tombstone, version=6)
+
+        class Overtaken(MemoryHeads):
+            async def purge(self, key: DocumentKey, version: int) -> None:
+                await world.stores.heads.put(newer)
+                await world.stores.heads.purge(key, version)
+
+        heads = Overtaken()
+        heads.get = world.stores.heads.get  # type: ignore[method-assign]
+        heads.list = world.stores.heads.list  # type: ignore[method-assign]
+        await replace(passing, heads=heads).expire()
+        assert isinstance(await last_said(world), CalledOff)
+
+        class Dying(EventLogHeadFeed):
+            async def forget(self, key: DocumentKey) -> None:
+                raise DependencyUnavailable("gone")
+
+        feed = Dying(world.stores.log.producer(), world.clock, has_replicas=True)
+        with pytest.raises(DependencyUnavailable):
+            await replace(passing, feed=feed).expire()
+        assert await world.head("guide") is None
+        last = await last_said(world)
+        assert isinstance(last, Announcement)
+        assert last.version == newer.version + 1
+
+
+async def last_said(world: World) -> Announcement | CalledOff | None:
+    (value,) = await world.values(HEADS_TOPIC)
+    return decode_announcement(value)
 
 
 async def test_a_tombstone_stays_while_an_older_change_may_still_be_replayed() -> None:

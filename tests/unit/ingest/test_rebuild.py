@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ from tests.unit.ingest.world import STAFF, TENANT, WRITER, World, stop, until
 
 from chassis.errors import DependencyUnavailable
 from chassis.eventlog.memory import MemoryEventLog
-from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState
+from corpus.domain import AccessPolicy, Announcement, CalledOff, DocumentKey, Head, HeadState
 from corpus.feed import HEADS_TOPIC
+from corpus.replica import HeadsReplica
 from ingest.adapters.event_log import EventLogHeadFeed
 from ingest.audit.differences import StoreName
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC
@@ -42,13 +44,17 @@ class LogWithout:
 
 
 async def heads_of(world: World, *forgotten: str, told: Head | None = None) -> RebuildHeads:
-    """``told`` is all that the feed has kept, where it is forgotten."""
+    """``told`` is all that the feed has kept of heads, where it is forgotten; what was announced later says nothing of
+    what was."""
     stores = world.stores
     empty = MemoryEventLog()
     for topic in (CHANGES_TOPIC, BULK_CHANGES_TOPIC, HEADS_TOPIC):
         await empty.ensure_topic(topic, 1)
     if told is not None:
-        await EventLogHeadFeed(empty.producer(), world.clock, has_replicas=True).publish(told)
+        feed = EventLogHeadFeed(empty.producer(), world.clock, has_replicas=True)
+        await feed.publish(told)
+        await feed.announce(Announcement(told.key, "e", told.version + 1))
+        await feed.call_off(CalledOff(told.key, "e"))
     return RebuildHeads(
         stores.tenants,
         stores.heads,
@@ -190,6 +196,39 @@ async def test_without_the_log_the_feed_says_who_may_read() -> None:
             assert (told.access, told.expires_at) == (head.access, head.expires_at)
             assert (told.title, told.metadata, told.object_key) == (head.title, head.metadata, head.object_key)
         assert counts(await audit(world)) == {}
+
+
+async def test_replicas_ask_about_what_is_rebuilt_until_it_is_told() -> None:
+    async with eventful() as world:
+        key = DocumentKey(TENANT, "revoked")
+        asked: list[str] = []
+
+        async def authority_of(tenant_id: str, document_ids: Any) -> Any:
+            asked.extend(document_ids)
+            return await world.stores.heads.get_many(tenant_id, document_ids)
+
+        authority = SimpleNamespace(get_many=authority_of)
+        replica = HeadsReplica(authority, lambda: world.stores.log.reader(HEADS_TOPIC), world.clock)  # type: ignore[arg-type]
+        following = asyncio.create_task(replica.run())
+
+        async def settled() -> bool:
+            return replica.is_current() and not replica.unanswered()
+
+        await until(settled)
+        known = await replica.get(key)
+        assert known is not None
+        assert known.access.tokens
+        await world.stores.heads.drop_tenant(TENANT)
+        await (await heads_of(world, CHANGES_TOPIC, BULK_CHANGES_TOPIC, HEADS_TOPIC)).rebuild(TENANT)
+        world.clock.advance(1)
+        await until(settled)
+        served = await replica.get(key)
+        assert served is not None
+        assert (served.version, served.access.tokens) == (known.version, frozenset())
+        asked.clear()
+        assert await replica.get(key) == served
+        assert asked == []
+        await stop(following)
 
 
 async def test_an_old_word_of_the_feed_is_not_believed() -> None:
