@@ -55,7 +55,8 @@ class RecordInWork:
     held: int = 0
     """Of the attempts, those that a halt ended before anything was tried."""
     attempts_before: int = 0
-    """Those before an operator had the change tried again."""
+    """Those before an operator had the change tried again, once they are known."""
+    are_counted: bool = False
     first_reason: str = ""
     first_failed_at: datetime | None = None
     """Of the first attempt that failed."""
@@ -178,8 +179,8 @@ class HandleRecord:
             return Outcome(ChangeState.DUPLICATE, conflict.reason, conflict.message)
         if known.state is ChangeState.DEAD_LETTERED and event.replay > known.replays:
             known = await self.ledger.reopen(known.event_id, replay=event.replay) or known
-        if event.replay:
-            work.attempts_before = known.attempts if work.attempts == 1 else work.attempts_before
+        if event.replay and not work.are_counted:
+            work.attempts_before, work.are_counted = known.attempts, True
         if known.state is not ChangeState.PENDING:
             work.in_ledger = True
             return Outcome(known.state, known.reason, known.message)

@@ -7,6 +7,9 @@ A rejection is believed as long as a probe has lately shown that this worker rea
     after 100 rejections in a row,
     when a fifth of at least 50 documents of the last minute was refused.
 
+A run of rejections that no document can be at fault for (its stored bytes are gone, its vectors are none) needs no
+probe: it halts the worker after as many.
+
 A probe that fails halts the worker: the rejected event and all others wait, nothing is committed or given up. Every few
 seconds one waiting document is tried. It ends the halt when it can be indexed, or when it is refused and the built-in
 document is not. An operator may end it as well.
@@ -41,6 +44,7 @@ TRUST_SECONDS: Final = 30.0
 """How long a good probe is good for: a probe costs as much as a few small documents."""
 PROBE_SECONDS: Final = 5.0
 """Between two probes of a halted worker."""
+_NOT_THE_DOCUMENT: Final = frozenset({"CONTENT_MISSING", "BAD_VECTOR"})
 _SAME_SECONDS: Final = 1.0
 """A probe that failed so long ago need not be made again."""
 
@@ -107,7 +111,7 @@ class RejectionBreaker:
                 return
             if self._failed_at is not None and self.clock.monotonic() - self._failed_at < _SAME_SECONDS:
                 raise self._held()  # was in work when another one's rejection halted the worker
-            failure = await self.probe.failure(filename)
+            failure = await self._failure(error, filename)
             if failure is None:
                 self._trust()
                 if self._halt is not None:
@@ -133,6 +137,12 @@ class RejectionBreaker:
             # Whether it can be seen from outside or not, the document is tried.
             _log.warning("halt_not_told", reason=error.reason)
 
+    async def _failure(self, error: HeadwaterError, filename: str) -> HeadwaterError | None:
+        """What speaks against believing the rejection."""
+        if error.reason in _NOT_THE_DOCUMENT and (self._halt is not None or self._are_many()):
+            return error
+        return await self.probe.failure(filename)
+
     async def leave(self) -> None:
         """Takes back what a halted worker said, when it is stopped."""
         if self._halt is not None:
@@ -144,6 +154,9 @@ class RejectionBreaker:
     def _in_doubt(self) -> bool:
         if self._trusted_at is None or self.clock.monotonic() - self._trusted_at > TRUST_SECONDS:
             return True
+        return self._are_many()
+
+    def _are_many(self) -> bool:
         many = len(self._minute) >= LEAST_IN_A_MINUTE and self._refused >= MOST_OF_A_MINUTE * len(self._minute)
         return self._in_a_row >= MOST_IN_A_ROW or many
 

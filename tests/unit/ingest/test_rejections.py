@@ -193,6 +193,24 @@ async def test_a_probe_that_can_not_be_made_makes_the_event_wait_and_halts_nothi
     assert rig.breaker.halt is None
 
 
+async def test_a_run_of_documents_whose_bytes_are_gone_halts_though_the_probe_is_good(rig: Rig) -> None:
+    gone = DocumentRejected("The bytes are gone.", reason="CONTENT_MISSING")
+    await rig.breaker.judge(gone, "")  # makes the probe, from which on is counted
+    for _ in range(LEAST_IN_A_MINUTE - 1):
+        await rig.breaker.judge(gone, "")
+    assert rig.breaker.halt is None, "some may be missing"
+    with pytest.raises(DependencyUnavailable):
+        await rig.breaker.judge(gone, "")
+    assert rig.breaker.halt is not None
+    assert rig.breaker.halt.reason == "CONTENT_MISSING"
+    rig.clock.advance(PROBE_SECONDS + 0.1)
+    with pytest.raises(DependencyUnavailable):
+        await rig.breaker.judge(gone, "")
+    rig.clock.advance(PROBE_SECONDS + 0.1)
+    await rig.good()
+    assert rig.breaker.halt is None
+
+
 async def test_documents_in_work_when_it_halts_wait_without_a_probe_each(rig: Rig) -> None:
     rig.probe.says = BROKEN
     outcomes = await asyncio.gather(*(rig.breaker.judge(BAD, "") for _ in range(30)), return_exceptions=True)
