@@ -22,7 +22,8 @@ from corpus.ports import EmbeddingCache
 from headwater.ingest.v1 import dead_letters_pb2_grpc, ingest_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
 from ingest.accept import AcceptChanges
 from ingest.adapters.embedder_client import EmbedderClient
-from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogHeadFeed
+from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
+from ingest.adapters.kept_dead_letters import KeptDeadLetters
 from ingest.adapters.sandbox import SandboxedParser
 from ingest.adapters.source_buckets import BucketsByName
 from ingest.adapters.tokens import ModelTokens
@@ -43,7 +44,6 @@ from ingest.parsing.limits import ParseLimits
 from ingest.ports import ChangeLog
 from ingest.refusals import (
     decisions,
-    kept_dead_letters,
     known_bad_files,
     open_changes,
     rejection_breaker,
@@ -89,6 +89,10 @@ class Stores:
     def head_feed(self, producer: Producer, clock: Clock) -> EventLogHeadFeed:
         """Tells readers of heads that change."""
         return EventLogHeadFeed(producer, clock, has_replicas=self.heads_are_replicated)
+
+    def dead_letters(self, producer: Producer, clock: Clock) -> KeptDeadLetters:
+        """Where events end that can't be applied."""
+        return KeptDeadLetters(self.corpus.letters, self.objects, EventLogDeadLetters(producer, clock), clock)
 
 
 async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
@@ -225,7 +229,7 @@ async def _start_worker(
         corpus.tenants,
         corpus.ledger,
         apply,
-        kept_dead_letters(corpus, stores.objects, producer, clock),
+        stores.dead_letters(producer, clock),
         clock,
         doubts=breaker,
         known_bad=known_bad,
@@ -307,7 +311,7 @@ def _start_sources(
         stores.corpus.ledger,
         _accept(settings, stores, change_log, clock),
         BucketsByName({name: open_s3(mapping.whole_bucket) for name, mapping in buckets.items()}),
-        kept_dead_letters(stores.corpus, stores.objects, stores.log.producer(), clock),
+        stores.dead_letters(stores.log.producer(), clock),
         clock,
     )
     consumer = stores.log.consumer(SOURCES_TOPIC, SOURCES_GROUP)

@@ -18,8 +18,6 @@ from chassis.objectstore.port import ObjectStore
 from chassis.telemetry.metrics import INGEST_DEAD_LETTERS_OPEN, INGEST_HALTED
 from corpus.dead_letters import Halt, LetterFilter, LetterState
 from corpus.engines import CorpusStores
-from ingest.adapters.event_log import EventLogDeadLetters
-from ingest.adapters.kept_dead_letters import KeptDeadLetters
 from ingest.ageing import AgeOut
 from ingest.canary import Canary
 from ingest.dead_letters.decide import DecideDeadLetters
@@ -32,13 +30,8 @@ _COUNT_SECONDS: Final = 30.0
 _log = structlog.get_logger()
 
 
-def kept_dead_letters(corpus: CorpusStores, objects: ObjectStore, producer: Producer, clock: Clock) -> KeptDeadLetters:
-    """Where events end that can't be applied."""
-    return KeptDeadLetters(corpus.letters, objects, EventLogDeadLetters(producer, clock), clock)
-
-
 def decisions(corpus: CorpusStores, objects: ObjectStore, producer: Producer, clock: Clock) -> DecideDeadLetters:
-    """What operators do about them."""
+    """What operators do about dead letters."""
     return DecideDeadLetters(
         letters=corpus.letters,
         known_bad=corpus.known_bad,
