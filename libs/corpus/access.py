@@ -71,6 +71,8 @@ def access_fingerprint(tokens: Collection[str], clearance: int) -> str:
     return hashlib.sha256(parts).hexdigest()[:TOKEN_HEX_DIGITS]
 
 
+@lru_cache(maxsize=1_024)
 def policy_fingerprint(policy: AccessPolicy) -> str:
-    """What an audit compares access policies by: equal exactly for equal policies."""
+    """What an audit compares access policies by: equal exactly for equal policies. Remembered, because all rows of a
+    document share one, and a list may have thousands of readers."""
     return access_fingerprint(policy.tokens, policy.security_level)
