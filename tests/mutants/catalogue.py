@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from tests.mutants.announcing import ANNOUNCING
 from tests.mutants.mutant import Mutant
 
 _HISTORIES = "tests/simulation/test_ingest_histories.py"
 _APPLY = "tests/unit/ingest/test_apply.py"
+_INTERRUPTED = "tests/unit/ingest/test_apply_interrupted.py"
 _CONSUMER = "tests/unit/ingest/test_consumer.py"
 _PROGRAMS = "tests/integration/test_access_programs.py"
 _HEAD_CHECK = "tests/unit/retriever/test_head_check.py"
@@ -63,7 +65,7 @@ VERSIONS = (
         "services/ingest/apply.py",
         "        if outcome is PutOutcome.SUPERSEDED:\n            await self._align_rows(head)\n",
         "        if outcome is PutOutcome.SUPERSEDED:\n",
-        (_APPLY,),
+        (_INTERRUPTED,),
         _INGEST,
     ),
     Mutant(
@@ -73,7 +75,7 @@ VERSIONS = (
         "        if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):\n"
         "            await self._withdraw(event, head)\n",
         "        if False:\n            await self._withdraw(event, head)\n",
-        (_APPLY,),
+        (_INTERRUPTED,),
         _INGEST,
     ),
     Mutant(
@@ -328,9 +330,9 @@ READING = (
         "feed-order",
         "a late record of the feed does not bring back an older head",
         "libs/corpus/replica/heads.py",
-        "(head.version < known.version or head == known)",
-        "head == known",
-        ("tests/unit/corpus/test_replica.py",),
+        "elif head.version > known.version:",
+        "else:",
+        ("tests/unit/corpus/test_replica_order.py",),
     ),
     Mutant(
         "answers-of-others",
@@ -408,4 +410,4 @@ DOORS = (
     ),
 )
 
-MUTANTS = (*VERSIONS, *DELIVERY, *READING, *DOORS)
+MUTANTS = (*VERSIONS, *ANNOUNCING, *DELIVERY, *READING, *DOORS)
