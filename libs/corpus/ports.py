@@ -102,8 +102,8 @@ class VectorIndex(Protocol):
     def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
         """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
         page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
-        removed meanwhile may be left out. Holds nothing of the store's between pages. Nothing for a tenant or
-        generation without rows."""
+        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
+        rows."""
         ...
 
     async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
@@ -148,8 +148,8 @@ class LexicalIndex(Protocol):
     def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
         """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
         page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
-        removed meanwhile may be left out. Holds nothing of the store's between pages. Nothing for a tenant or
-        generation without rows."""
+        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
+        rows."""
         ...
 
     async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:

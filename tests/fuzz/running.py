@@ -35,9 +35,10 @@ from reranker.settings import RerankerSettings
 from retriever.settings import RetrieverSettings
 
 SERVICES = ("embedder", "reranker", "retriever", "ingest", "gateway")
-READY_SECONDS = 60.0
-STOP_SECONDS = 20.0
-CALL_SECONDS = 20.0
+READY_SECONDS = 240.0
+"""Enough beside many other programs; three seconds on a machine of its own."""
+STOP_SECONDS = 60.0
+CALL_SECONDS = 60.0
 ALL_SCOPES = json.dumps([scope.value for scope in Scope])
 
 Serve = Callable[[Lifecycle, Any], Awaitable[None]]

@@ -167,7 +167,7 @@ async def alive_until(condition: Any, *tasks: asyncio.Task[None]) -> None:
     async def over() -> bool:
         return any(task.done() for task in tasks) or await condition()
 
-    await until(over, 60)
+    await until(over, 300)
     for task in tasks:
         if task.done():
             task.result()

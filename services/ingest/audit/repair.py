@@ -100,12 +100,13 @@ class RepairStores:
     async def _repair(self, key: DocumentKey, differences: Sequence[Difference]) -> None:
         head = await self.heads.get(key)
         live = head if head is not None and head.state is HeadState.LIVE else None
+        derived = frozenset(named_ids(live)) if live is not None else frozenset[str]()
         rows = [each for each in differences if each.kind is not DifferenceKind.ACCESS]
         for each in rows:
             if each.store is StoreName.CHUNKS and not each.chunk_id and each.kind is not DifferenceKind.MISSING:
                 if not is_named(head, each.chunks_version, each.generation):
                     await self.rows.remove(key, each.chunks_version, each.generation)
-            elif each.store is not StoreName.CHUNKS and not _is_to_be_written(each, live):
+            elif each.store is not StoreName.CHUNKS and not _is_to_be_written(each, live, derived):
                 await self._delete(each)
         if live is None:
             return
@@ -117,7 +118,7 @@ class RepairStores:
         for each in rows:
             if each.store is not StoreName.CHUNKS and each.kind is DifferenceKind.DUPLICATE:
                 await self._delete(each)
-            if each.store is not StoreName.CHUNKS and _is_to_be_written(each, live):
+            if each.store is not StoreName.CHUNKS and _is_to_be_written(each, live, derived):
                 lost[each.generation, each.store].add(each.chunk_id)
         for (generation, store), chunk_ids in lost.items():
             await self.write_rows(live, generation, store, chunk_ids)
@@ -152,15 +153,14 @@ def is_text(difference: Difference) -> bool:
     return bool(difference.chunk_id) or difference.kind is DifferenceKind.MISSING
 
 
-def _is_to_be_written(difference: Difference, head: Head | None) -> bool:
-    """Whether the head names the chunk, so that its row is made again rather than removed."""
+def _is_to_be_written(difference: Difference, head: Head | None, derived: Collection[str]) -> bool:
+    """Whether the head names the chunk, so that its row is made again rather than removed. ``derived``: ids of its
+    chunks in the generation that wrote it."""
     if head is None or difference.chunks_version != head.chunks_version:
         return False
-    return difference.kind in (DifferenceKind.MISSING, DifferenceKind.STALE) or _derives(difference, head)
-
-
-def _derives(difference: Difference, head: Head) -> bool:
-    return head.generation == difference.generation and difference.chunk_id in named_ids(head)
+    if difference.kind in (DifferenceKind.MISSING, DifferenceKind.STALE):
+        return True
+    return head.generation == difference.generation and difference.chunk_id in derived
 
 
 def event_of(head: Head) -> DocumentChange:
