@@ -246,14 +246,13 @@ async def test_ageing_that_fails_half_way_hides_nothing_and_is_completed_by_the_
     world: World, fault: ItemsApplied
 ) -> None:
     async def age(ledger: ElasticsearchChangeLedger, tenant: str) -> object:
-        for version in (2, 3):
-            await world.ledger().accept(new(tenant, f"v{version}", version))
-            await world.ledger().finish(f"{tenant}-v{version}", ChangeState.APPLIED, at=NOW)
+        await world.ledger().accept(new(tenant, "v3", 3))
+        await world.ledger().finish(f"{tenant}-v3", ChangeState.APPLIED, at=NOW)
         return await ledger.age_out(tenant, LATER)
 
     async for tenant in until_it_succeeds(world, fault, age):
         newest = [record.version for record in await world.ledger().newest(key(tenant_id=tenant))]
-        assert newest in ([5, 3, 2], [5, 3], [5])
+        assert newest in ([5, 3], [5])
         assert await world.ledger().latest_versions(tenant, ["doc"]) == {"doc": 5}
         await world.ledger().age_out(tenant, LATER)
         assert [record.version for record in await world.ledger().newest(key(tenant_id=tenant))] == [5]

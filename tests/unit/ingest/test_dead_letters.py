@@ -33,25 +33,28 @@ class Operated:
         stores, clock = world.stores, world.clock
         self.world = world
         self.letters, self.known_bad, self.halts = MemoryDeadLetterStore(), MemoryKnownBadContent(), MemoryHalts()
-        producer = stores.log.producer()
-        self.kept = KeptDeadLetters(self.letters, stores.objects, EventLogDeadLetters(producer, clock), clock)
-        known = KnownBadFiles(self.known_bad, clock, "parsers-1")
+        # As the world's own ports: whoever watches the calls of those watches these, too.
+        letters, known_bad = world._through(self.letters, "letters"), world._through(self.known_bad, "known_bad")
+        objects, ledger = world._through(stores.objects, "objects"), world._through(stores.ledger, "ledger")
+        producer = world._through(stores.log.producer(), "log")
+        self.kept = KeptDeadLetters(letters, objects, EventLogDeadLetters(producer, clock), clock)
+        known = KnownBadFiles(known_bad, clock, "parsers-1")
         world.apply = replace(world.apply, index=replace(world.apply.index, known_bad=known))
         world.handler = replace(
             world.handler,
             apply=world.apply,
             dead_letters=self.kept,
             known_bad=known,
-            replays=SettleReplays(self.letters),
+            replays=SettleReplays(letters),
         )
         self.decide = DecideDeadLetters(
-            self.letters,
-            self.known_bad,
+            letters,
+            known_bad,
             self.halts,
             stores.tenants,
             stores.heads,
-            stores.ledger,
-            stores.objects,
+            ledger,
+            objects,
             producer,
             clock,
         )
