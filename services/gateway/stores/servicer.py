@@ -63,13 +63,17 @@ class ForwardedVersions(versions_pb2_grpc.VersionServiceServicer):
         self, request: versions_pb2.ListVersionsRequest, context: Context
     ) -> versions_pb2.ListVersionsResponse:
         """See the proto."""
-        return await self._forward(self._stub.ListVersions, request, Spending.READ)
+        reply: versions_pb2.ListVersionsResponse = await self._forward(self._stub.ListVersions, request, Spending.READ)
+        return reply
 
     async def RollbackDocument(
         self, request: versions_pb2.RollbackDocumentRequest, context: Context
     ) -> versions_pb2.RollbackDocumentResponse:
         """See the proto."""
-        return await self._forward(self._stub.RollbackDocument, request, Spending.WRITE)
+        reply: versions_pb2.RollbackDocumentResponse = await self._forward(
+            self._stub.RollbackDocument, request, Spending.WRITE
+        )
+        return reply
 
     async def _forward(self, method: Any, request: Any, spending: Spending) -> Any:
         caller = current_caller()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import grpc
 import prometheus_client
@@ -43,7 +44,7 @@ async def test_an_impaired_part_is_unready_with_its_reason_and_the_service_stays
     async with GrpcServer(settings, lifecycle, verifier) as server:
         await server.start(SERVICE)
         async with grpc.aio.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-            health = health_pb2_grpc.HealthStub(channel)
+            health: Any = health_pb2_grpc.HealthStub(channel)
 
             async def serving(service: str) -> bool:
                 reply = await health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
