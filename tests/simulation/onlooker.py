@@ -62,7 +62,7 @@ class Onlooker:
         heads = await self.stores.heads.get_many(TENANT, {each.document_id for each in found})
         reader, now = Reader(TENANT, tokens, clearance), self.clock.now()
         for each in found:
-            if rejection(heads.get(each.document_id), each.chunks_version, self.generation, reader, now) is None:
+            if rejection(heads.get(each.document_id), each.chunks_version, reader, now) is None:
                 self.served += 1
                 wrong = await self._what_is_wrong(each, group, clearance)
                 if wrong:
