@@ -47,8 +47,8 @@ from corpus.domain import (
 from corpus.filters import Filter
 from corpus.generation_plan import GenerationPlan
 
-SCAN_PAGE = 5_000
-"""Most rows of one page of a scan: a megabyte or two."""
+SCAN_PAGE = 2_000
+"""Most rows of one page of a scan: half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from headwater.errors import (
     from_rpc_error,
 )
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
 from headwater.messages import RerankChoice
 from headwater.retrieval.v1 import retrieval_pb2
@@ -73,6 +74,7 @@ class AsyncClient:
         self.dead_letters = DeadLetters(dead_letters, self._read, self._call)
         self._metadata = messages.call_metadata(token, identity or (Identity() if token is None else None))
         self.stores = Stores(self._channel, self._metadata, self._read, self._call)
+        self.generations = Generations(self._channel, self._read, self._call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -115,7 +117,8 @@ class AsyncClient:
         """Passages for ``text``, best first.
 
         Options: ``filter`` (a mapping such as ``{"language": "python"}``), ``rerank`` ("auto", "on", "off"), ``legs``,
-        ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``.
+        ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``, ``generation`` (not
+        the active one; for administrators).
         """
         request = gateway_pb2.SearchRequest(query=messages.search_query(text, k=k, **options))
         reply = await self._read(self._stub.Search, request, timeout_seconds)

@@ -14,6 +14,7 @@ import grpc
 from headwater import channel
 from headwater.aio import AsyncClient
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
+from headwater.generations import GenerationSettings, GenerationStatus
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
     Answer,
@@ -221,6 +222,29 @@ class Client:
         made = self._run(self._client.stores.roll_back(document_id, to_version))
         self._noted(made.receipt)
         return made
+
+    def generation_status(self) -> GenerationStatus:
+        """See ``Generations.status``."""
+        return self._run(self._client.generations.status())
+
+    def create_generation(self, *, chunk_target_tokens: int = 0, second_embedder: bool = False) -> GenerationSettings:
+        """See ``Generations.create``."""
+        wanted = self._client.generations.create(
+            chunk_target_tokens=chunk_target_tokens, second_embedder=second_embedder
+        )
+        return self._run(wanted)
+
+    def promote_generation(self, name: str, *, force: bool = False, reason: str = "") -> GenerationSettings:
+        """See ``Generations.promote``."""
+        return self._run(self._client.generations.promote(name, force=force, reason=reason))
+
+    def roll_back_generation(self, *, force: bool = False) -> GenerationSettings:
+        """See ``Generations.roll_back``."""
+        return self._run(self._client.generations.roll_back(force=force))
+
+    def drop_generation(self, name: str) -> None:
+        """See ``Generations.drop``."""
+        self._run(self._client.generations.drop(name))
 
     def create_tenant(self, tenant_id: str, fields: Mapping[str, str] | None = None) -> Tenant:
         """See ``AsyncClient.create_tenant``."""

@@ -75,6 +75,7 @@ def search_query(
     explain: bool = False,
     min_score: float = 0.0,
     max_per_document: int = 0,
+    generation: str = "",
 ) -> retrieval_pb2.SearchQuery:
     """A query as protobuf."""
     query = retrieval_pb2.SearchQuery(
@@ -86,6 +87,7 @@ def search_query(
         explain=explain,
         min_score=min_score,
         max_per_document=max_per_document,
+        generation=generation,
     )
     if filter:
         query.filter.CopyFrom(struct(filter))

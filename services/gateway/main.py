@@ -29,6 +29,7 @@ from gateway.auth.claims import ClaimNames
 from gateway.auth.jwks import KeySet, key_source
 from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.forwarding import CallLimits, ForwardedDocuments, ForwardedSearch
+from gateway.generations.servicer import ForwardedGenerations
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
 from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
@@ -45,9 +46,10 @@ from gateway.stages.context import ContextLimits
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import gateway_pb2_grpc
-from headwater.ingest.v1 import dead_letters_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
+from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
+GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
@@ -89,7 +91,8 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(use_cases.dead_letters, server.grpc)
     stores_pb2_grpc.add_StoreServiceServicer_to_server(use_cases.stores, server.grpc)
     versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
-    await server.start(SERVICE, DEAD_LETTERS, *STORES)
+    generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
+    await server.start(SERVICE, DEAD_LETTERS, GENERATIONS, *STORES)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -129,6 +132,7 @@ def build_use_cases(
         dead_letters=ForwardedDeadLetters(channels.ingest, rates, settings.write_seconds),
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
+        generations=ForwardedGenerations(channels.ingest, rates),
     )
 
 

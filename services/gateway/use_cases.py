@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
+from gateway.generations.servicer import ForwardedGenerations
 from gateway.service import AnswerQuestions, ReplayAnswers
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
@@ -21,4 +22,5 @@ class UseCases:
     dead_letters: ForwardedDeadLetters
     stores: ForwardedStores
     versions: ForwardedVersions
+    generations: ForwardedGenerations
     """gRPC only."""

@@ -13,20 +13,23 @@ from chassis.eventlog.port import Consumer, EventLog, Partition, Producer
 from chassis.lifecycle import Lifecycle
 from chassis.objectstore.obstore import open_s3
 from chassis.objectstore.port import ObjectStore
-from chassis.rpc.client import open_channel
 from chassis.rpc.server import GrpcServer
 from chassis.telemetry.metrics import INGEST_LAG
 from chassis.tokens import InternalTokenVerifier, jwks_file
 from corpus.engines import CorpusStores, open_engines
 from corpus.ports import EmbeddingCache
-from headwater.ingest.v1 import dead_letters_pb2_grpc, ingest_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
+from headwater.ingest.v1 import (
+    dead_letters_pb2_grpc,
+    generations_pb2_grpc,
+    ingest_pb2_grpc,
+    stores_pb2_grpc,
+    versions_pb2_grpc,
+)
 from ingest.accept import AcceptChanges
-from ingest.adapters.embedder_client import EmbedderClient
 from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
 from ingest.adapters.kept_dead_letters import KeptDeadLetters
 from ingest.adapters.sandbox import SandboxedParser
 from ingest.adapters.source_buckets import BucketsByName
-from ingest.adapters.tokens import ModelTokens
 from ingest.apply import ApplyChange
 from ingest.audit.servicer import StoreServicer
 from ingest.canary import Canary
@@ -38,6 +41,16 @@ from ingest.dead_letters.servicer import DeadLetterServicer
 from ingest.domain import Lane
 from ingest.embedding import EmbedPassages
 from ingest.generation import ActiveGeneration
+from ingest.generations.compose import (
+    Embedders,
+    keep_generations,
+    manage_generations,
+    open_embedders,
+    open_targets,
+)
+from ingest.generations.recipes import Recipes
+from ingest.generations.servicer import GenerationServicer
+from ingest.generations.write import IndexInGenerations
 from ingest.handle import HandleRecord
 from ingest.index import IndexDocument
 from ingest.parsing.limits import ParseLimits
@@ -71,6 +84,7 @@ SERVICES = (
     "headwater.ingest.v1.DeadLetterService",
     "headwater.ingest.v1.StoreService",
     "headwater.ingest.v1.VersionService",
+    "headwater.ingest.v1.GenerationService",
 )
 LAG_SECONDS = 5.0
 _log = structlog.get_logger()
@@ -104,7 +118,8 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     )
     verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), {"gateway"})
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
-    upkeep = await _open_upkeep(lifecycle, settings, stores, change_log, clock)
+    embedders = await open_embedders(lifecycle, settings)
+    upkeep = await _open_upkeep(lifecycle, settings, stores, change_log, embedders, clock)
     if settings.role in ("api", "all"):
         ingest_pb2_grpc.add_IngestServiceServicer_to_server(_servicer(settings, stores, change_log, clock), server.grpc)
         decide = decisions(stores.corpus, stores.objects, stores.log.producer(), clock)
@@ -112,9 +127,11 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
         stores_servicer = StoreServicer(upkeep, stores.corpus.tenants)
         stores_pb2_grpc.add_StoreServiceServicer_to_server(stores_servicer, server.grpc)
         versions_pb2_grpc.add_VersionServiceServicer_to_server(VersionServicer(upkeep.rollbacks), server.grpc)
+        operate = manage_generations(settings, stores.corpus, embedders, clock)
+        generations_pb2_grpc.add_GenerationServiceServicer_to_server(GenerationServicer(operate), server.grpc)
     await server.start(*SERVICES)
     if settings.role in ("worker", "all"):
-        await _start_worker(lifecycle, settings, stores, change_log, clock, upkeep)
+        await _start_worker(lifecycle, settings, stores, change_log, clock, upkeep, embedders)
         if (sources := settings.mappings()) is not None:
             _start_sources(lifecycle, settings, sources, stores, change_log, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
@@ -166,11 +183,15 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
 
 
 async def _open_upkeep(
-    lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, change_log: EventLogChangeLog, clock: Clock
+    lifecycle: Lifecycle,
+    settings: IngestSettings,
+    stores: Stores,
+    change_log: EventLogChangeLog,
+    embedders: Embedders,
+    clock: Clock,
 ) -> Upkeep:
-    """Has an embedder of its own, so that what is made again does not wait in one queue with live changes."""
-    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
-    embed = await lifecycle.stack.enter_async_context(EmbedPassages(EmbedderClient(channel), stores.embeddings))
+    """Has a queue of its own, so that what is made again does not wait in one with live changes."""
+    embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedders.by_model(), stores.embeddings))
     accept = _accept(settings, stores, change_log, clock)
     feed = stores.head_feed(stores.log.producer(), clock)
     return make_upkeep(settings, stores.corpus, stores.objects, stores.log, embed, accept, feed, clock)
@@ -183,12 +204,11 @@ async def _start_worker(
     change_log: EventLogChangeLog,
     clock: Clock,
     upkeep: Upkeep,
+    embedders: Embedders,
 ) -> None:
     """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
     once."""
     corpus = stores.corpus
-    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
-    embedder = EmbedderClient(channel)
     limits = ParseLimits(
         max_input_bytes=settings.max_document_bytes,
         wall_seconds=settings.parse_timeout_seconds,
@@ -196,14 +216,15 @@ async def _start_worker(
     )
     pool = ParserPool(settings.parser_processes, limits)
     lifecycle.stack.push_async_callback(pool.aclose)
-    tokens = await asyncio.to_thread(ModelTokens.of_model, settings.embedding_model)
-    embed = await lifecycle.stack.enter_async_context(EmbedPassages(embedder, stores.embeddings))
-    generation = ActiveGeneration(corpus.generations, embedder, settings.chunk_target_tokens)
-    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical)
+    targets = await open_targets(lifecycle, settings, embedders, stores.embeddings)
+    embed = targets[0].embed
+    generation = ActiveGeneration(corpus.generations, embedders.first, settings.chunk_target_tokens)
+    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations)
     parser = SandboxedParser(pool)
-    chunker = Chunker(tokens, ChunkSettings(target_tokens=settings.chunk_target_tokens), embed.topic_vectors)
+    sizes = ChunkSettings(target_tokens=settings.chunk_target_tokens)
+    chunker = Chunker(targets[0].tokens, sizes, embed.topic_vectors)
     known_bad = known_bad_files(corpus, limits, settings.max_chunks_per_document, clock)
-    breaker = rejection_breaker(lifecycle, Canary(parser, chunker, embedder, generation), corpus, clock)
+    breaker = rejection_breaker(lifecycle, Canary(parser, chunker, embedders.by_model(), generation), corpus, clock)
     index = IndexDocument(
         objects=stores.objects,
         parser=parser,
@@ -215,12 +236,14 @@ async def _start_worker(
         known_bad=known_bad,
         breaker=breaker,
     )
+    recipes = Recipes(index, targets)
+    keeper = await keep_generations(lifecycle, settings, corpus, stores.embeddings, embedders, index, rows, clock)
     producer = stores.log.producer()
     apply = ApplyChange(
         tenants=corpus.tenants,
         heads=corpus.heads,
         rows=rows,
-        index=index,
+        index=IndexInGenerations(generation, recipes, corpus.chunks),
         feed=stores.head_feed(producer, clock),
         generations=generation,
         clock=clock,
@@ -236,16 +259,19 @@ async def _start_worker(
         replays=SettleReplays(corpus.letters),
     )
     lanes = _lanes(settings, stores.log, handler, change_log)
-    sweeper = Sweeper(corpus.tenants, corpus.heads, rows, clock, settings.grace_seconds)
+    sweeper = Sweeper(corpus.tenants, corpus.heads, rows, clock, settings.grace_seconds, corpus.generations)
 
     settled = asyncio.Event()
 
     async def settle() -> None:
-        embed.generation = await generation.settle()
+        active = await generation.settle()
+        # Fails here, and not at every change, when the generation that was promoted can't be made.
+        await recipes.ready(active)
         settled.set()
         # The parsers' imports take seconds of a core, which the embedder needed more until now. Deletes and changes of
         # access don't wait for them.
         lifecycle.create_task(_start_parsers(pool), "start-parsers")
+        lifecycle.create_task(keeper.run(), "keep-generations")
 
     async def work(lane: ChangeConsumer) -> None:
         await settled.wait()
@@ -254,7 +280,7 @@ async def _start_worker(
     lifecycle.create_task(settle(), "settle-generation")
     workers = [lifecycle.create_task(work(lane), f"worker-{lane.lane}") for lane in lanes]
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
-    upkeep.can_parse(index)
+    upkeep.can_parse(index, recipes)
     start_upkeep(lifecycle, settings, upkeep, lambda: FIRST_PARTITION in lanes[0].consumer.assignment())
     start_ageing(
         lifecycle,

@@ -27,6 +27,8 @@ from ingest.parsing.limits import ParseLimits
 from ingest.rejections import RejectionBreaker
 
 _COUNT_SECONDS: Final = 30.0
+_RECONSIDER_SECONDS: Final = 11.0
+"""Longer than waiting documents take to be tried again: these are the better probe."""
 _log = structlog.get_logger()
 
 
@@ -65,6 +67,7 @@ def rejection_breaker(lifecycle: Lifecycle, canary: Canary, corpus: CorpusStores
     INGEST_HALTED.set(0)
     breaker = RejectionBreaker(canary, corpus.halts, clock, f"{socket.gethostname()}/{os.getpid()}", tell)
     lifecycle.stack.push_async_callback(breaker.leave)
+    lifecycle.create_task(_reconsider_for_ever(breaker), "reconsider-halts")
     return breaker
 
 
@@ -90,6 +93,15 @@ def start_ageing(
     )
     lifecycle.create_task(_age_for_ever(age, every_seconds), "ageing")
     lifecycle.create_task(_count_for_ever(corpus), "count-dead-letters")
+
+
+async def _reconsider_for_ever(breaker: RejectionBreaker) -> None:
+    while True:
+        await asyncio.sleep(_RECONSIDER_SECONDS)
+        try:
+            await breaker.reconsider()
+        except HeadwaterError as error:
+            _log.warning("halt_not_reconsidered", reason=error.reason)
 
 
 async def _age_for_ever(age: AgeOut, every_seconds: float) -> None:

@@ -125,16 +125,37 @@ class RejectionBreaker:
         if now < self._next_probe:
             raise self._held()
         self._next_probe = now + PROBE_SECONDS
+        await self._look_at_board(halt)
+
+    async def reconsider(self) -> None:
+        """For a halted worker that has no document to try: makes the probe again, unless documents are being tried.
+        Raises what a probe raises that could not be made."""
+        halt = self._halt
+        if halt is None or self.clock.monotonic() < self._next_probe:
+            return
+        self._next_probe = self.clock.monotonic() + PROBE_SECONDS
+        await self._look_at_board(halt)
+        if halt.reason in _NOT_THE_DOCUMENT:
+            return  # the probe was good all the time
+        async with self._judging:
+            if self._halt is not None and await self.probe.failure("") is None:
+                await self._resume("the built-in documents are read again")
+
+    async def _look_at_board(self, halt: Halt) -> None:
+        """Says that the worker is halted still, and goes on if an operator asked for it."""
         try:
             asked = await self.board.resume_requested_at()
+            if self._halt is None:
+                return
             if asked is not None and asked > halt.since:
-                self._trust()
                 await self._resume("an operator asked for it")
                 return
-            self._halt = replace(halt, seen_at=self.clock.now())
+            self._halt = replace(self._halt, seen_at=self.clock.now())
             await self.board.put(self._halt)
+            if self._halt is None:
+                await self.board.clear(self.worker)  # it went on meanwhile
         except HeadwaterError as error:
-            # Whether it can be seen from outside or not, the document is tried.
+            # Whether it can be seen from outside or not, documents are tried.
             _log.warning("halt_not_told", reason=error.reason)
 
     async def _failure(self, error: HeadwaterError, filename: str) -> HeadwaterError | None:

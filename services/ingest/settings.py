@@ -37,7 +37,16 @@ class IngestSettings(WriterSettings):
         audit_every_seconds: Pause between two audits of all tenants in the background; 0 turns them off.
         audit_rows_per_second: How fast they read, over all stores.
         audit_repairs: Whether they mend what they find.
-        chunk_target_tokens: Wanted tokens per chunk.
+        chunk_target_tokens: Wanted tokens per chunk, of the first generation; later ones are built beside it
+            (docs/generations.md).
+        shadow_embedder_target: Address of a second embedder, for a generation with another model; empty for none.
+        shadow_embedding_model: The second embedder's model, whose tokenizer counts; empty for that of the first.
+        generation_documents_per_second: How fast a generation is built, at the most.
+        generation_pause_seconds: Pause between two passes that look for what is missing in one.
+        verdict_least_queries: Golden queries that a comparison needs.
+        verdict_least_overlap: Least share of the first documents that a shadow must have in common.
+        verdict_most_hit_loss, verdict_most_mrr_loss: How much less than the active generation's they may be.
+        verdict_most_latency_ratio: How many times as long a search may take, at the 95th percentile.
         sources_file: TOML file of the mappings of sources (docs/sources.md); without mappings their topic stays unread.
         sources: The mappings themselves, in place of a file.
     """
@@ -64,6 +73,15 @@ class IngestSettings(WriterSettings):
     audit_rows_per_second: float = Field(default=5_000.0, gt=0)
     audit_repairs: bool = True
     chunk_target_tokens: int = Field(default=200, gt=0)
+    shadow_embedder_target: str = ""
+    shadow_embedding_model: str = ""
+    generation_documents_per_second: float = Field(default=20.0, gt=0)
+    generation_pause_seconds: float = Field(default=5.0, gt=0)
+    verdict_least_queries: int = Field(default=20, ge=1)
+    verdict_least_overlap: float = Field(default=0.4, ge=0, le=1)
+    verdict_most_hit_loss: float = Field(default=0.01, ge=0, le=1)
+    verdict_most_mrr_loss: float = Field(default=0.02, ge=0, le=1)
+    verdict_most_latency_ratio: float = Field(default=1.5, ge=1)
     sources_file: Path | None = None
     sources: SecretStr = SecretStr("")
 

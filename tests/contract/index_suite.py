@@ -238,8 +238,8 @@ class IndexContract:
 
     async def test_a_scan_goes_through_all_pages_beside_writes_and_misses_nothing_that_stays(self, ends: Ends) -> None:
         names = [f"c{each:05d}" for each in range(SCAN_PAGE + 20)]
-        for start in range(0, len(names), 2_000):
-            await ends.writer.write(GENERATION, [ends.row(name) for name in names[start : start + 2_000]])
+        for start in range(0, len(names), 500):
+            await ends.writer.write(GENERATION, [ends.row(name) for name in names[start : start + 500]])
         seen: set[str] = set()
         pages = 0
         async for page in ends.reader.scan(GENERATION, "acme"):

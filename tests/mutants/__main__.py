@@ -26,7 +26,7 @@ def main() -> int:
     asked = _arguments()
     mutants = [mutant for mutant in MUTANTS if not asked.names or mutant.name in asked.names]
     if unknown := set(asked.names) - {mutant.name for mutant in mutants}:
-        print(f"There is no mutant {', '.join(sorted(unknown))}; see tests/mutants/catalogue.py.", file=sys.stderr)
+        print(f"There is no mutant {', '.join(sorted(unknown))}; see tests/mutants/catalogue.", file=sys.stderr)
         return 2
     started = time.monotonic()
     copies: SimpleQueue[Copy] = SimpleQueue()

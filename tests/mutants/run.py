@@ -52,7 +52,7 @@ class Copy:
             source = root / name
             if source.is_dir():
                 shutil.copytree(source, self.path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
-            else:
+            elif source.exists():
                 shutil.copy(source, self.path / name)
 
     def __enter__(self) -> Copy:

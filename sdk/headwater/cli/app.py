@@ -13,6 +13,7 @@ from headwater.cli import (
     dlq,
     documents,
     evaluate,
+    generation,
     ingest,
     local,
     search,
@@ -39,6 +40,7 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(source_records.app, name="sources")
+app.add_typer(generation.app, name="generation")
 app.add_typer(admin.app, name="admin")
 
 

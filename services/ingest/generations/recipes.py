@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+
+import structlog
 
 from chassis.errors import DeadlineExceeded, DependencyUnavailable, FailedPrecondition, Overloaded
 from corpus.domain import Generation
 from ingest.chunking import Chunker, ChunkSettings
 from ingest.chunking.tokens import TokenCounter
 from ingest.embedding import EmbedPassages
-from ingest.generation import chunk_target_of
+from ingest.generation import RETRY_SECONDS, chunk_target_of
 from ingest.index import IndexDocument
 from ingest.ports import Embedder
+
+_log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +50,17 @@ class Recipes:
         if known is None:
             known = self._made[generation.name] = await self._make(generation)
         return known
+
+    async def ready(self, generation: Generation) -> None:
+        """Returns once the generation's rows can be made. Raises FailedPrecondition GENERATION_NOT_MADE_HERE."""
+        while True:
+            try:
+                await self.of(generation)
+            except (DependencyUnavailable, Overloaded, DeadlineExceeded) as error:
+                _log.info("waiting_for_embedder", reason=error.reason)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
 
     async def beside(self, generation: Generation) -> IndexDocument:
         """As ``of``, without what judges documents and their senders: that is for the active generation to say."""

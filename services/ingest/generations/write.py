@@ -27,6 +27,7 @@ from ingest.index import IndexedDocument
 
 _log = structlog.get_logger()
 
+
 BESIDE_SECONDS = 20.0
 """For which a live change waits for a generation that nobody searches: a large document's embedding takes a few."""
 

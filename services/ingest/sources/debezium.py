@@ -4,6 +4,8 @@ events"), with or without the schema wrapper of Kafka Connect's JSON converter.
 Versions. A row's changes carry growing positions of the database's log. A position is multiplied by four, which leaves
 room for what may share one: a snapshot reads rows *at* a position, and the first change after it may be written at the
 same; a deleted row's own column says nothing newer than its last update. So: read < created or updated < deleted.
+A database that is restored or replaced begins with smaller positions, which would all be out of date: a declared epoch
+puts them above those of the one before.
 """
 
 from __future__ import annotations
@@ -36,6 +38,8 @@ class Rank(IntEnum):
 
 
 RANKS = 4
+EPOCH_BITS = 58
+"""Of a version within an epoch: positions below 2^56, which is 64 PiB of a log, or a million of its files."""
 
 _OPERATIONS = {"r": Rank.READ, "c": Rank.WRITTEN, "u": Rank.WRITTEN, "d": Rank.DELETED}
 
@@ -127,12 +131,14 @@ def _version(mapping: DebeziumMapping, source: Row, row: Row, rank: Rank) -> int
     else:
         position = whole_number(Template.parse(mapping.version).value(row))
     version = position * RANKS + rank if position is not None else 0
-    if position is None or not 0 < version <= MAX_VERSION:
+    # Without an epoch the whole range is the position's; with one, each epoch has a part of it.
+    limit = MAX_VERSION if mapping.epoch == 0 else (1 << EPOCH_BITS) - 1
+    if not 0 < version <= limit:
         raise InvalidRequest(
             f"The record has no usable position ({mapping.version}), so nobody can tell what it is older than.",
             reason="INVALID_POSITION",
         )
-    return version
+    return mapping.epoch << EPOCH_BITS | version
 
 
 def whole_number(value: object) -> int | None:

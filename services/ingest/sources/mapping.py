@@ -102,12 +102,14 @@ class DebeziumMapping(Mapped):
         text: The document's text, made of columns.
         version: Where versions come from: ``lsn`` (PostgreSQL), ``binlog`` (MySQL, MariaDB; one server's), or a column
             that grows with every change of a row, as ``{revision}``.
+        epoch: One more each time that the database is replaced by one whose positions begin anew; 0 at first.
     """
 
     format: Literal["debezium"]
     match: Table
     text: Text
     version: Annotated[str, Field(pattern=r"^(lsn|binlog|\{[^{}]+\})$")] = "lsn"
+    epoch: int = Field(default=0, ge=0, le=31)
 
 
 class CloudEventsMapping(Mapped):

@@ -185,6 +185,29 @@ async def test_it_resumes_when_an_operator_says_so_and_halts_again_when_nothing_
     assert rig.breaker.halt is not None, "one word of an operator ends one halt"
 
 
+async def test_a_halted_worker_without_documents_resumes_by_its_probe_or_an_operator(rig: Rig) -> None:
+    await rig.breaker.reconsider()
+    await rig.halted()
+    made = rig.probe.made
+    await rig.breaker.reconsider()
+    assert rig.probe.made == made, "not so soon"
+    rig.clock.advance(PROBE_SECONDS + 0.1)
+    await rig.breaker.reconsider()
+    assert rig.breaker.halt is not None
+    [halt] = await rig.board.list()
+    assert halt.seen_at == rig.clock.now()
+    rig.probe.says = None
+    rig.clock.advance(PROBE_SECONDS + 0.1)
+    await rig.breaker.reconsider()
+    assert rig.breaker.halt is None
+    assert list(await rig.board.list()) == []
+    await rig.halted()
+    rig.clock.advance(PROBE_SECONDS + 0.1)
+    await rig.board.request_resume(rig.clock.now())
+    await rig.breaker.reconsider()
+    assert rig.breaker.halt is None
+
+
 async def test_a_probe_that_can_not_be_made_makes_the_event_wait_and_halts_nothing(rig: Rig) -> None:
     rig.probe.raises = DependencyUnavailable("The embedder is away.", reason="EMBEDDER_DOWN")
     with pytest.raises(DependencyUnavailable) as caught:

@@ -10,10 +10,18 @@ from tests.unit.ingest.sources_world import content, debezium, golden, sources
 
 from chassis.errors import InvalidRequest
 from ingest.domain import Lane
-from ingest.sources.debezium import RANKS, Rank
+from ingest.sources.debezium import RANKS, Rank, read_envelope
+from ingest.sources.mapping import DebeziumMapping
 from ingest.sources.model import Described, RemoteObject, SourceChange, SourceRecord
 from ingest.sources.read import read_record
 
+MINIMAL = {
+    "format": "debezium",
+    "match": {"table": "articles"},
+    "tenant": "acme",
+    "document_id": "articles/{id}",
+    "text": "{body}",
+}
 STRUCTURED = {"content-type": b"application/cloudevents+json; charset=UTF-8"}
 
 
@@ -112,6 +120,19 @@ def test_positions_are_read_as_debezium_and_as_postgresql_write_them(lsn: object
 def test_a_record_without_a_usable_position_is_refused(lsn: object) -> None:
     source = {**content("debezium-create")["source"], "lsn": lsn}
     assert refused(edited("debezium-create", source=source)) == "INVALID_POSITION"
+
+
+def test_a_database_that_begins_anew_is_newer_in_the_next_epoch() -> None:
+    def version(epoch: int, lsn: int) -> int:
+        mapping = DebeziumMapping.model_validate({**MINIMAL, "epoch": epoch})
+        envelope = content("debezium-create")
+        envelope["source"]["lsn"] = lsn
+        (change,) = read_envelope("articles", mapping, envelope, {"id": 1004})
+        return change.version
+
+    assert version(0, 2**55) < version(1, 1) < version(1, 2**56 - 1) < version(2, 1) < version(31, 2**56 - 1) < 2**63
+    with pytest.raises(InvalidRequest):
+        version(1, 2**56)
 
 
 def test_positions_of_a_binlog_grow_over_its_files() -> None:
