@@ -95,13 +95,13 @@ def test_a_deployment_that_reads_nothing_halts_and_its_repair_applies_everything
         deadline = time.monotonic() + SECONDS
         while client.ingest_status().pending and time.monotonic() < deadline:
             time.sleep(0.05)
-        status = client.ingest_status(list_limit=5)
-        counts = dict(status.change_counts)
+        ended = client.ingest_status(list_limit=5)
+        counts = dict(ended.change_counts)
         # What an operator let through before the halt came back is a dead letter that can be tried again.
         let_through = counts.pop("dead_lettered", 0)
         assert let_through < DOCUMENTS
         assert counts == {"applied": DOCUMENTS - let_through}
-        assert status.halts == ()
+        assert ended.halts == ()
         client.replay_dead_letters(tenant=TENANT)
         while client.ingest_status().pending and time.monotonic() < deadline:
             time.sleep(0.05)

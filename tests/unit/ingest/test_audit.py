@@ -15,6 +15,7 @@ from chassis.errors import DependencyUnavailable
 from corpus.access import access_tokens
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
 from corpus.domain import AccessPolicy, ChangeState, DocumentKey, LexicalRow, VectorRow
+from ingest.audit.differences import StoreName
 from ingest.domain import Delete, Draft, SetAccess, Upsert
 
 TEXT = "".join(f"{word} " * 160 + "\n" for word in ("one", "two", "three"))
@@ -47,7 +48,7 @@ async def test_stores_that_agree_have_no_differences() -> None:
         report = await audit(world)
         assert counts(report) == {}
         assert report.documents == 5
-        assert report.rows["vector"] == report.rows["lexical"] == report.rows["chunks"] > 5
+        assert report.rows[StoreName.VECTOR] == report.rows[StoreName.LEXICAL] == report.rows[StoreName.CHUNKS] > 5
 
 
 @pytest.mark.parametrize("store", ["vectors", "lexical"])

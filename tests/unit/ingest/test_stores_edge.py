@@ -30,7 +30,7 @@ WRITING = replace(WRITER, scopes=frozenset({Scope.READ, Scope.WRITE}))
 
 def upkeep(world: World) -> Upkeep:
     stores, auditor = world.stores, audits(world)
-    feed = EventLogHeadFeed(stores.log.producer(), world.clock)
+    feed = EventLogHeadFeed(stores.log.producer(), world.clock, has_replicas=True)
     return Upkeep(
         auditor,
         RebuildIndexes(stores.tenants, stores.heads, world.rows, auditor.repair, auditor, 0.0),
