@@ -82,10 +82,10 @@ class Replays(Protocol):
 class Doubts(Protocol):
     """Whether rejections are the documents' fault."""
 
-    async def judge(self, error: HeadwaterError, filename: str) -> None:
-        """Returns when the rejection of a document of that name ("" if it has none) is to be believed. Raises
-        DependencyUnavailable INGEST_HALTED when the event has to wait, and what a probe raises that could not be
-        made."""
+    async def judge(self, error: HeadwaterError, filename: str | None) -> None:
+        """Returns when the rejection of a document of that name ("" if it has none) is to be believed; with None, that
+        of a record which can't be read as an event. Raises DependencyUnavailable INGEST_HALTED when the event has to
+        wait, and what a probe raises that could not be made."""
         ...
 
 
@@ -298,8 +298,10 @@ class HandleRecord:
         return Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)
 
 
-def _filename_of(event: DocumentChange | None) -> str:
-    return event.change.draft.filename if event is not None and isinstance(event.change, Upsert) else ""
+def _filename_of(event: DocumentChange | None) -> str | None:
+    if event is None:
+        return None
+    return event.change.draft.filename if isinstance(event.change, Upsert) else ""
 
 
 def pending_record(event: DocumentChange) -> ChangeRecord:
