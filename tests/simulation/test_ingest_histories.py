@@ -13,6 +13,8 @@ from tests.simulation.nemesis import Fault
 from tests.simulation.tenant_histories import SPARED
 from tests.simulation.virtual_time import run
 
+pytestmark = pytest.mark.timeout(600)  # a block takes two seconds of a core, which others may want as well
+
 BLOCK = 50
 HISTORIES = {"History": 1_300, "LaneHistory": 450, "TenantHistory": 250}
 """2,000 in all. ``HEADWATER_HISTORIES`` multiplies them, for a night."""
