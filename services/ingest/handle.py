@@ -146,6 +146,10 @@ class HandleRecord:
                 while True:
                     try:
                         await self.apply.give_up(work.event)
+                        if not belongs_to(work.event, await self.tenants.get(work.event.key.tenant_id)):
+                            # Its row may have been written late, after the tenant's were removed. Whoever goes on with
+                            # the event passes it over, and would leave the row pending for ever.
+                            await self._finish(work.event, TENANT_GONE, work.attempts)
                     except HeadwaterError:
                         await asyncio.sleep(GIVE_UP_SECONDS / 20)
                     else:
