@@ -91,12 +91,14 @@ class Canary:
     generations: GenerationSource
     documents: Sequence[CanaryDocument] = BUILT_IN
 
-    async def failure(self, filename: str) -> HeadwaterError | None:
+    async def failure(self, filename: str | None) -> HeadwaterError | None:
         """See ``ingest.rejections.Probe``."""
         failure: HeadwaterError | None = None
         for _ in range(_TRIES):
             try:
-                await self._read(filename.lower())
+                _decode_an_event()
+                if filename is not None:
+                    await self._read(filename.lower())
             except HeadwaterError as error:
                 if disposition_of(error) is Disposition.BACK_OFF:
                     raise
@@ -109,7 +111,6 @@ class Canary:
         return failure
 
     async def _read(self, filename: str) -> None:
-        _decode_an_event()
         generation = self.generations.current()
         texts: list[str] = []
         for document in self.documents:

@@ -82,10 +82,10 @@ class Replays(Protocol):
 class Doubts(Protocol):
     """Whether rejections are the documents' fault."""
 
-    async def judge(self, error: HeadwaterError, filename: str) -> None:
-        """Returns when the rejection of a document of that name ("" if it has none) is to be believed. Raises
-        DependencyUnavailable INGEST_HALTED when the event has to wait, and what a probe raises that could not be
-        made."""
+    async def judge(self, error: HeadwaterError, filename: str | None) -> None:
+        """Returns when the rejection of a document of that name ("" if it has none) is to be believed; with None, that
+        of a record which can't be read as an event. Raises DependencyUnavailable INGEST_HALTED when the event has to
+        wait, and what a probe raises that could not be made."""
         ...
 
 
@@ -146,6 +146,10 @@ class HandleRecord:
                 while True:
                     try:
                         await self.apply.give_up(work.event)
+                        if not belongs_to(work.event, await self.tenants.get(work.event.key.tenant_id)):
+                            # Its row may have been written late, after the tenant's were removed. Whoever goes on with
+                            # the event passes it over, and would leave the row pending for ever.
+                            await self._finish(work.event, TENANT_GONE, work.attempts)
                     except HeadwaterError:
                         await asyncio.sleep(GIVE_UP_SECONDS / 20)
                     else:
@@ -301,8 +305,10 @@ class HandleRecord:
         return Outcome(ChangeState.DEAD_LETTERED, error.reason, error.message)
 
 
-def _filename_of(event: DocumentChange | None) -> str:
-    return event.change.draft.filename if event is not None and isinstance(event.change, Upsert) else ""
+def _filename_of(event: DocumentChange | None) -> str | None:
+    if event is None:
+        return None
+    return event.change.draft.filename if isinstance(event.change, Upsert) else ""
 
 
 def pending_record(event: DocumentChange) -> ChangeRecord:

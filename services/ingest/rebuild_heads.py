@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
-from chassis.errors import DocumentRejected, InvalidRequest
+from chassis.errors import DocumentRejected, FailedPrecondition, InvalidRequest
 from chassis.eventlog.port import EventLog, Record
 from corpus.access import access_tokens
 from corpus.domain import (
@@ -33,6 +33,7 @@ from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, decode_change
 from ingest.domain import Delete, DocumentChange, Draft, StoredContent, Upsert, description_sha256
 from ingest.fold import Folded, Known, fold, newest_applied, stored_version, was_deleted
+from ingest.generations.recipes import Recipes
 from ingest.index import IndexDocument
 from ingest.ports import HeadFeed
 from ingest.rebuild import Rebuilt
@@ -71,6 +72,8 @@ class RebuildHeads:
     feed: HeadFeed
     audits: AuditStores
     index: IndexDocument | None = None
+    recipes: Recipes | None = None
+    """What it takes to make rows of a generation that an operator promoted."""
 
     async def rebuild(self, tenant_id: str, *, progress: Progress = silent) -> Rebuilt:
         """Writes the heads that are missing, and audits. Holds the tenant's changes that the log has in memory.
@@ -245,8 +248,9 @@ class RebuildHeads:
         again = replace(upsert, draft=draft)
         event = DocumentChange(folded.event_id, key, folded.content_version, folded.changed_at, again)
         try:
-            return (await self.index.index(event, again, generation)).document
-        except DocumentRejected as error:
+            index = await self.recipes.beside(generation) if self.recipes else self.index
+            return (await index.index(event, again, generation)).document
+        except (DocumentRejected, FailedPrecondition) as error:
             _log.warning("document_not_rebuilt", reason=error.reason)
             return None
 

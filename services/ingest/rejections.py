@@ -52,10 +52,10 @@ _SAME_SECONDS: Final = 1.0
 class Probe(Protocol):
     """Documents of ours, of which every sound deployment can read every one."""
 
-    async def failure(self, filename: str) -> HeadwaterError | None:
+    async def failure(self, filename: str | None) -> HeadwaterError | None:
         """What the built-in documents are refused with, None when they are read. ``filename`` is of the document that
-        gave rise to the doubt: its format is tried as well. Raises an error to back off from when it can't be told
-        now."""
+        gave rise to the doubt: its format is tried as well. None: of a record that could not be read, so that only a
+        built-in event is. Raises an error to back off from when it can't be told now."""
         ...
 
 
@@ -102,9 +102,17 @@ class RejectionBreaker:
         if self._halt is not None:
             await self._resume("a waiting document was indexed")
 
-    async def judge(self, error: HeadwaterError, filename: str) -> None:
+    async def judge(self, error: HeadwaterError, filename: str | None) -> None:
         """Returns when a rejection is to be believed; see ``ingest.handle.Doubts``."""
         async with self._judging:
+            if filename is None:
+                # Reading an event costs nothing and needs nobody, so it is tried each time: whatever else may be down,
+                # a record that is none stops nobody.
+                failure = await self.probe.failure(None)
+                if failure is not None:
+                    await self._stop(failure)
+                    raise self._held()
+                return
             self._in_a_row += 1
             self._note(good=False)
             if self._halt is None and not self._in_doubt():

@@ -56,6 +56,7 @@ class Upkeep:
         self.audits.repair.index = quiet
         self.audits.repair.recipes = recipes
         self.heads.index = quiet
+        self.heads.recipes = recipes
 
 
 def make_upkeep(

@@ -75,6 +75,7 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callabl
     tracing.use(trace.NoOpTracerProvider())
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_nobody_ever_sees_what_he_may_not_read(
     platform: PlatformWorld, said: Callable[[], str], seed: int

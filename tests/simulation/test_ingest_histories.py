@@ -13,12 +13,14 @@ from tests.simulation.nemesis import Fault
 from tests.simulation.tenant_histories import SPARED
 from tests.simulation.virtual_time import run
 
+pytestmark = pytest.mark.timeout(600)  # a block takes two seconds of a core, which others may want as well
+
 BLOCK = 50
 HISTORIES = {"History": 1_300, "LaneHistory": 450, "TenantHistory": 250}
 """2,000 in all. ``HEADWATER_HISTORIES`` multiplies them, for a night."""
 TIMES = int(os.environ.get("HEADWATER_HISTORIES", "1"))
 
-FAULTS = dict.fromkeys(map(str, Fault), 5)
+FAULTS = dict.fromkeys(map(str, Fault), 3)
 ALWAYS = {"upsert": 75, "delete": 15, "set_access": 5, "created again": 1, "looks": 1_000, "served": 100}
 ENOUGH = {
     "History": {**FAULTS, **ALWAYS, "reordered": 50},

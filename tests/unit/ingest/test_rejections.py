@@ -39,8 +39,10 @@ class Probe:
         self.raises: HeadwaterError | None = None
         self.made = 0
 
-    async def failure(self, filename: str) -> HeadwaterError | None:
+    async def failure(self, filename: str | None) -> HeadwaterError | None:
         self.made += 1
+        if filename is None:
+            return None
         if self.raises:
             raise self.raises
         return self.says
@@ -231,6 +233,16 @@ async def test_a_run_of_documents_whose_bytes_are_gone_halts_though_the_probe_is
         await rig.breaker.judge(gone, "")
     rig.clock.advance(PROBE_SECONDS + 0.1)
     await rig.good()
+    assert rig.breaker.halt is None
+
+
+async def test_records_that_are_no_events_are_believed_while_everything_else_is_down_and_count_for_nothing(
+    rig: Rig,
+) -> None:
+    rig.probe.raises = DependencyUnavailable("The embedder is away.")
+    rig.probe.says = BROKEN
+    for _ in range(2 * MOST_IN_A_ROW):
+        await rig.breaker.judge(BAD, None)
     assert rig.breaker.halt is None
 
 

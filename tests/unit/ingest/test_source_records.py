@@ -7,18 +7,21 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.ingest.sources_world import SourcesWorld, content, debezium, golden
-from tests.unit.ingest.world import TENANT, World, stop, until
+from tests.unit.ingest.sources_world import SourcesWorld, content, debezium, golden, sources
+from tests.unit.ingest.test_dead_letters import OPEN, Operated
+from tests.unit.ingest.world import TENANT, WRITER, World, stop, until
 
 from chassis.errors import DependencyUnavailable
 from corpus.domain import DocumentKey, HeadState
 from ingest.codec import CHANGES_TOPIC, SOURCES_TOPIC, decode_change
 from ingest.sources.debezium import RANKS, Rank
+from ingest.sources.mapping import Sources
 from ingest.sources.model import SourceRecord
 from ingest.topics import topics
 
@@ -126,6 +129,30 @@ async def test_a_bad_record_is_a_dead_letter_with_its_coordinates_and_blocks_not
         assert (letter.reason, letter.topic, letter.offset) == (reason, SOURCES_TOPIC, 0)
         assert letter.event == record.value
         assert "Close the valve" in await world.text("articles/1004")
+
+
+async def test_a_record_that_had_no_mapping_is_taken_when_it_is_replayed_after_one_was_declared() -> None:
+    known = {name: each for name, each in sources().sources.items() if name != "wiki"}
+    event = content("cloudevents-structured")
+    body = json.dumps(event.pop("data")).encode()
+    headers = {f"ce_{name}": str(value).encode() for name, value in event.items()}
+    async with World() as world:
+        operated = Operated(world)
+        for mapped in (Sources(sources=known), sources()):
+            made = SourcesWorld(world, mapped)
+            made.handler = replace(made.handler, dead_letters=operated.kept)
+            if len(mapped.sources) == len(known):
+                await made.send(SourceRecord(b"", body, headers))
+            else:
+                (letter,) = await operated.letters.list(OPEN, limit=10)
+                assert letter.reason == "NO_MAPPING"
+                await operated.decide.replay(WRITER, [letter.letter_id])
+            tasks = [asyncio.create_task(each.run()) for each in (made.consumer(), *world.lanes())]
+            await taken(world)
+            for task in tasks:
+                await stop(task)
+        assert await world.text("wiki/pages/42") == "The ferry leaves at nine."
+        assert not await operated.letters.list(OPEN, limit=10)
 
 
 async def test_an_unknown_tenant_is_a_dead_letter_and_no_restart() -> None:
