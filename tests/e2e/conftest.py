@@ -38,7 +38,7 @@ class Place:
     def command(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
         """Runs the command line as a user would; ``tenants``, ``trace``, ``up``, ``down`` and ``dlq`` know no tenant of
         the caller."""
-        without = {"tenants", "trace", "up", "down", "eval", "sources", "dlq"}
+        without = {"tenants", "trace", "up", "down", "eval", "sources", "dlq", "generation"}
         tenant = () if arguments[0] in without else ("--tenant", self.tenant)
         return subprocess.run(
             [sys.executable, "-m", "headwater.cli", *arguments, "--data", str(self.data), *tenant],

@@ -152,6 +152,17 @@ INGEST_EXPIRED: Final = Counter(
     description="Documents deleted because their time was over, and tombstones forgotten because of their age.",
     labels=("outcome",),
 )
+INGEST_GENERATION_GAPS: Final = Counter(
+    "headwater.ingest.generation.gaps",
+    unit="{change}",
+    description="Changes that could not be written to the generation beside the active one. The next pass fills them.",
+    labels=("reason",),
+)
+INGEST_GENERATION_MISSING: Final = Gauge(
+    "headwater.ingest.generation.missing",
+    unit="{document}",
+    description="Documents that the generation beside the active one lacked after the last pass of this worker.",
+)
 
 # ── Embedder and reranker ───────────────────────────────────────────────────────────────────────────────────────────
 INFERENCE_TOKENS: Final = Counter(

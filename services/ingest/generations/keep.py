@@ -24,6 +24,7 @@ import structlog
 
 from chassis.clock import Clock
 from chassis.errors import DocumentRejected, HeadwaterError
+from chassis.telemetry.metrics import INGEST_GENERATION_MISSING
 from corpus.domain import DocumentKey, Generation, HeadState, Tenant
 from corpus.ports import Generations, Heads, Tenants
 from ingest.align import align_rows
@@ -40,6 +41,8 @@ NOTED_EVERY_SECONDS = 2.0
 TAKEN_OVER_AFTER_SECONDS = 15.0
 """A worker that noted nothing for so long is dead. Should it be slow instead, two build the same, which costs time and
 nothing else."""
+UNSEEN_AFTER_SECONDS = 5.0
+"""Retrievers read the plan twice a second, and writes by an older plan end: nobody looks for these rows after this."""
 ATTEMPTS = 3
 """At a document that changes all the time. Its changes are written to both generations by themselves."""
 
@@ -109,9 +112,11 @@ class KeepGenerations:
         plan = await self.generations.plan()
         if plan is None:
             return
-        for name in plan.leaving:
-            await self._reclaim(name)
+        if plan.changed_at is None or self.clock.now() - plan.changed_at >= timedelta(seconds=UNSEEN_AFTER_SECONDS):
+            for name in plan.leaving:
+                await self._reclaim(name)
         if plan.beside is None:
+            INGEST_GENERATION_MISSING.set(0)
             return
         build = await self._begin(plan.beside.generation)
         if build is None:
@@ -119,7 +124,9 @@ class KeepGenerations:
         complete = True
         for generation in plan.kept:
             complete = await self._pass(generation, build) and complete
-        build.progress = replace(build.progress, complete_at=self.clock.now() if complete else None)
+        progress = build.progress
+        INGEST_GENERATION_MISSING.set(max(progress.documents - progress.done, 0))
+        build.progress = replace(progress, complete_at=self.clock.now() if complete else None)
         await build.note()
 
     async def _begin(self, generation: Generation) -> _Build | None:

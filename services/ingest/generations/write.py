@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 
 from chassis.errors import DeadlineExceeded, DocumentRejected, HeadwaterError
+from chassis.telemetry.metrics import INGEST_GENERATION_GAPS
 from corpus.domain import Generation
 from corpus.generation_plan import Beside
 from corpus.ports import ChunkStore
@@ -61,11 +62,13 @@ class IndexInGenerations:
                 await self.chunks.seal(event.key, event.version, generation.name)
         except DocumentRejected as error:
             # What the active generation took is served. The other one can't be promoted without it.
+            INGEST_GENERATION_GAPS.add(reason=error.reason)
             _log.warning("rejected_beside", generation=generation.name, reason=error.reason)
         except (HeadwaterError, TimeoutError) as error:
             failure = error if isinstance(error, HeadwaterError) else _too_slow()
             if beside.required:
                 raise failure from error
+            INGEST_GENERATION_GAPS.add(reason=failure.reason)
             _log.warning("gap_beside", generation=generation.name, reason=failure.reason)
 
 

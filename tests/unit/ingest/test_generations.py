@@ -283,7 +283,14 @@ async def test_nothing_is_left_of_a_dropped_generation_and_its_name_never_comes_
         await world.keeper().once()
         plan = await world.stores.generations.plan()
         assert plan is not None
-        assert (plan.beside, plan.leaving) == (None, ())
+        assert (plan.beside, plan.leaving) == (None, (name,))
+        # Some may still search or write it.
+        assert [page async for page in world.stores.vectors.scan(name, TENANT)]
+        world.clock.advance(10.0)
+        await world.keeper().once()
+        plan = await world.stores.generations.plan()
+        assert plan is not None
+        assert plan.leaving == ()
         assert not [page async for page in world.stores.vectors.scan(name, TENANT)]
         assert not [page async for page in world.stores.lexical.scan(name, TENANT)]
         assert {each.generation for each in await world.stores.chunks.stored_versions(TENANT)} == {plan.active.name}
@@ -298,7 +305,9 @@ async def test_the_generation_before_is_dropped_once_the_new_one_lacks_nothing()
         await _promoted(world)
         expected = await world.served()
         await world.operate.drop(WRITER, first)
+        world.clock.advance(10.0)
         await world.keeper().once()
+        assert not [page async for page in world.stores.vectors.scan(first, TENANT)]
         await world.apply.apply(world.event("a", 2, SetAccess(("group:eng",), 0)))
         assert await world.served() == {}
         assert await world.served("group:eng") == expected
