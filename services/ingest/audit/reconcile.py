@@ -35,6 +35,10 @@ class Reconciler:
 
     async def run(self) -> None:
         """Passes for ever, with a pause before each."""
+        for kind in DifferenceKind:
+            for store in StoreName:
+                # An increase from nothing is no increase: the first differences that are found would alert nobody.
+                AUDIT_DIFFERENCES.add(0, kind=kind.value, store=store.value)
         while True:
             await asyncio.sleep(self.every_seconds)
             if self.is_leader():
