@@ -111,25 +111,6 @@ class IndexDocument:
         metadata = described(upsert.draft.metadata, parsed.metadata, tenant.fields if tenant else {})
         # Of source code, people filter by the programming language; its text is analysed as what it is written in.
         language = str(metadata.get("language") or parsed.language)
-        chunks = [
-            Chunk(
-                chunk_id=chunk_id(key.tenant_id, key.document_id, version, piece.ordinal, generation.name),
-                key=key,
-                chunks_version=version,
-                ordinal=piece.ordinal,
-                generation=generation.name,
-                text=piece.text,
-                start=piece.start,
-                end=piece.end,
-                section_ordinal=piece.section_index,
-                heading_path=piece.heading_path,
-                page=piece.page or 0,
-                kind=str(piece.kind),
-                token_count=piece.token_count,
-                content_sha256=hashlib.sha256(piece.text.encode()).hexdigest(),
-            )
-            for piece in chunked.chunks
-        ]
         sections = [
             Section(number, part.heading_path, part.start, part.end, parsed.text[part.start : part.end], part.page or 0)
             for number, part in enumerate(chunked.sections)
@@ -145,7 +126,7 @@ class IndexDocument:
             metadata=metadata,
             updated_at=document_time(metadata) or event.accepted_at,
             sections=sections,
-            chunks=chunks,
+            chunks=_chunks(event, generation, chunked),
             origin=VersionOrigin(
                 object_key=upsert.content.object_key,
                 content_sha256=upsert.content.sha256,
@@ -155,3 +136,26 @@ class IndexDocument:
                 text_language=parsed.language,
             ),
         )
+
+
+def _chunks(event: DocumentChange, generation: Generation, chunked: ChunkedText) -> list[Chunk]:
+    key, version = event.key, event.version
+    return [
+        Chunk(
+            chunk_id=chunk_id(key.tenant_id, key.document_id, version, piece.ordinal, generation.name),
+            key=key,
+            chunks_version=version,
+            ordinal=piece.ordinal,
+            generation=generation.name,
+            text=piece.text,
+            start=piece.start,
+            end=piece.end,
+            section_ordinal=piece.section_index,
+            heading_path=piece.heading_path,
+            page=piece.page or 0,
+            kind=str(piece.kind),
+            token_count=piece.token_count,
+            content_sha256=hashlib.sha256(piece.text.encode()).hexdigest(),
+        )
+        for piece in chunked.chunks
+    ]

@@ -9,9 +9,8 @@ import structlog
 
 from chassis.clock import Clock, HybridLogicalClock, SystemClock
 from chassis.errors import HeadwaterError
-from chassis.eventlog.port import Consumer, EventLog, Partition, Producer
+from chassis.eventlog.port import EventLog, Partition, Producer
 from chassis.lifecycle import Lifecycle
-from chassis.objectstore.obstore import open_s3
 from chassis.objectstore.port import ObjectStore
 from chassis.rpc.server import GrpcServer
 from chassis.telemetry.metrics import INGEST_LAG
@@ -29,12 +28,10 @@ from ingest.accept import AcceptChanges
 from ingest.adapters.event_log import TOPIC_OF, EventLogChangeLog, EventLogDeadLetters, EventLogHeadFeed
 from ingest.adapters.kept_dead_letters import KeptDeadLetters
 from ingest.adapters.sandbox import SandboxedParser
-from ingest.adapters.source_buckets import BucketsByName
 from ingest.apply import ApplyChange
 from ingest.audit.servicer import StoreServicer
 from ingest.canary import Canary
 from ingest.chunking import Chunker, ChunkSettings
-from ingest.codec import SOURCES_TOPIC
 from ingest.consumer import ChangeConsumer
 from ingest.dead_letters.decide import SettleReplays
 from ingest.dead_letters.servicer import DeadLetterServicer
@@ -53,6 +50,7 @@ from ingest.generations.servicer import GenerationServicer
 from ingest.generations.write import IndexInGenerations
 from ingest.handle import HandleRecord
 from ingest.index import IndexDocument
+from ingest.known_bad import KnownBadFiles
 from ingest.parsing.limits import ParseLimits
 from ingest.ports import ChangeLog
 from ingest.refusals import (
@@ -62,13 +60,13 @@ from ingest.refusals import (
     rejection_breaker,
     start_ageing,
 )
+from ingest.rejections import RejectionBreaker
 from ingest.rows import ChunkRows
 from ingest.sandbox import ParserPool
 from ingest.service import LookAtDocuments, ManageTenants
 from ingest.servicer import IngestServicer
 from ingest.settings import IngestSettings
-from ingest.sources.handle import HandleSourceRecord
-from ingest.sources.mapping import S3Mapping, Sources
+from ingest.sources.compose import start_sources
 from ingest.sweep import Sweeper
 from ingest.topics import topics
 from ingest.upkeep import Upkeep, make_upkeep, start_upkeep
@@ -78,7 +76,6 @@ FIRST_PARTITION = Partition(TOPIC_OF[Lane.LIVE], 0)
 """Whichever worker has it audits, for all of them."""
 WORKERS = "headwater-ingest-workers"
 """Consumer group of the workers."""
-SOURCES_GROUP = "headwater-ingest-sources"
 SERVICES = (
     "headwater.ingest.v1.IngestService",
     "headwater.ingest.v1.DeadLetterService",
@@ -133,7 +130,9 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
     if settings.role in ("worker", "all"):
         await _start_worker(lifecycle, settings, stores, change_log, clock, upkeep, embedders)
         if (sources := settings.mappings()) is not None:
-            _start_sources(lifecycle, settings, sources, stores, change_log, clock)
+            accept = _accept(settings, stores, change_log, clock)
+            letters = stores.dead_letters(stores.log.producer(), clock)
+            start_sources(lifecycle, settings, sources, stores.corpus, stores.log, accept, letters, clock)
     lifecycle.create_task(_report_lag(change_log), "report-lag")
     await lifecycle.serve_until_signal()
 
@@ -197,17 +196,22 @@ async def _open_upkeep(
     return make_upkeep(settings, stores.corpus, stores.objects, stores.log, embed, accept, feed, clock)
 
 
-async def _start_worker(
-    lifecycle: Lifecycle,
-    settings: IngestSettings,
-    stores: Stores,
-    change_log: EventLogChangeLog,
-    clock: Clock,
-    upkeep: Upkeep,
-    embedders: Embedders,
-) -> None:
-    """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
-    once."""
+@dataclass(frozen=True, slots=True)
+class Indexing:
+    """What makes a worker's documents searchable."""
+
+    pool: ParserPool
+    generation: ActiveGeneration
+    rows: ChunkRows
+    known_bad: KnownBadFiles
+    breaker: RejectionBreaker
+    index: IndexDocument
+    recipes: Recipes
+
+
+async def _open_indexing(
+    lifecycle: Lifecycle, settings: IngestSettings, stores: Stores, embedders: Embedders, clock: Clock
+) -> Indexing:
     corpus = stores.corpus
     limits = ParseLimits(
         max_input_bytes=settings.max_document_bytes,
@@ -236,41 +240,59 @@ async def _start_worker(
         known_bad=known_bad,
         breaker=breaker,
     )
-    recipes = Recipes(index, targets)
-    keeper = await keep_generations(lifecycle, settings, corpus, stores.embeddings, embedders, index, rows, clock)
-    producer = stores.log.producer()
+    return Indexing(pool, generation, rows, known_bad, breaker, index, Recipes(index, targets))
+
+
+def _handler(stores: Stores, indexing: Indexing, clock: Clock) -> HandleRecord:
+    corpus, producer = stores.corpus, stores.log.producer()
     apply = ApplyChange(
         tenants=corpus.tenants,
         heads=corpus.heads,
-        rows=rows,
-        index=IndexInGenerations(generation, recipes, corpus.chunks),
+        rows=indexing.rows,
+        index=IndexInGenerations(indexing.generation, indexing.recipes, corpus.chunks),
         feed=stores.head_feed(producer, clock),
-        generations=generation,
+        generations=indexing.generation,
         clock=clock,
     )
-    handler = HandleRecord(
+    return HandleRecord(
         corpus.tenants,
         corpus.ledger,
         apply,
         stores.dead_letters(producer, clock),
         clock,
-        doubts=breaker,
-        known_bad=known_bad,
+        doubts=indexing.breaker,
+        known_bad=indexing.known_bad,
         replays=SettleReplays(corpus.letters),
     )
-    lanes = _lanes(settings, stores.log, handler, change_log)
-    sweeper = Sweeper(corpus.tenants, corpus.heads, rows, clock, settings.grace_seconds, corpus.generations)
 
+
+async def _start_worker(
+    lifecycle: Lifecycle,
+    settings: IngestSettings,
+    stores: Stores,
+    change_log: EventLogChangeLog,
+    clock: Clock,
+    upkeep: Upkeep,
+    embedders: Embedders,
+) -> None:
+    """Starts what applies changes; it waits for the embedder and the parsers by itself, so that the API can accept at
+    once."""
+    corpus = stores.corpus
+    made = await _open_indexing(lifecycle, settings, stores, embedders, clock)
+    keeper = await keep_generations(
+        lifecycle, settings, corpus, stores.embeddings, embedders, made.index, made.rows, clock
+    )
+    lanes = _lanes(settings, stores.log, _handler(stores, made, clock), change_log)
     settled = asyncio.Event()
 
     async def settle() -> None:
-        active = await generation.settle()
+        active = await made.generation.settle()
         # Fails here, and not at every change, when the generation that was promoted can't be made.
-        await recipes.ready(active)
+        await made.recipes.ready(active)
         settled.set()
         # The parsers' imports take seconds of a core, which the embedder needed more until now. Deletes and changes of
         # access don't wait for them.
-        lifecycle.create_task(_start_parsers(pool), "start-parsers")
+        lifecycle.create_task(_start_parsers(made.pool), "start-parsers")
         lifecycle.create_task(keeper.run(), "keep-generations")
 
     async def work(lane: ChangeConsumer) -> None:
@@ -279,17 +301,11 @@ async def _start_worker(
 
     lifecycle.create_task(settle(), "settle-generation")
     workers = [lifecycle.create_task(work(lane), f"worker-{lane.lane}") for lane in lanes]
+    sweeper = Sweeper(corpus.tenants, corpus.heads, made.rows, clock, settings.grace_seconds, corpus.generations)
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
-    upkeep.can_parse(index, recipes)
+    upkeep.can_parse(made.index, made.recipes)
     start_upkeep(lifecycle, settings, upkeep, lambda: FIRST_PARTITION in lanes[0].consumer.assignment())
-    start_ageing(
-        lifecycle,
-        corpus,
-        stores.objects,
-        clock,
-        retention_days=settings.ledger_retention_days,
-        every_seconds=settings.sweep_every_seconds,
-    )
+    start_ageing(lifecycle, settings, corpus, stores.objects, clock)
 
     async def stop_worker() -> None:
         # The other half is for closing the stores.
@@ -321,38 +337,6 @@ def _lanes(
     return live, bulk
 
 
-def _start_sources(
-    lifecycle: Lifecycle,
-    settings: IngestSettings,
-    sources: Sources,
-    stores: Stores,
-    change_log: EventLogChangeLog,
-    clock: Clock,
-) -> None:
-    """Starts what takes the records of other systems. It accepts them and needs neither parsers nor the embedder."""
-    buckets = {name: each for name, each in sources.sources.items() if isinstance(each, S3Mapping)}
-    handler = HandleSourceRecord(
-        sources,
-        stores.corpus.tenants,
-        stores.corpus.ledger,
-        _accept(settings, stores, change_log, clock),
-        BucketsByName({name: open_s3(mapping.whole_bucket) for name, mapping in buckets.items()}),
-        stores.dead_letters(stores.log.producer(), clock),
-        clock,
-    )
-    consumer = stores.log.consumer(SOURCES_TOPIC, SOURCES_GROUP)
-    lane = ChangeConsumer(consumer, handler, settings.max_documents_in_flight, lane="sources")
-    worker = lifecycle.create_task(lane.run(), "worker-sources")
-    lifecycle.create_task(_report_lag_of_sources(consumer), "report-lag-of-sources")
-
-    async def stop() -> None:
-        await lane.drain((lifecycle.seconds_left() or 0.0) / 2)
-        worker.cancel()
-        await asyncio.wait({worker})
-
-    lifecycle.stack.push_async_callback(stop)
-
-
 async def _start_parsers(pool: ParserPool) -> None:
     try:
         await pool.start()
@@ -379,15 +363,6 @@ async def _report_lag(change_log: EventLogChangeLog) -> None:
         try:
             for lane, lag in (await change_log.lag()).items():
                 INGEST_LAG.set(lag, lane=lane)
-        except HeadwaterError as error:
-            _log.warning("lag_unknown", reason=error.reason)
-        await asyncio.sleep(LAG_SECONDS)
-
-
-async def _report_lag_of_sources(consumer: Consumer) -> None:
-    while True:
-        try:
-            INGEST_LAG.set(sum((await consumer.lag()).values()), lane="sources")
         except HeadwaterError as error:
             _log.warning("lag_unknown", reason=error.reason)
         await asyncio.sleep(LAG_SECONDS)

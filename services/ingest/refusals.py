@@ -25,6 +25,7 @@ from ingest.known_bad import KnownBadFiles, parsers_version
 from ingest.open_changes import LookAtOpenChanges
 from ingest.parsing.limits import ParseLimits
 from ingest.rejections import RejectionBreaker
+from ingest.settings import IngestSettings
 
 _COUNT_SECONDS: Final = 30.0
 _RECONSIDER_SECONDS: Final = 11.0
@@ -72,13 +73,7 @@ def rejection_breaker(lifecycle: Lifecycle, canary: Canary, corpus: CorpusStores
 
 
 def start_ageing(
-    lifecycle: Lifecycle,
-    corpus: CorpusStores,
-    objects: ObjectStore,
-    clock: Clock,
-    *,
-    retention_days: float,
-    every_seconds: float,
+    lifecycle: Lifecycle, settings: IngestSettings, corpus: CorpusStores, objects: ObjectStore, clock: Clock
 ) -> None:
     """Starts what forgets old rows, and counts open letters."""
     age = AgeOut(
@@ -89,9 +84,9 @@ def start_ageing(
         halts=corpus.halts,
         objects=objects,
         clock=clock,
-        retention=timedelta(days=retention_days),
+        retention=timedelta(days=settings.ledger_retention_days),
     )
-    lifecycle.create_task(_age_for_ever(age, every_seconds), "ageing")
+    lifecycle.create_task(_age_for_ever(age, settings.sweep_every_seconds), "ageing")
     lifecycle.create_task(_count_for_ever(corpus), "count-dead-letters")
 
 
