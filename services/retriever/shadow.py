@@ -23,7 +23,6 @@ from retriever.catalogue import Catalogue
 from retriever.domain import Query, SearchResult
 from retriever.service import SearchPassages
 
-
 _log = logger("retriever.shadow")
 
 
