@@ -8,7 +8,7 @@ from chassis.clock import Clock
 from chassis.errors import DependencyUnavailable, HeadwaterError, NotFound
 from chassis.telemetry import logger
 from corpus.domain import Generation, Tenant
-from corpus.generation_plan import GenerationPlan
+from corpus.generation_plan import BesideRole, GenerationPlan
 from corpus.ports import Generations, Tenants
 
 TENANT_SECONDS = 5.0
@@ -41,6 +41,11 @@ class Catalogue:
         if not found:
             raise NotFound("No generation of this name is kept up to date.", reason="UNKNOWN_GENERATION")
         return found[0]
+
+    def shadow(self) -> Generation | None:
+        """The generation that is built to take the active one's place, as of the last refresh."""
+        beside = self._plan.beside if self._plan else None
+        return beside.generation if beside is not None and beside.role is BesideRole.SHADOW else None
 
     async def refresh(self) -> None:
         """Reads again which generation is active. Raises DependencyUnavailable."""

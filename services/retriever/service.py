@@ -25,7 +25,7 @@ from itertools import islice
 from opentelemetry.trace import Span, SpanContext
 
 from chassis.clock import Clock
-from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError, InvalidRequest
+from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError
 from chassis.identity import Caller, Scope
 from chassis.telemetry import logger, names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_DEGRADED, RETRIEVAL_HEAD_REJECTED, RETRIEVAL_HITS
@@ -41,7 +41,7 @@ from retriever.stages.head_check import Reader, Rejection
 from retriever.stages.legs import LegAnswer, LegRequest, Legs
 from retriever.stages.observation import Stopwatch
 from retriever.stages.ranking import Ranking, RankingPolicy
-from retriever.stages.understand import Understood, check, check_batch, reader_of, understand
+from retriever.stages.understand import Understood, asked_generation, check, check_batch, reader_of, understand
 
 _DEEPER = 4
 """Factor of the second, deeper search: a corpus where more than three candidates of four are stale needs its
@@ -125,12 +125,21 @@ class SearchPassages:
         """Results in the order of the queries, each what ``search`` gives for it alone. Any error is that of the
         whole batch.
         """
+        return await self._search(caller, queries, None)
+
+    async def search_in(self, generation: Generation, caller: Caller, query: Query) -> SearchResult:
+        """One query on a generation that its caller does not see the answer of. Errors: as the RPC ``Search``."""
+        return (await self._search(caller, (query,), generation))[0]
+
+    async def _search(
+        self, caller: Caller, queries: Sequence[Query], chosen: Generation | None
+    ) -> Sequence[SearchResult]:
         with _tracer.start_as_current_span("retrieval.search") as span:
             span.set_attribute(names.OPENINFERENCE_SPAN_KIND, "RETRIEVER")
             span.set_attribute(names.TENANT_ID, caller.tenant_id)
             span.set_attribute(names.BATCH_SIZE, len(queries))
             understood, reader = await self._understand(caller, queries)
-            generation = await self._catalogue.generation(_asked_generation(caller, queries))
+            generation = chosen or await self._catalogue.generation(asked_generation(caller, queries))
             if generation is None:
                 return [SearchResult(hits=()) for _ in queries]
             span.set_attribute(names.GENERATION, generation.name)
@@ -307,18 +316,6 @@ class SearchPassages:
             for ranking in batch.rankings:
                 rejected += ranking.confirm(heads, batch.reader, now)
             _count(rejected)
-
-
-def _asked_generation(caller: Caller, queries: Sequence[Query]) -> str:
-    """Name of the generation to be searched, "" for the active one. One that may lack documents is for those who
-    compare it."""
-    names_asked = {query.generation for query in queries}
-    if len(names_asked) > 1:
-        raise InvalidRequest("The queries of one batch search one generation.", reason="SEVERAL_GENERATIONS")
-    asked = names_asked.pop() if names_asked else ""
-    if asked:
-        caller.require(Scope.ADMIN)
-    return asked
 
 
 def _fuse_all(pairs: Iterable[tuple[Ranking, LegAnswer]]) -> None:

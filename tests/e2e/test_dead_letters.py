@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import urllib.request
 import uuid
 
 import pytest
@@ -137,6 +139,16 @@ def test_only_administrators_see_dead_letters(place: Place) -> None:
             with pytest.raises(PermissionDeniedError):
                 attempt()
         assert client.ingest_status().open_dead_letters == 0
+
+
+def test_http_says_what_is_open_and_what_is_halted(place: Place) -> None:
+    headers = {"x-headwater-dev-tenant": place.tenant}
+    for path, parts in (("status?list_limit=5", {"open", "halts", "open_dead_letters"}), ("changes/open", {"changes"})):
+        request = urllib.request.Request(f"http://{place.http}/v1/{path}", headers=headers)
+        with urllib.request.urlopen(request, timeout=10) as reply:
+            body = json.load(reply)
+        assert parts <= body.keys()
+        assert body.get("changes", []) == body.get("open", []) == []
 
 
 def test_nothing_is_halted_and_resuming_says_so(place: Place) -> None:

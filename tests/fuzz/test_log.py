@@ -56,7 +56,7 @@ def _key(key: bytes | None, value: bytes | None) -> bytes:
     return f"{event.tenant_id}/{event.document_id}".encode()
 
 
-@tried(12, 2000)
+@tried(12, 600)
 @given(records=lines())
 def test_records_of_changes(records: list[Line]) -> None:
     async def play() -> None:
@@ -66,7 +66,7 @@ def test_records_of_changes(records: list[Line]) -> None:
     asyncio.run(play())
 
 
-@tried(12, 2000)
+@tried(12, 600)
 @given(data=st.data(), names=st.lists(st.sampled_from(NAMES), min_size=1, max_size=4))
 def test_records_of_sources(data: st.DataObject, names: list[str]) -> None:
     records = [data.draw(source_records(name)) for name in names]

@@ -227,6 +227,24 @@ HEADS_REPLICA_AGE: Final = ObservedGauge(
 HEADS_REPLICA_SIZE: Final = ObservedGauge(
     "headwater.heads.replica.size", unit="{head}", description="Heads in the replica's memory."
 )
+RETRIEVAL_SHADOW_OVERLAP: Final = Histogram(
+    "headwater.retrieval.shadow.overlap",
+    unit="1",
+    description="Share of a sampled search's documents that the shadow generation finds as well.",
+    buckets=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+)
+RETRIEVAL_SHADOW_DURATION: Final = Histogram(
+    "headwater.retrieval.shadow.duration",
+    unit="s",
+    description="Sampled searches on the active generation, and once more on the shadow.",
+    labels=("generation",),
+)
+RETRIEVAL_SHADOW_FAILURES: Final = Counter(
+    "headwater.retrieval.shadow.failures",
+    unit="{search}",
+    description="Sampled searches that failed on the shadow.",
+    labels=("reason",),
+)
 RETRIEVAL_HITS: Final = Histogram(
     "headwater.retrieval.hits", unit="{hit}", description="Hits per search.", buckets=(0, 1, 2, 5, 10, 20, 50, 100)
 )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +14,12 @@ from tests.unit.retriever.fakes import ANN, GENERATION, World
 
 from chassis.errors import FailedPrecondition, InvalidRequest, NotFound, PermissionDenied
 from chassis.identity import Scope
+from chassis.telemetry.metrics import RETRIEVAL_SHADOW_OVERLAP
 from corpus.domain import Generation
 from retriever.adapters.embedder import EmbedderWithModel
 from retriever.domain import Query, RerankMode
+from retriever.service import SearchPassages
+from retriever.shadow import ShadowSearches
 
 ADMIN = replace(ANN, scopes=ANN.scopes | {Scope.ADMIN})
 OTHER = replace(GENERATION, name="g2", model_revision="r2")
@@ -71,3 +76,59 @@ async def test_a_question_goes_to_the_embedder_that_has_the_generations_model() 
     assert second.asked == ["r2"] * 3
     with pytest.raises(FailedPrecondition):
         await both.embed("acme", ["how"], replace(OTHER, model_revision="r3"))
+
+
+async def _look_aside(world: World, searches: SearchPassages, share: float = 1.0) -> ShadowSearches:
+    catalogue = world.catalogue()
+    await catalogue.refresh()
+    return ShadowSearches(searches, catalogue, share)
+
+
+async def test_a_sampled_search_is_made_on_the_shadow_and_leaves_figures_only() -> None:
+    world = World()
+    world.add("good", vector=0.8, lexical=5.0)
+    world.generations.beside = OTHER
+    searches = world.searches()
+    shadows = await _look_aside(world, searches)
+    query = Query("how", rerank=RerankMode.OFF)
+    before = RETRIEVAL_SHADOW_OVERLAP.family()
+    shadows.consider(ANN, query, await searches.search(ANN, query), 0.01)
+    async with asyncio.timeout(5):
+        await shadows.once()
+    after = RETRIEVAL_SHADOW_OVERLAP.family()
+    assert _count(after) == _count(before) + 1
+
+
+async def test_of_searches_that_come_at_once_few_are_made_again() -> None:
+    world = World()
+    world.add("good", vector=0.8, lexical=5.0)
+    world.generations.beside = OTHER
+    searches = world.searches()
+    shadows = await _look_aside(world, searches)
+    query = Query("how", rerank=RerankMode.OFF)
+    result = await searches.search(ANN, query)
+    for _ in range(100):
+        shadows.consider(ANN, query, result, 0.01)
+    async with asyncio.timeout(5):
+        await shadows.once()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await shadows.once()
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+async def test_without_a_share_or_a_shadow_nothing_is_made_again(share: float) -> None:
+    world = World()
+    world.add("good", vector=0.8, lexical=5.0)
+    world.generations.beside = OTHER if not share else None
+    searches = world.searches()
+    shadows = await _look_aside(world, searches, share)
+    query = Query("how", rerank=RerankMode.OFF)
+    shadows.consider(ANN, query, await searches.search(ANN, query), 0.01)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.01):
+            await shadows.once()
+
+
+def _count(family: Any) -> float:
+    return sum(sample.value for sample in family.samples if sample.name.endswith("_count"))
