@@ -251,8 +251,9 @@ class ApplyChange:
             return TENANT_GONE
         with Stage("publish_head"):
             await self.feed.publish(head)
-        if rows_differ and head.chunks_version != head.version:
-            # An upsert that was indexed has written its rows with just this access.
+        if head.chunks_version != head.version and (rows_differ or await self.rows.has_beside()):
+            # An upsert that was indexed has written its rows with just this access. Rows that are built beside may have
+            # come too late to be widened, and too early to be written with the new access.
             await self._align_rows(head)
         return Outcome(ChangeState.APPLIED)
 

@@ -57,6 +57,11 @@ class ChunkRows:
                     self.lexical.set_access(generation, head.key.tenant_id, chunk_ids, access),
                 )
 
+    async def has_beside(self) -> bool:
+        """Whether a second generation is kept, so that rows of a version may come about long after its head."""
+        plan = await self.generations.plan() if self.generations is not None else None
+        return plan is not None and plan.beside is not None
+
     async def remove_everywhere(self, key: DocumentKey, chunks_version: int) -> None:
         """Removes one version from every generation that it is stored in."""
         for version, generation in await self.chunks.versions_of(key):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from collections.abc import Awaitable, Callable
@@ -373,3 +374,29 @@ async def test_a_shadow_must_be_possible_and_another_one(wanted: dict[str, int])
         with pytest.raises(FailedPrecondition) as there:
             await _shadow(world)
         assert there.value.reason == "GENERATION_BESIDE"
+
+
+async def test_readers_who_come_while_a_document_is_built_find_it_there() -> None:
+    building = False
+    widened, built = asyncio.Event(), asyncio.Event()
+    changes: list[asyncio.Task[Any]] = []
+
+    async def widen_meanwhile(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+        if building and name == "chunks.put" and not changes:
+            # The change finds no rows to widen beside yet, and the build no wider head.
+            event = world.event("a", 2, SetAccess(("group:staff", "group:ops"), 0))
+            changes.append(asyncio.create_task(world.apply.apply(event)))
+            await widened.wait()
+        if building and name == "heads.put":
+            widened.set()
+            await built.wait()
+        return await call()
+
+    async with GenerationsWorld(widen_meanwhile) as world, asyncio.timeout(10):
+        await world.put("a", 1, "text one")
+        name = await _shadow(world)
+        building = True
+        await world.keeper().once()
+        built.set()
+        await changes[0]
+        assert await world.served_by(name, "group:ops") == await world.served("group:ops") == {"a": "text one"}
