@@ -78,8 +78,8 @@ def test_a_deployment_that_reads_nothing_halts_and_its_repair_applies_everything
             time.sleep(0.05)
         [halt] = client.ingest_status().halts
         assert halt.reason.startswith("PARSER_")
-        status, why = readiness(data)
-        assert (status, halt.reason in why) == (503, True)
+        code, why = readiness(data)
+        assert (code, halt.reason in why) == (503, True)
         shown = command(data, "status")["ingest"]
         assert shown["halts"][0]["reason"] == halt.reason
         assert shown["change_counts"] == {"pending": DOCUMENTS}

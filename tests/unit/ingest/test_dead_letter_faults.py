@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.simulation.virtual_time import run
-from tests.unit.ingest.test_dead_letters import Operated
+from tests.unit.ingest.operated import Operated
 from tests.unit.ingest.world import WRITER, World
 
 from chassis.errors import DependencyUnavailable, HeadwaterError

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.unit.ingest.test_dead_letters import Operated
+from tests.unit.ingest.operated import Operated
 from tests.unit.ingest.world import READER, START, TENANT, WRITER, World
 
 from chassis.errors import DependencyUnavailable, InvalidRequest, PermissionDenied

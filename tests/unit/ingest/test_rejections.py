@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.unit.ingest.test_dead_letters import Operated
+from tests.unit.ingest.operated import Operated
 from tests.unit.ingest.world import START, WRITER, World, stop, until
 
 from chassis.clock import ManualClock

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from chassis.elasticsearch.bulk import Write, bulk
-from chassis.elasticsearch.client import Store, store_errors
-from chassis.elasticsearch.documents import Found, document_id, get
+from chassis.elasticsearch.client import Store
+from chassis.elasticsearch.documents import MAX_HITS, Found, document_id, get, search_now
 from chassis.elasticsearch.indexes import IndexSpec
 from chassis.errors import DependencyUnavailable
 from corpus.domain import Generation
@@ -102,11 +102,9 @@ class ElasticsearchGenerations:
 
     async def forget(self, generation: str) -> None:
         """Removes all texts about the generation."""
-        client = self._store.client
-        with store_errors():
-            await client.delete_by_query(
-                index=self._alias, query={"term": {"generation": generation}}, refresh=True, conflicts="proceed"
-            )
+        of_generation = {"term": {"generation": generation}}
+        found = await search_now(self._store, self._alias, query=of_generation, size=MAX_HITS, source=False)
+        await bulk(self._store, [Write(self._alias, hit["_id"], None) for hit in found["hits"]["hits"]])
 
     async def _write(self, plan: GenerationPlan, found: Found | None) -> bool:
         row: dict[str, Any] = {"plan": plan_to_text(plan)}
