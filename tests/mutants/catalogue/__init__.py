@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from tests.mutants.catalogue.delivery import DELIVERY, REFUSALS
 from tests.mutants.catalogue.doors import DOORS
+from tests.mutants.catalogue.generations import GENERATIONS
 from tests.mutants.catalogue.reading import READING
 from tests.mutants.catalogue.versions import VERSIONS
 
-MUTANTS = (*VERSIONS, *DELIVERY, *REFUSALS, *READING, *DOORS)
+MUTANTS = (*VERSIONS, *DELIVERY, *REFUSALS, *READING, *DOORS, *GENERATIONS)
