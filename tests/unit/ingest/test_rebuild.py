@@ -231,6 +231,19 @@ async def test_replicas_ask_about_what_is_rebuilt_until_it_is_told() -> None:
         await stop(following)
 
 
+async def test_the_feeds_word_counts_whatever_was_announced_after_it() -> None:
+    async with eventful() as world:
+        head = await world.head("revoked")
+        assert head is not None
+        await world.stores.heads.drop_tenant(TENANT)
+        forgotten = (CHANGES_TOPIC, BULK_CHANGES_TOPIC, HEADS_TOPIC)
+        made = await (await heads_of(world, *forgotten, told=head)).rebuild(TENANT)
+        assert "revoked" not in made.without_readers
+        back = await world.head("revoked")
+        assert back is not None
+        assert (back.version, back.access) == (head.version, head.access)
+
+
 async def test_an_old_word_of_the_feed_is_not_believed() -> None:
     async with eventful() as world:
         head = await world.head("revoked")
