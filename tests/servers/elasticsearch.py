@@ -58,7 +58,9 @@ def start(directory: Path) -> Running:
         _give_to(place, user)
     environment = {
         "ES_JAVA_HOME": str(java),
-        "ES_JAVA_OPTS": f"-Xms{_HEAP} -Xmx{_HEAP}",
+        # A server that lives for minutes spends more on the optimising compiler than on all requests: ingesting 120
+        # documents took it 15 s of CPU with that compiler and 6.5 s without.
+        "ES_JAVA_OPTS": f"-Xms{_HEAP} -Xmx{_HEAP} -XX:TieredStopAtLevel=1",
         "CLI_JAVA_OPTS": "-Xmx64m -XX:+UseSerialGC -XX:TieredStopAtLevel=1",
         "HOME": str(place),
     }
