@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.ingest.operated import OPEN, Operated
+from tests.unit.ingest.operated import Operated
 from tests.unit.ingest.sources_world import SourcesWorld, content, debezium, golden, sources
+from tests.unit.ingest.test_dead_letters import OPEN
 from tests.unit.ingest.world import TENANT, WRITER, World, stop, until
 
 from chassis.errors import DependencyUnavailable
