@@ -37,11 +37,17 @@ from retriever.stages import ranking
 from retriever.stages.head_check import Rejection
 
 SEEDS = range(int(os.environ.get("HEADWATER_PROGRAMS", "4")))
+CLUSTER_SEEDS = SEEDS[: max(1, len(SEEDS) // 4)]
+PROGRAMS = [
+    *[("embedded", seed) for seed in SEEDS],
+    *[pytest.param("cluster", seed, marks=pytest.mark.cluster) for seed in CLUSTER_SEEDS],
+]
 
 
-@pytest.fixture(params=["embedded", pytest.param("cluster", marks=pytest.mark.cluster)])
+@pytest.fixture
 async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[PlatformWorld]:
-    chosen = await asyncio.to_thread(installation, request.param)
+    """Over the embedded engines, or those that a test asks for: an installation on servers takes many seconds."""
+    chosen = await asyncio.to_thread(installation, getattr(request, "param", "embedded"))
     async with platform_world(tmp_path, chosen) as world:
         yield world
 
@@ -76,7 +82,7 @@ def said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Callabl
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("platform", "seed"), PROGRAMS, indirect=["platform"])
 async def test_nobody_ever_sees_what_he_may_not_read(
     platform: PlatformWorld, said: Callable[[], str], seed: int
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import random
 from typing import Any, Final
 
 from chassis.elasticsearch.bulk import Write, bulk
@@ -18,7 +20,8 @@ _PLAN: Final = "-plan"
 """Id of the one document that is the plan: no generation's name begins with a dash."""
 _ACTIVE: Final = "-active"
 """What there was before there were plans."""
-_ATTEMPTS: Final = 5
+_ATTEMPTS: Final = 20
+_PAUSE_SECONDS: Final = 0.05
 
 _BEFORE_PLANS: Final = ("name", "model_id", "model_revision", "dimensions", "chunker", "analyser")
 
@@ -66,6 +69,8 @@ class ElasticsearchGenerations:
             assert first is not None
             if await self._write(first, found):
                 return
+            # By chance, so that those who collided do not collide again.
+            await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
         raise DependencyUnavailable(
             "Other processes change the plan of generations all the time: retry later.",
             reason="PLAN_CONTENDED",
