@@ -82,13 +82,7 @@ def make_upkeep(
             corpus.heads, corpus.ledger, corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations
         ),
         objects=AuditObjects(
-            corpus.heads,
-            corpus.chunks,
-            corpus.ledger,
-            corpus.letters,
-            objects,
-            clock,
-            settings.object_safety_seconds,
+            corpus.heads, corpus.chunks, corpus.ledger, corpus.letters, objects, clock, settings.object_safety_seconds
         ),
         repair=repair,
         clock=clock,
