@@ -1,5 +1,6 @@
 """Tier T2 of the guarantees: the real processes, killed twenty times and stopped for longer than a lease while two
-thousand changes come in; afterwards the stores hold exactly what was accepted."""
+thousand changes come in (eight times and six hundred on servers); afterwards the stores hold exactly what was
+accepted."""
 
 from __future__ import annotations
 
@@ -19,9 +20,10 @@ from chassis.eventlog.engine import LEASE_SECONDS
 from headwater import Client, Identity
 from headwater.cli import stack
 
-EVENTS, DOCUMENTS = 2_000, 400
-BLOWS = 10
-"""Of two SIGKILLs each: ingestion and one of the others."""
+ON_SERVERS = os.environ.get("HEADWATER_PROFILE") == "cluster"
+EVENTS, DOCUMENTS = (600, 120) if ON_SERVERS else (2_000, 400)
+BLOWS = 4 if ON_SERVERS else 10
+"""Of two SIGKILLs each: ingestion and one of the others. A consumer that dies costs its group in Kafka a minute."""
 TENANT = "default"
 SEED = int(os.environ.get("HEADWATER_FAULTS_SEED", "5"))
 SECONDS = 180.0
@@ -46,7 +48,7 @@ def data(tmp_path_factory: pytest.TempPathFactory, chosen: Mapping[str, str]) ->
 
 
 @pytest.mark.timeout(4 * SECONDS)
-def test_twenty_kills_and_a_stop_lose_nothing_and_bring_nothing_back(data: Path, chosen: Mapping[str, str]) -> None:
+def test_kills_and_a_stop_lose_nothing_and_bring_nothing_back(data: Path, chosen: Mapping[str, str]) -> None:
     endpoints = stack.Endpoints.load(data)
     assert endpoints is not None
 
