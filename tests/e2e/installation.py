@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +18,10 @@ from uuid import uuid4
 
 from tests.servers import profile
 
+from chassis.eventlog.port import EventLog
 from chassis.lifecycle import Lifecycle
 from chassis.settings import read_settings
-from corpus.engines import CorpusStores, open_engines
+from corpus.engines import CorpusStores, Engines, open_engines
 from retriever.settings import RetrieverSettings
 
 T = TypeVar("T")
@@ -62,11 +64,23 @@ def rows(data: Path, chosen: Mapping[str, str], tenant_id: str) -> Rows:
 
 async def with_stores(data: Path, chosen: Mapping[str, str], look: Callable[[CorpusStores], Awaitable[T]]) -> T:
     """What is seen of the stores of a stack, beside its services."""
+    async with _engines(data, chosen) as engines:
+        return await look(await engines.stores(writable=False))
+
+
+async def with_log(data: Path, chosen: Mapping[str, str], use: Callable[[EventLog], Awaitable[T]]) -> T:
+    """Uses the event log of a stack, beside its services."""
+    async with _engines(data, chosen) as engines:
+        return await use(engines.event_log())
+
+
+@asynccontextmanager
+async def _engines(data: Path, chosen: Mapping[str, str]) -> AsyncIterator[Engines]:
     with patch.dict(os.environ, {**chosen, "HEADWATER_DATA_DIR": str(data)}):
         read = read_settings(RetrieverSettings)
     lifecycle = Lifecycle(read)
     async with lifecycle.stack:
-        return await look(await open_engines(lifecycle, read).stores(writable=False))
+        yield open_engines(lifecycle, read)
 
 
 async def _named(stores: CorpusStores, tenant_id: str) -> AsyncIterator[tuple[str, int]]:

@@ -9,8 +9,9 @@ import uuid
 
 import pytest
 from tests.e2e.conftest import Place
+from tests.e2e.installation import with_log
 
-from chassis.eventlog.sqlite import SqliteEventLog
+from chassis.eventlog.port import EventLog
 from headwater import PermissionDeniedError
 
 SECRET = "the heron nests in drawer nine"
@@ -95,15 +96,11 @@ def test_a_known_bad_file_is_refused_at_once_under_another_name(place: Place) ->
 def test_a_record_that_is_no_change_is_listed_once_with_its_coordinates_and_discarded(
     place: Place, value: bytes | None
 ) -> None:
-    async def append() -> tuple[int, int]:
-        log = SqliteEventLog(place.data / "eventlog.sqlite")
-        try:
-            position = await log.producer().append("headwater.document-changes.v1", uuid.uuid4().bytes, value)
-            return position.partition.index, position.offset
-        finally:
-            await log.close()
+    async def append(log: EventLog) -> tuple[int, int]:
+        position = await log.producer().append("headwater.document-changes.v1", uuid.uuid4().bytes, value)
+        return position.partition.index, position.offset
 
-    where = asyncio.run(append())
+    where = asyncio.run(with_log(place.data, place.settings, append))
     with place.client() as client:
         # What comes after it in the same log is applied.
         client.put_document("good.md", b"# Fine\n\nWords.", filename="good.md", readers=["public"])

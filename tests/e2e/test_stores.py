@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 from tests.e2e.conftest import Place
+from tests.e2e.installation import rows, with_stores
 
+from corpus.engines import CorpusStores
 from headwater import Client
 
 WORDS = ("pump", "valve", "filter", "seal", "bearing", "rotor", "gasket", "shaft")
@@ -33,19 +35,18 @@ def put_manuals(client: Client, numbers: range) -> None:
     assert {change.state for change in client.wait_until_applied().values()} <= {"applied"}
 
 
-def rows_file(place: Place) -> Path:
-    [path] = place.data.glob(f"index/*/{place.tenant}/*/rows.sqlite")
-    return path
-
-
 def chunk_ids(place: Place) -> list[str]:
-    with closing(sqlite3.connect(rows_file(place))) as database:
-        return sorted(row[0] for row in database.execute("SELECT chunk_id FROM vector_rows WHERE live = 1"))
+    return sorted(chunk_id for chunk_id, _ in rows(place.data, place.settings, place.tenant).vectors)
 
 
 def remove_rows(place: Place, chunks: list[str]) -> None:
     """Removes rows of the vector index as a disk or an operator might: no service knows."""
-    with closing(sqlite3.connect(rows_file(place), timeout=10)) as database, database:
+    if place.settings.get("HEADWATER_PROFILE") == "cluster":
+        asyncio.run(with_stores(place.data, place.settings, lambda stores: _delete(stores, place.tenant, chunks)))
+        return
+    # The port lets one process write, which is the service.
+    [file] = place.data.glob(f"index/*/{place.tenant}/*/rows.sqlite")
+    with closing(sqlite3.connect(file, timeout=10)) as database, database:
         database.execute("BEGIN IMMEDIATE")
         database.execute("UPDATE state SET seq = seq + 1")
         for chunk in chunks:
@@ -53,6 +54,12 @@ def remove_rows(place: Place, chunks: list[str]) -> None:
                 "UPDATE vector_rows SET live = 0, seq = (SELECT seq FROM state) WHERE chunk_id = ? AND live = 1",
                 (chunk,),
             )
+
+
+async def _delete(stores: CorpusStores, tenant_id: str, chunks: list[str]) -> None:
+    active = await stores.generations.active()
+    assert active is not None
+    await stores.vectors.delete(active.name, tenant_id, chunks)
 
 
 def audit(place: Place, *options: str) -> tuple[int, Any]:
