@@ -93,13 +93,15 @@ async def drain(consumer: Consumer) -> list[Record]:
     return found
 
 
-async def settle(*consumers: Consumer, until: Callable[[], bool]) -> None:
-    """Polls everybody in turn, as live members do, until something holds."""
+async def settle(*consumers: Consumer, until: Callable[[], bool]) -> list[Record]:
+    """Polls everybody in turn, as live members do, until something holds, and returns what they were handed."""
     deadline = time.monotonic() + 40
+    found: list[Record] = []
     while not until():
         assert time.monotonic() < deadline, [sorted(c.assignment()) for c in consumers]
         for consumer in consumers:
-            await consumer.poll(1, 0.01)
+            found += await consumer.poll(1, 0.01)
+    return found
 
 
 def positions(records: Collection[Record]) -> set[tuple[int, int]]:

@@ -129,7 +129,8 @@ async def test_the_callers_deadline_travels_in_metadata_and_his_own_note_of_it_d
     async with proxied(note, tmp_path) as say:
         await call(say, b"", timeout_seconds=5, as_caller=CALLER, metadata=[(TIMEOUT_KEY, "999999")])
     ((_, left),) = seen
-    assert 0 < int(left) <= 5_000
+    # gRPC rounds what is left of a deadline, upwards too.
+    assert 0 < int(left) <= 5_100
 
 
 async def test_a_caller_who_left_is_not_served_again(tmp_path: Path) -> None:
