@@ -10,7 +10,7 @@ VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 RAY_TESTS ?= tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
 CLUSTER_TESTS ?= tests/contract tests/integration
-.PHONY: help setup demo up down test test-integration test-on-servers test-torch test-ray bench bench-cluster eval check proto lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+.PHONY: help setup demo up down test fuzz test-integration test-on-servers test-torch test-ray mutants bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ test-on-servers:
 	@$(PY) -m pytest -m cluster -n 2 --dist loadgroup --durations 15 $(CLUSTER_TESTS)
 	@$(PY) -m tests.servers.profile -- $(PY) -m pytest -n 2 --dist loadgroup --durations 15 tests/e2e
 
+fuzz: setup ## Random bytes against every RPC, topic and parser for long (in short also part of make test): FUZZ='-k rpcs'
+	@HEADWATER_FUZZ=long $(PY) -m pytest tests/fuzz $(FUZZ)
+
 test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 	@UV_PROJECT_ENVIRONMENT=.cache/torch .cache/tools/bin/uv run --frozen --group torch python -m pytest -m torch
 
@@ -48,6 +51,9 @@ test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
 	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv sync --quiet --frozen --compile-bytecode --group ray
 	@.cache/ray/bin/python -m pytest -m ray $(RAY_TESTS)
+
+mutants: setup ## Take out one protection at a time and show which test turns red: NAMES='…' JOBS=2
+	@$(PY) -m tests.mutants --jobs $(or $(JOBS),1) $(NAMES)
 
 eval: setup ## Answer the golden set through the services; fails below its floor
 	@$(PY) -m eval.run
@@ -72,7 +78,13 @@ proto: setup ## Generate the stubs from protos/
 
 proto-check: proto
 	@.venv/bin/buf lint && .venv/bin/buf format --diff --exit-code
+	@for image in tests/golden/protos/*.binpb; do .venv/bin/buf breaking --against $$image || exit 1; done
 	@test -z "$$(git status --porcelain sdk/headwater | grep _pb2)" || { echo "the stubs differ from protos/: commit what 'make proto' wrote" >&2; exit 1; }
+
+contract: setup ## Record the events and protos of a release, once, before it is made: VERSION=v2
+	@test -n "$(VERSION)" || { echo "which? make contract VERSION=v2" >&2; exit 2; }
+	@$(PY) -m tests.golden.events.record $(VERSION)
+	@.venv/bin/buf build -o tests/golden/protos/$(VERSION).binpb
 
 configuration: setup ## Write docs/configuration.md from the settings classes
 	@$(PY) scripts/configuration_table.py

@@ -169,6 +169,12 @@ INGESTION: Final = (
         "ops",
         width=12,
     ),
+    Panel(
+        "Differences between stores",
+        "Left by the last audit in the background; docs/audit.md.",
+        (("sum by (kind, store) (headwater_audit_open{$S})", "{{kind}} in {{store}}"),),
+        width=24,
+    ),
 )
 
 RETRIEVAL: Final = (

@@ -4,6 +4,7 @@ What is known about each component, once: environment, credentials, network edge
   service   which service it is
   settings  whose settings it reads, HEADWATER_<SERVICE>_…, where it is none itself
   health    name its gRPC health is asked by
+  ready     name it is asked by whether it does its work, where that is another one: a halted worker is not restarted
   calls     components it calls; the reverse are the only callers that the network lets in
   engines   servers it is told about, holds credentials for and may reach
   key       issuer whose private identity key it may read
@@ -35,10 +36,14 @@ embedder:
 ingest-api:
   service: ingest
   health: headwater.ingest.v1.IngestService
+  # Rows that an audit finds missing are embedded where the audit runs.
+  calls: [embedder]
   engines: [kafka, elasticsearch, weaviate, redis, s3]
+  key: ingest
 ingest-worker:
   service: ingest
   health: headwater.ingest.v1.IngestService
+  ready: readiness
   calls: [embedder]
   engines: [kafka, elasticsearch, weaviate, redis, s3]
   key: ingest

@@ -39,7 +39,7 @@ spec:
             {{- end }}
           # Models are prepared at the first start, which takes longest on a busy node.
           startupProbe: {grpc: {port: 7700, service: {{ $facts.health }}}, periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 90}
-          readinessProbe: {grpc: {port: 7700, service: {{ $facts.health }}}, periodSeconds: 5, timeoutSeconds: 3, failureThreshold: 2}
+          readinessProbe: {grpc: {port: 7700, service: {{ default $facts.health $facts.ready }}}, periodSeconds: 5, timeoutSeconds: 3, failureThreshold: 2}
           livenessProbe: {grpc: {port: 7700, service: {{ $facts.health }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
           {{- with $termination.preStopSeconds }}
           # It serves on while balancers and name servers forget the pod; then SIGTERM, and the drain begins.

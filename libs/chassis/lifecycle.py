@@ -56,6 +56,7 @@ class Lifecycle:
         self.stack = AsyncExitStack()
         self.stopping = asyncio.Event()
         self.ready = False
+        self._impairments: dict[str, str] = {}
         self._settings = settings
         self._servers: list[GrpcServer] = []
         self._endpoints: dict[str, str] = {}
@@ -68,6 +69,23 @@ class Lifecycle:
     def failure(self) -> BaseException | None:
         """What made the service stop, when it was not asked to."""
         return self._failure
+
+    @property
+    def unready_because(self) -> str:
+        """Why ``/readyz`` answers 503; empty when it does not."""
+        return "; ".join(self._impairments.values()) if self.ready else "not ready"
+
+    async def impair(self, part: str, why: str) -> None:
+        """Says that a part of the service does not do its work, and why; with an empty ``why``, that it does again.
+
+        ``/readyz`` and the gRPC health of ``READINESS`` say so. The service itself stays healthy: restarting it would
+        mend nothing, and what it serves it serves on.
+        """
+        self._impairments.pop(part, None)
+        if why:
+            self._impairments[part] = why
+        for server in self._servers:
+            await server.set_readiness(not self._impairments)
 
     def seconds_left(self) -> float | None:
         """What is left of the drain budget; None while nobody has asked the service to stop."""
@@ -175,7 +193,7 @@ async def _supervise(
 ) -> int:
     lifecycle = Lifecycle(settings, on_stopping=watchdog.start)
     _handle_signals(lifecycle)
-    endpoint = MetricsServer(settings.metrics_listen, telemetry.registry, lambda: lifecycle.ready)
+    endpoint = MetricsServer(settings.metrics_listen, telemetry.registry, lambda: lifecycle.unready_because)
     main: asyncio.Task[None] = asyncio.create_task(_main(service_main, lifecycle, endpoint), name="main")
     lifecycle.attach(main)
     try:

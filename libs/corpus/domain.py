@@ -196,8 +196,27 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionOrigin:
+    """What a version was made from, besides what the chunk store describes it by: enough to make it again.
+
+    Attributes:
+        object_key, content_sha256, size_bytes: Its bytes.
+        filename, media_type: As its caller gave them.
+        text_language: That its text was analysed in; of source code, not the programming language.
+    """
+
+    object_key: str
+    content_sha256: str
+    size_bytes: int
+    filename: str
+    media_type: str
+    text_language: str
+
+
+@dataclass(frozen=True, slots=True)
 class ChunkedDocument:
-    """Everything of one version of one document that is written to the stores."""
+    """Everything of one version of one document that is written to the stores. ``origin`` is None for versions that
+    were stored before there was one."""
 
     key: DocumentKey
     chunks_version: int
@@ -210,6 +229,7 @@ class ChunkedDocument:
     updated_at: datetime
     sections: Sequence[Section]
     chunks: Sequence[Chunk]
+    origin: VersionOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +242,8 @@ class VectorRow:
     access: AccessPolicy
     metadata: Metadata
     vector: NDArray[np.float32]
+    content_sha256: str = ""
+    """Of the chunk's text, so that an audit can tell what the row was made from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +258,28 @@ class LexicalRow:
     title_terms: tuple[str, ...]
     heading_terms: tuple[str, ...]
     body_terms: tuple[str, ...]
+    content_sha256: str = ""
+    """Of the chunk's text, so that an audit can tell what the row was made from."""
+
+
+class IndexedRow(NamedTuple):
+    """What an audit sees of a row of an index. ``access``: ``corpus.access.policy_fingerprint``."""
+
+    chunk_id: str
+    document_id: str
+    chunks_version: int
+    content_sha256: str
+    access: str
+
+
+class StoredRow(NamedTuple):
+    """What an audit sees of a chunk in the chunk store."""
+
+    chunk_id: str
+    document_id: str
+    chunks_version: int
+    generation: str
+    content_sha256: str
 
 
 class Candidate(NamedTuple):
@@ -275,11 +319,13 @@ BUILT_IN_FIELDS: Mapping[str, FieldType] = {
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An isolated customer and the metadata fields it can filter on (besides the built-in ones)."""
+    """An isolated customer and the metadata fields it can filter on (besides the built-in ones). ``rebuilding``: stores
+    ("vector", "lexical", "heads") that lack rows until a rebuild is done, so that searches say so."""
 
     tenant_id: str
     fields: Mapping[str, FieldType]
     created_at: datetime
+    rebuilding: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +359,13 @@ class ChangeState(StrEnum):
     SUPERSEDED = "superseded"
     DUPLICATE = "duplicate"
     DEAD_LETTERED = "dead_lettered"
+    """The event is bad. Terminal unless an operator has it tried again."""
+    DISCARDED = "discarded"
+    """A dead letter that an operator gave up for good."""
+
+
+TRIED_AGAIN = "Tried again. Before: "
+"""Begins the message of a pending change that was a dead letter, until its next attempt ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,4 +384,7 @@ class ChangeRecord:
     reason: str = ""
     message: str = ""
     attempts: int = 0
+    """Over all replays."""
     trace_id: str = ""
+    replays: int = 0
+    """How often it was tried again after it had become a dead letter."""

@@ -13,14 +13,25 @@ _NAME = re.compile(r"[a-z][a-z0-9]{0,63}")
 
 
 def describe_generation(
-    *, model_id: str, model_revision: str, dimensions: int, chunker: str, analyser: str
+    *, model_id: str, model_revision: str, dimensions: int, chunker: str, analyser: str, number: int = 0
 ) -> Generation:
     """The generation with these settings.
 
     The name starts with a letter and has only a-z and 0-9, so it serves as a directory, an Elasticsearch index and
-    (capitalised) a Weaviate collection. Equal settings give an equal name everywhere.
+    (capitalised) a Weaviate collection. Equal settings give an equal name everywhere, for the first generation of an
+    installation; later ones have a ``number``, so that one which was dropped never comes back under its name.
     """
-    parts = length_prefixed(("headwater.generation.v1", model_id, model_revision, str(dimensions), chunker, analyser))
+    parts = length_prefixed(
+        (
+            "headwater.generation.v1",
+            model_id,
+            model_revision,
+            str(dimensions),
+            chunker,
+            analyser,
+            *([str(number)] if number else []),
+        )
+    )
     name = "g" + hashlib.sha256(parts).hexdigest()[:16]
     return Generation(name, model_id, model_revision, dimensions, chunker, analyser)
 

@@ -16,7 +16,7 @@ Rules for every method here
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -36,13 +36,19 @@ from corpus.domain import (
     FieldType,
     Generation,
     Head,
+    IndexedRow,
     LexicalRow,
     Section,
     ServedHead,
+    StoredRow,
     Tenant,
     VectorRow,
 )
 from corpus.filters import Filter
+from corpus.generation_plan import GenerationPlan
+
+SCAN_PAGE = 2_000
+"""Most rows of one page of a scan: half a megabyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +99,20 @@ class VectorIndex(Protocol):
         """chunk_id → chunks_version of every row, for audits."""
         ...
 
-    async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's rows in every generation. Idempotent."""
+    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
+        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
+        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
+        rows."""
+        ...
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
+        that the store holds twice comes twice."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
         ...
 
 
@@ -127,8 +145,20 @@ class LexicalIndex(Protocol):
         """chunk_id → chunks_version of every row, for audits."""
         ...
 
-    async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's rows in every generation. Idempotent."""
+    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
+        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
+        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
+        rows."""
+        ...
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
+        that the store holds twice comes twice."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
         ...
 
 
@@ -210,12 +240,15 @@ class StoredChunk:
 
 @dataclass(frozen=True, slots=True)
 class StoredVersion:
-    """One version of one document in the chunk store, and when it was stored last."""
+    """One version of one document in the chunk store, when it was stored last, of which bytes ("" if unknown), and
+    whether all its rows are known to be in the indexes."""
 
     document_id: str
     chunks_version: int
     generation: str
     stored_at: datetime
+    object_key: str = ""
+    sealed: bool = False
 
 
 class ChunkStore(Protocol):
@@ -223,7 +256,12 @@ class ChunkStore(Protocol):
 
     async def put(self, document: ChunkedDocument) -> None:
         """Stores a version's sections and chunks, replacing what was stored for the same (key, chunks_version,
-        generation)."""
+        generation). It is not sealed then."""
+        ...
+
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that the rows of a stored version are in both indexes, all of them; no effect on a version that is not
+        stored. Idempotent."""
         ...
 
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
@@ -238,6 +276,16 @@ class ChunkStore(Protocol):
 
     async def chunks_of(self, key: DocumentKey, chunks_version: int, generation: str) -> Sequence[Chunk]:
         """All chunks of one version in order of ordinals; empty when there are none."""
+        ...
+
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put, its chunks and sections in order of ordinals; without those that were lost since.
+        None when the version is not stored."""
+        ...
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are really there of versions, each (document_id, chunks_version, generation), in no
+        particular order; unknown versions have none."""
         ...
 
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
@@ -269,8 +317,17 @@ class EmbeddingCache(Protocol):
     async def put_many(self, model: str, vectors: Mapping[bytes, NDArray[np.float32]]) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Aged:
+    """One step of ageing the ledger: how many changes were removed, and where to go on (None at the end)."""
+
+    removed: int
+    after: tuple[datetime, str] | None
+
+
 class ChangeLedger(Protocol):
-    """What became of every accepted event. One row per event id; a terminal state is final."""
+    """What became of every accepted event. One row per event id; a terminal state is final, but for dead letters, which
+    operators decide on."""
 
     async def accept(self, record: ChangeRecord) -> ChangeRecord:
         """Records a PENDING change; its event is in the log already. Idempotent by event id. When (key, version) is
@@ -289,6 +346,18 @@ class ChangeLedger(Protocol):
         """Notes why a pending change is not applied yet. No effect once a terminal state is set."""
         ...
 
+    async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
+        """Makes a dead-lettered change pending again, for the ``replay``-th time: its reason and attempts stay, and its
+        message after ``TRIED_AGAIN``. No effect unless it is dead-lettered and was replayed fewer times, so the call is
+        idempotent, and a late one does not undo what the replay ended with. Returns the record as it is then; None for
+        an unknown id."""
+        ...
+
+    async def discard(self, event_id: str, *, at: datetime, message: str) -> ChangeRecord | None:
+        """Makes a dead-lettered change a discarded one; reason and attempts stay. No effect in any other state.
+        Idempotent. Returns the record as it is then; None for an unknown id."""
+        ...
+
     async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]: ...
 
     async def find(self, key: DocumentKey, version: int) -> ChangeRecord | None:
@@ -303,12 +372,30 @@ class ChangeLedger(Protocol):
         """Greatest accepted version by document id; unknown ids are left out."""
         ...
 
-    async def oldest_pending(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]: ...
+    async def oldest_pending(
+        self, tenant_id: str, limit: int, *, after: tuple[datetime, str] | None = None
+    ) -> Sequence[ChangeRecord]:
+        """Pending changes in the order of their acceptance, equal times by event id: those that follow ``after`` (time
+        and id of the last one of a page), at most ``limit``. Any number of them can be listed page by page."""
+        ...
 
     async def newest_dead_letters(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]: ...
 
     async def counts(self, tenant_id: str) -> Mapping[ChangeState, int]:
         """Changes by state; states without any are left out."""
+        ...
+
+    async def age_out(
+        self,
+        tenant_id: str,
+        finished_before: datetime,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 500,
+    ) -> Aged:
+        """Looks at up to ``limit`` changes that ended before that moment, the oldest ends first, equal ones by event
+        id, from ``after`` on, and removes them, except dead letters, which wait for an operator, and each document's
+        greatest version, which tells whether a next one is news. Idempotent."""
         ...
 
     async def drop_tenant(self, tenant_id: str) -> None:
@@ -330,16 +417,44 @@ class Tenants(Protocol):
         """All tenants by id."""
         ...
 
+    async def set_rebuilding(self, tenant_id: str, store: str, under_way: bool) -> None:
+        """Notes that a store of the tenant's is being rebuilt, or is complete again. Idempotent, and independent of
+        what is noted of others at the same time; without effect on a tenant that is not there."""
+        ...
+
     async def delete(self, tenant_id: str) -> None:
         """Forgets the tenant. Idempotent. Its data is removed through the other ports."""
         ...
 
 
 class Generations(Protocol):
-    """Registry of generations; exactly one is active, which both reads and writes use."""
+    """Registry of generations. Exactly one is active, which is searched; see ``corpus.generation_plan``."""
 
     async def activate(self, generation: Generation) -> None:
-        """Registers the generation and makes it the active one. Idempotent."""
+        """Makes the generation the active one and the only one that is kept, unless it is the active one already.
+        Idempotent. For the first one; later ones come by ``change``."""
         ...
 
     async def active(self) -> Generation | None: ...
+
+    async def plan(self) -> GenerationPlan | None:
+        """The plan as of now; None before the first generation."""
+        ...
+
+    async def change(self, plan: GenerationPlan) -> bool:
+        """Replaces the plan if the one that is there has the revision before ``plan``'s (atomic); False when it has
+        another one, and then nothing changed. After an unknown outcome the plan says what became of it."""
+        ...
+
+    async def note(self, generation: str, about: str, text: str) -> None:
+        """Keeps a text about a generation, of which only what was written last counts: what progress was made, what a
+        comparison showed. Idempotent."""
+        ...
+
+    async def noted(self, generation: str, about: str) -> str:
+        """The text; "" when there is none."""
+        ...
+
+    async def forget(self, generation: str) -> None:
+        """Removes all texts about the generation. Idempotent."""
+        ...

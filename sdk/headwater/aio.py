@@ -13,6 +13,7 @@ import grpc
 
 from headwater import channel, messages
 from headwater.common.v1 import common_pb2
+from headwater.dead_letters import DeadLetters
 from headwater.errors import (
     GATEWAY_UNREACHABLE,
     HeadwaterError,
@@ -21,8 +22,11 @@ from headwater.errors import (
     from_rpc_error,
 )
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
+from headwater.generations import Generations
+from headwater.ingest.v1 import dead_letters_pb2_grpc
 from headwater.messages import RerankChoice
 from headwater.retrieval.v1 import retrieval_pb2
+from headwater.stores import Stores
 from headwater.types import (
     Answer,
     AnswerEvent,
@@ -31,6 +35,7 @@ from headwater.types import (
     Identity,
     IngestStatus,
     LoggedAnswer,
+    OpenChange,
     Receipt,
     SearchResult,
     Tenant,
@@ -63,7 +68,13 @@ class AsyncClient:
         else:
             self._channel = grpc.aio.secure_channel(target, credentials, options=channel.options())
         self._stub: gateway_pb2_grpc.GatewayServiceAsyncStub = gateway_pb2_grpc.GatewayServiceStub(self._channel)
+        dead_letters: dead_letters_pb2_grpc.DeadLetterServiceAsyncStub = dead_letters_pb2_grpc.DeadLetterServiceStub(
+            self._channel
+        )
+        self.dead_letters = DeadLetters(dead_letters, self._read, self._call)
         self._metadata = messages.call_metadata(token, identity or (Identity() if token is None else None))
+        self.stores = Stores(self._channel, self._metadata, self._read, self._call)
+        self.generations = Generations(self._channel, self._read, self._call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,7 +117,8 @@ class AsyncClient:
         """Passages for ``text``, best first.
 
         Options: ``filter`` (a mapping such as ``{"language": "python"}``), ``rerank`` ("auto", "on", "off"), ``legs``,
-        ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``.
+        ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``, ``generation`` (not
+        the active one; for administrators).
         """
         request = gateway_pb2.SearchRequest(query=messages.search_query(text, k=k, **options))
         reply = await self._read(self._stub.Search, request, timeout_seconds)
@@ -290,6 +302,18 @@ class AsyncClient:
             self._stub.GetIngestStatus, gateway_pb2.GetIngestStatusRequest(list_limit=list_limit), timeout_seconds
         )
         return messages.ingest_status(reply.status)
+
+    async def open_changes(self, *, timeout_seconds: float = channel.READ_SECONDS) -> AsyncIterator[OpenChange]:
+        """All changes of the tenant that are in no terminal state, oldest first."""
+        page_token = ""
+        while True:
+            request = gateway_pb2.ListOpenChangesRequest(page_size=500, page_token=page_token)
+            reply = await self._read(self._stub.ListOpenChanges, request, timeout_seconds)
+            for item in reply.changes:
+                yield messages.open_change(item)
+            page_token = reply.next_page_token
+            if not page_token:
+                return
 
     # -- tenants ------------------------------------------------------------------------------------------------------
 

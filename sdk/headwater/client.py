@@ -13,14 +13,19 @@ import grpc
 
 from headwater import channel
 from headwater.aio import AsyncClient
+from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
+from headwater.generations import GenerationSettings, GenerationStatus
+from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
     Answer,
     AnswerEvent,
     Change,
     Document,
+    Halt,
     Identity,
     IngestStatus,
     LoggedAnswer,
+    OpenChange,
     Receipt,
     SearchResult,
     Tenant,
@@ -169,6 +174,77 @@ class Client:
     def ingest_status(self, *, list_limit: int = 0) -> IngestStatus:
         """See ``AsyncClient.ingest_status``."""
         return self._run(self._client.ingest_status(list_limit=list_limit))
+
+    def open_changes(self) -> Iterator[OpenChange]:
+        """See ``AsyncClient.open_changes``."""
+        return self._iterate(self._client.open_changes())
+
+    def list_dead_letters(self, **which: str) -> Iterator[DeadLetter]:
+        """See ``DeadLetters.list``."""
+        return self._iterate(self._client.dead_letters.list(**which))
+
+    def get_dead_letter(self, letter_id: str) -> ShownLetter:
+        """See ``DeadLetters.get``."""
+        return self._run(self._client.dead_letters.get(letter_id))
+
+    def replay_dead_letters(self, letter_ids: Sequence[str] = (), **which: str) -> Sequence[LetterResult]:
+        """See ``DeadLetters.replay``."""
+        return self._run(self._client.dead_letters.replay(letter_ids, **which))
+
+    def discard_dead_letters(self, why: str, letter_ids: Sequence[str] = (), **which: str) -> Sequence[LetterResult]:
+        """See ``DeadLetters.discard``."""
+        return self._run(self._client.dead_letters.discard(why, letter_ids, **which))
+
+    def forget_known_bad(self, letter_ids: Sequence[str]) -> int:
+        """See ``DeadLetters.forget``."""
+        return self._run(self._client.dead_letters.forget(letter_ids))
+
+    def resume_ingestion(self) -> Sequence[Halt]:
+        """See ``DeadLetters.resume``."""
+        return self._run(self._client.dead_letters.resume())
+
+    def audit_stores(self, tenant_id: str, *, repair: bool = False) -> Iterator[StageProgress | AuditReport]:
+        """See ``Stores.audit``."""
+        return self._iterate(self._client.stores.audit(tenant_id, repair=repair))
+
+    def rebuild_store(
+        self, tenant_id: str, store: StoreChoice, *, drop: bool = False
+    ) -> Iterator[StageProgress | RebuildResult]:
+        """See ``Stores.rebuild``."""
+        return self._iterate(self._client.stores.rebuild(tenant_id, store, drop=drop))
+
+    def document_versions(self, document_id: str) -> list[KeptVersion]:
+        """See ``Stores.versions``."""
+        return self._run(self._client.stores.versions(document_id))
+
+    def roll_back_document(self, document_id: str, to_version: int = 0) -> RolledBack:
+        """See ``Stores.roll_back``."""
+        made = self._run(self._client.stores.roll_back(document_id, to_version))
+        self._noted(made.receipt)
+        return made
+
+    def generation_status(self) -> GenerationStatus:
+        """See ``Generations.status``."""
+        return self._run(self._client.generations.status())
+
+    def create_generation(self, *, chunk_target_tokens: int = 0, second_embedder: bool = False) -> GenerationSettings:
+        """See ``Generations.create``."""
+        wanted = self._client.generations.create(
+            chunk_target_tokens=chunk_target_tokens, second_embedder=second_embedder
+        )
+        return self._run(wanted)
+
+    def promote_generation(self, name: str, *, force: bool = False, reason: str = "") -> GenerationSettings:
+        """See ``Generations.promote``."""
+        return self._run(self._client.generations.promote(name, force=force, reason=reason))
+
+    def roll_back_generation(self, *, force: bool = False) -> GenerationSettings:
+        """See ``Generations.roll_back``."""
+        return self._run(self._client.generations.roll_back(force=force))
+
+    def drop_generation(self, name: str) -> None:
+        """See ``Generations.drop``."""
+        self._run(self._client.generations.drop(name))
 
     def create_tenant(self, tenant_id: str, fields: Mapping[str, str] | None = None) -> Tenant:
         """See ``AsyncClient.create_tenant``."""

@@ -21,12 +21,14 @@ from headwater.types import (
     Citation,
     Document,
     Explanation,
+    Halt,
     Hit,
     Identity,
     IngestStatus,
     LegScore,
     Location,
     LoggedAnswer,
+    OpenChange,
     Receipt,
     SearchResult,
     Stage,
@@ -73,6 +75,7 @@ def search_query(
     explain: bool = False,
     min_score: float = 0.0,
     max_per_document: int = 0,
+    generation: str = "",
 ) -> retrieval_pb2.SearchQuery:
     """A query as protobuf."""
     query = retrieval_pb2.SearchQuery(
@@ -84,6 +87,7 @@ def search_query(
         explain=explain,
         min_score=min_score,
         max_per_document=max_per_document,
+        generation=generation,
     )
     if filter:
         query.filter.CopyFrom(struct(filter))
@@ -267,6 +271,24 @@ def document(message: ingest_pb2.Document, changes: Sequence[ingest_pb2.Change] 
     )
 
 
+def open_change(message: ingest_pb2.OpenChange) -> OpenChange:
+    """An open change from protobuf."""
+    cause = _name(ingest_pb2.OpenCause.Name(message.cause), "OPEN_CAUSE_")
+    return OpenChange(change(message.change), cause, message.age_seconds)
+
+
+def halt(message: ingest_pb2.Halt) -> Halt:
+    """A halt from protobuf."""
+    return Halt(
+        worker=message.worker,
+        since=moment(message.since),
+        seen_at=moment(message.seen_at),
+        reason=message.reason,
+        message=message.message,
+        rejections=message.rejections,
+    )
+
+
 def ingest_status(message: ingest_pb2.GetIngestStatusResponse) -> IngestStatus:
     """A status from protobuf."""
     return IngestStatus(
@@ -285,6 +307,9 @@ def ingest_status(message: ingest_pb2.GetIngestStatusResponse) -> IngestStatus:
         newest_dead_letters=tuple(change(item) for item in message.newest_dead_letters),
         generation=message.generation,
         bulk_lag=message.bulk_lag,
+        open=tuple(open_change(item) for item in message.open),
+        halts=tuple(halt(item) for item in message.halts),
+        open_dead_letters=message.open_dead_letters,
     )
 
 

@@ -160,7 +160,8 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """An accepted change and what became of it: pending, applied, superseded, duplicate or dead_lettered."""
+    """An accepted change and what became of it: pending, applied, superseded, duplicate, dead_lettered or
+    discarded."""
 
     event_id: str
     document_id: str
@@ -201,9 +202,31 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenChange:
+    """A change in no terminal state. ``cause``: waiting (in the log), retrying (see the change's reason), halted (see
+    the halts) or replayed (waits in the log after an operator had it tried again)."""
+
+    change: Change
+    cause: str
+    age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """A worker that takes no changes, because it refuses documents that it should be able to read."""
+
+    worker: str
+    since: datetime
+    seen_at: datetime
+    reason: str
+    message: str
+    rejections: int
+
+
+@dataclass(frozen=True, slots=True)
 class IngestStatus:
-    """Where ingestion stands: lag of the whole log, ``bulk_lag`` of it in the bulk lane, and counts of the caller's
-    tenant."""
+    """Where ingestion stands: lag of the whole log, ``bulk_lag`` of it in the bulk lane, halted workers, and counts of
+    the caller's tenant. ``open_dead_letters`` is of all tenants, and 0 for callers without the admin scope."""
 
     lag: int
     live_documents: int
@@ -215,6 +238,9 @@ class IngestStatus:
     newest_dead_letters: tuple[Change, ...]
     generation: str
     bulk_lag: int = 0
+    open: tuple[OpenChange, ...] = ()
+    halts: tuple[Halt, ...] = ()
+    open_dead_letters: int = 0
 
     @property
     def pending(self) -> int:

@@ -157,6 +157,15 @@ class ForwardedDocuments:
         response = await self._call(self._stub.GetIngestStatus, forwarded, caller)
         return gateway_pb2.GetIngestStatusResponse(status=response)
 
+    async def open_changes(
+        self, request: gateway_pb2.ListOpenChangesRequest, caller: Caller
+    ) -> gateway_pb2.ListOpenChangesResponse:
+        """Errors: as IngestService.ListOpenChanges."""
+        self._spend(Spending.READ, Scope.WRITE, caller)
+        forwarded = ingest_pb2.ListOpenChangesRequest(page_size=request.page_size, page_token=request.page_token)
+        response = await self._call(self._stub.ListOpenChanges, forwarded, caller)
+        return gateway_pb2.ListOpenChangesResponse(changes=response.changes, next_page_token=response.next_page_token)
+
     async def create_tenant(
         self, request: gateway_pb2.CreateTenantRequest, caller: Caller
     ) -> gateway_pb2.CreateTenantResponse:

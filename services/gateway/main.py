@@ -27,7 +27,9 @@ from gateway.auth.authenticator import EdgeAuthenticator
 from gateway.auth.bearer import BearerTokens, TokenRules
 from gateway.auth.claims import ClaimNames
 from gateway.auth.jwks import KeySet, key_source
+from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.forwarding import CallLimits, ForwardedDocuments, ForwardedSearch
+from gateway.generations.servicer import ForwardedGenerations
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
 from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
@@ -41,10 +43,15 @@ from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits
+from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import gateway_pb2_grpc
+from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
+GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
+DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
+STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
 _PURGE_SECONDS: Final = 3600.0
 _HTTP_DRAIN_SHARE: Final = 0.6
@@ -81,7 +88,11 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
         ask_seconds=settings.ask_seconds,
     )
     gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
-    await server.start(SERVICE)
+    dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(use_cases.dead_letters, server.grpc)
+    stores_pb2_grpc.add_StoreServiceServicer_to_server(use_cases.stores, server.grpc)
+    versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
+    generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
+    await server.start(SERVICE, DEAD_LETTERS, GENERATIONS, *STORES)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -118,6 +129,10 @@ def build_use_cases(
         answers=ReplayAnswers(log, retrieval, clock, rates),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),
+        dead_letters=ForwardedDeadLetters(channels.ingest, rates, settings.write_seconds),
+        stores=ForwardedStores(channels.ingest, rates),
+        versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
+        generations=ForwardedGenerations(channels.ingest, rates),
     )
 
 

@@ -119,6 +119,12 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         """See the proto."""
         return await self._documents.status(request, current_caller())
 
+    async def ListOpenChanges(
+        self, request: gateway_pb2.ListOpenChangesRequest, context: Context
+    ) -> gateway_pb2.ListOpenChangesResponse:
+        """See the proto."""
+        return await self._documents.open_changes(request, current_caller())
+
     async def CreateTenant(
         self, request: gateway_pb2.CreateTenantRequest, context: Context
     ) -> gateway_pb2.CreateTenantResponse:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
+from gateway.generations.servicer import ForwardedGenerations
 from gateway.service import AnswerQuestions, ReplayAnswers
+from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,3 +19,8 @@ class UseCases:
     answers: ReplayAnswers
     search: ForwardedSearch
     documents: ForwardedDocuments
+    dead_letters: ForwardedDeadLetters
+    stores: ForwardedStores
+    versions: ForwardedVersions
+    generations: ForwardedGenerations
+    """gRPC only."""

@@ -16,6 +16,7 @@ from chassis.objectstore.port import ObjectStore
 from chassis.telemetry import current_trace_id
 from chassis.telemetry.metrics import INGEST_ACCEPTED
 from corpus.domain import MAX_VERSION, ChangeRecord, ChangeState, DocumentKey, Tenant
+from corpus.ids import length_prefixed
 from corpus.ports import ChangeLedger, Tenants
 from ingest.domain import (
     Change,
@@ -55,21 +56,31 @@ class AcceptChanges:
     max_document_bytes: int
 
     async def put(
-        self, caller: Caller, draft: Draft, content: bytes | AsyncIterator[bytes], lane: Lane = Lane.LIVE
+        self,
+        caller: Caller,
+        draft: Draft,
+        content: bytes | AsyncIterator[bytes],
+        lane: Lane = Lane.LIVE,
+        *,
+        origin: str = "",
     ) -> Receipt:
         """Stores the bytes and appends the upsert to the lane. Raises InvalidRequest (also DOCUMENT_TOO_LARGE),
-        Conflict VERSION_CONFLICT, NotFound UNKNOWN_TENANT, DependencyUnavailable."""
+        Conflict VERSION_CONFLICT, NotFound UNKNOWN_TENANT, DependencyUnavailable.
+
+        ``origin`` names a source that repeats itself: the same version with the same content from there has the same
+        event id, whoever took it before and whatever became of that."""
         caller.require(Scope.WRITE)
         _check_version(draft.version)
         tenant = await self._tenant(caller.tenant_id)
         stored = await self._store(caller.tenant_id, content)
-        return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored), lane)
+        return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored), lane, origin)
 
-    async def delete(self, caller: Caller, document_id: str, version: int) -> Receipt:
-        """Appends a delete; deleting what does not exist is accepted."""
+    async def delete(self, caller: Caller, document_id: str, version: int, *, origin: str = "") -> Receipt:
+        """Appends a delete; deleting what does not exist is accepted. ``origin`` as in ``put``."""
         caller.require(Scope.WRITE)
         _check_version(version)
-        return await self._accept(await self._tenant(caller.tenant_id), document_id, version, Delete())
+        tenant = await self._tenant(caller.tenant_id)
+        return await self._accept(tenant, document_id, version, Delete(), origin=origin)
 
     async def set_access(
         self, caller: Caller, document_id: str, version: int, principals: tuple[str, ...], security_level: int
@@ -81,6 +92,12 @@ class AcceptChanges:
         if not await self.ledger.newest(DocumentKey(caller.tenant_id, document_id), limit=1):
             raise NotFound("There is no document with this id; put it first.", reason="UNKNOWN_DOCUMENT")
         return await self._accept(tenant, document_id, version, SetAccess(principals, security_level))
+
+    async def at_version(self, key: DocumentKey, version: int, change: Change) -> Receipt:
+        """Appends a change of the service's own at exactly this version. Raises Conflict VERSION_CONFLICT when another
+        change has it, NotFound UNKNOWN_TENANT, InvalidRequest BAD_VERSION, DependencyUnavailable."""
+        _check_version(version)
+        return await self._accept_version(await self._tenant(key.tenant_id), key, version, change, Lane.LIVE)
 
     async def _tenant(self, tenant_id: str) -> Tenant:
         tenant = await self.tenants.get(tenant_id)
@@ -115,8 +132,8 @@ class AcceptChanges:
         try:
             await self.objects.put(staging, hashed())
             key = content_key(tenant_id, digest.hexdigest())
-            if not await self.objects.exists(key):
-                await self.objects.put(key, await self.objects.get(staging))
+            # Also over what is there: it makes the object young, which is what keeps it from being collected.
+            await self.objects.put(key, await self.objects.get(staging))
         finally:
             await self.objects.delete(staging)
         return StoredContent(key, digest.hexdigest(), size)
@@ -130,11 +147,17 @@ class AcceptChanges:
             )
 
     async def _accept(
-        self, tenant: Tenant, document_id: str, version: int, change: Change, lane: Lane = Lane.LIVE
+        self,
+        tenant: Tenant,
+        document_id: str,
+        version: int,
+        change: Change,
+        lane: Lane = Lane.LIVE,
+        origin: str = "",
     ) -> Receipt:
         key = DocumentKey(tenant.tenant_id, document_id)
         if version:
-            return await self._accept_version(tenant, key, version, change, lane)
+            return await self._accept_version(tenant, key, version, change, lane, origin)
         while True:
             newest = next(iter(await self.ledger.newest(key, limit=1)), None)
             if newest is not None and newest.fingerprint == fingerprint(change) and newest.state in _GOOD_STATES:
@@ -148,10 +171,10 @@ class AcceptChanges:
                 _log.info("assigned_version_taken", version=assigned)
 
     async def _accept_version(
-        self, tenant: Tenant, key: DocumentKey, version: int, change: Change, lane: Lane
+        self, tenant: Tenant, key: DocumentKey, version: int, change: Change, lane: Lane, origin: str = ""
     ) -> Receipt:
         record = ChangeRecord(
-            event_id=uuid4().hex,
+            event_id=_repeatable_id(origin, key, version, change) if origin else uuid4().hex,
             key=key,
             version=version,
             kind=change.kind,
@@ -168,6 +191,13 @@ class AcceptChanges:
         # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
         # drops the other one, whose caller is told of the conflict here.
         return _receipt(await self.ledger.accept(record))
+
+
+def _repeatable_id(origin: str, key: DocumentKey, version: int, change: Change) -> str:
+    # The content is part of it: of two contents with one version the ledger takes one, and must not take the end of the
+    # other for its own.
+    said = ("headwater.source-event.v1", origin, key.tenant_id, key.document_id, str(version), fingerprint(change))
+    return hashlib.sha256(length_prefixed(said)).hexdigest()[:32]
 
 
 def _check_version(version: int) -> None:

@@ -27,8 +27,9 @@ from datetime import datetime
 from chassis.clock import Clock
 from chassis.telemetry import current_trace_id
 from corpus.access import access_tokens
-from corpus.domain import AccessPolicy, Announcement, CalledOff, ChangeState, Generation, Head, HeadState, published
+from corpus.domain import AccessPolicy, Announcement, CalledOff, ChangeState, Head, HeadState, published
 from corpus.ports import Heads, PutOutcome, Tenants
+from ingest.align import align_rows
 from ingest.domain import (
     TENANT_GONE,
     Delete,
@@ -39,6 +40,7 @@ from ingest.domain import (
     belongs_to,
     description_sha256,
 )
+from ingest.generations.write import IndexInGenerations
 from ingest.index import IndexDocument, IndexedDocument
 from ingest.ports import GenerationSource, HeadFeed
 from ingest.rows import ChunkRows
@@ -54,7 +56,7 @@ class ApplyChange:
     tenants: Tenants
     heads: Heads
     rows: ChunkRows
-    index: IndexDocument
+    index: IndexDocument | IndexInGenerations
     feed: HeadFeed
     generations: GenerationSource
     clock: Clock
@@ -94,7 +96,11 @@ class ApplyChange:
 
     async def give_up(self, event: DocumentChange) -> None:
         """Tidies after an ``apply`` that was cancelled. If another worker has gone on meanwhile, what was written here
-        is older than what the head says. Idempotent. Raises DependencyUnavailable."""
+        is older than what the head says; if the tenant is gone, whoever goes on has found nothing of the event to take
+        back. Idempotent. Raises DependencyUnavailable."""
+        if not belongs_to(event, await self.tenants.get(event.key.tenant_id)):
+            await self.withdraw(event)
+            return
         head = await self.heads.get(event.key)
         if head is not None and head.version >= event.version:
             await self._align_rows(head)
@@ -148,7 +154,7 @@ class ApplyChange:
             principals = () if nobody else draft.principals
             return await self._change_access(event, head, principals, draft.security_level, draft.expires_at)
         indexed = await self.index.index(event, upsert, generation)
-        made = self._head_of(event, upsert, described, generation, indexed)
+        made = self._head_of(event, upsert, indexed)
         if readers_wait is None or not await readers_wait():
             return await self._commit(event, made, over=head)
         hidden = replace(made, access=AccessPolicy(frozenset(), made.access.security_level))
@@ -156,9 +162,7 @@ class ApplyChange:
         await self._align_rows(hidden)
         return outcome
 
-    def _head_of(
-        self, event: DocumentChange, upsert: Upsert, described: str, generation: Generation, indexed: IndexedDocument
-    ) -> Head:
+    def _head_of(self, event: DocumentChange, upsert: Upsert, indexed: IndexedDocument) -> Head:
         draft = upsert.draft
         return Head(
             key=event.key,
@@ -167,7 +171,7 @@ class ApplyChange:
             state=HeadState.LIVE,
             access=indexed.access,
             principals=draft.principals,
-            generation=generation.name,
+            generation=indexed.document.generation,
             event_id=event.event_id,
             updated_at=indexed.document.updated_at,
             expires_at=draft.expires_at,
@@ -179,7 +183,7 @@ class ApplyChange:
             media_type=draft.media_type,
             metadata=indexed.document.metadata,
             content_sha256=upsert.content.sha256,
-            description_sha256=described,
+            description_sha256=description_sha256(draft, {"generation": indexed.document.generation}),
             object_key=upsert.content.object_key,
             size_bytes=upsert.content.size_bytes,
             chunk_count=len(indexed.document.chunks),
@@ -247,21 +251,15 @@ class ApplyChange:
             return TENANT_GONE
         with Stage("publish_head"):
             await self.feed.publish(head)
-        if rows_differ and head.chunks_version != head.version:
-            # An upsert that was indexed has written its rows with just this access.
+        if head.chunks_version != head.version and (rows_differ or await self.rows.has_beside()):
+            # An upsert that was indexed has written its rows with just this access. Rows that are built beside may have
+            # come too late to be widened, and too early to be written with the new access.
             await self._align_rows(head)
         return Outcome(ChangeState.APPLIED)
 
     async def _align_rows(self, written: Head) -> None:
         """Gives the rows that were just written the access of the head that names them now, if one does."""
-        while True:
-            head = await self.heads.get(written.key)
-            if head is None or head.state is HeadState.DELETED or head.chunks_version != written.chunks_version:
-                return
-            await self.rows.set_access(head, head.access)
-            again = await self.heads.get(written.key)
-            if again is None or again.version == head.version:
-                return
+        await align_rows(self.heads, self.rows, written)
 
     async def _withdraw(self, event: DocumentChange, head: Head) -> None:
         """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its name,
@@ -269,7 +267,7 @@ class ApplyChange:
         same version as the tombstone."""
         await self.feed.announce(Announcement(head.key, event.event_id, event.version + 1))
         await self.heads.put(self._tombstone(event, head))
-        await self.rows.remove(head.key, head.chunks_version, head.generation)
+        await self.rows.remove_everywhere(head.key, head.chunks_version)
         await self.heads.purge(head.key, event.version)
         await self.feed.forget(head.key)
 

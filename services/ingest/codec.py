@@ -18,6 +18,9 @@ from ingest.domain import Change, Delete, DocumentChange, Draft, SetAccess, Stor
 CHANGES_TOPIC = "headwater.document-changes.v1"
 BULK_CHANGES_TOPIC = "headwater.document-changes-bulk.v1"
 DEAD_LETTERS_TOPIC = "headwater.dead-letters.v1"
+SOURCES_TOPIC = "headwater.sources.v1"
+MAX_EVENT_ID_CHARACTERS = 256
+"""Ours have 32. A longer one would not fit into the stores' keys."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -34,6 +37,7 @@ def encode_change(event: DocumentChange) -> bytes:
         document_id=event.key.document_id,
         version=event.version,
         accepted_at=to_timestamp(event.accepted_at),
+        replay=event.replay,
     )
     match event.change:
         case Upsert(draft=draft, content=content):
@@ -56,7 +60,7 @@ def decode_change(value: bytes) -> DocumentChange:
 
 
 def _decode_change(message: events_pb2.DocumentChange) -> DocumentChange:
-    if not (message.event_id and 0 < message.version <= MAX_VERSION):
+    if not (0 < len(message.event_id) <= MAX_EVENT_ID_CHARACTERS and 0 < message.version <= MAX_VERSION):
         raise InvalidRequest("The event lacks its id or its version.", reason="MALFORMED_EVENT")
     change: Change
     match message.WhichOneof("change"):
@@ -70,7 +74,15 @@ def _decode_change(message: events_pb2.DocumentChange) -> DocumentChange:
         case _:
             raise InvalidRequest("The event says no change that this version knows.", reason="MALFORMED_EVENT")
     key = DocumentKey(validate_tenant_id(message.tenant_id), validate_document_id(message.document_id))
-    return DocumentChange(message.event_id, key, message.version, from_timestamp(message.accepted_at), change)
+    accepted_at = from_timestamp(message.accepted_at)
+    return DocumentChange(message.event_id, key, message.version, accepted_at, change, message.replay)
+
+
+def replayed_value(value: bytes, replay: int) -> bytes:
+    """The event as it is appended for the ``replay``-th time; fields that this version does not know are kept."""
+    message = events_pb2.DocumentChange.FromString(value)
+    message.replay = replay
+    return message.SerializeToString()
 
 
 def to_timestamp(moment: datetime) -> timestamp_pb2.Timestamp:

@@ -12,15 +12,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import structlog
 
+from chassis.clock import Clock
 from chassis.errors import Defect, Disposition, HeadwaterError, disposition_of
 from chassis.eventlog.offsets import ContiguousOffsets
 from chassis.eventlog.port import Consumer, Partition, Record
 from chassis.telemetry.metrics import INGEST_OLDEST_AGE, INGEST_REBALANCES
 from ingest.domain import Lane
-from ingest.handle import HandleRecord, RecordInWork
+from ingest.handle import RecordInWork
 
 _log = structlog.get_logger()
 
@@ -35,15 +37,27 @@ FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 10.0
 
 
+class RecordHandler(Protocol):
+    """What is done with each record; see ``ingest.handle`` for the terms."""
+
+    @property
+    def clock(self) -> Clock: ...
+
+    async def attempt(self, work: RecordInWork) -> None: ...
+
+    async def give_up(self, work: RecordInWork) -> None: ...
+
+
 @dataclass(slots=True)
 class ChangeConsumer:
     """Consumes document changes until it is stopped. Only ``run`` talks to the log's consumer, which is not made for
     concurrent use."""
 
     consumer: Consumer
-    handler: HandleRecord
+    handler: RecordHandler
     max_in_flight: int
-    lane: Lane = Lane.LIVE
+    lane: str = Lane.LIVE
+    """As metrics call it."""
     yields_to: ChangeConsumer | None = None
     """While that one has work, this one takes no more than a quarter of its share."""
     _offsets: ContiguousOffsets = field(default_factory=ContiguousOffsets)
@@ -130,9 +144,12 @@ class ChangeConsumer:
 
     def _start(self, record: Record) -> None:
         self._offsets.start(record.partition, record.offset)
-        before = self._last_of_key.get(record.key)
+        # Without a key a record is about nothing that others are known to be about: connectors leave it out where order
+        # means nothing to them.
+        before = self._last_of_key.get(record.key) if record.key else None
         task = asyncio.create_task(self._handle_in_order(record, before), name="apply-change")
-        self._last_of_key[record.key] = task
+        if record.key:
+            self._last_of_key[record.key] = task
         self._running[task] = record
         task.add_done_callback(self._finished)
 

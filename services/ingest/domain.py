@@ -87,6 +87,8 @@ class DocumentChange:
     version: int
     accepted_at: datetime
     change: Change
+    replay: int = 0
+    """How often an operator has had it tried again."""
 
     @property
     def kind(self) -> ChangeKind:
@@ -127,6 +129,11 @@ def belongs_to(event: DocumentChange, tenant: Tenant | None) -> bool:
 def content_key(tenant_id: str, sha256: str) -> str:
     """Object key of a document's bytes: the same bytes of one tenant are stored once."""
     return f"documents/{tenant_id}/{sha256[:2]}/{sha256}"
+
+
+def collected_key(object_key: str) -> str:
+    """Where an object lies for a while that nothing named any more."""
+    return f"collected/{object_key}"
 
 
 def fingerprint(change: Change) -> str:

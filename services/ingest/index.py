@@ -3,35 +3,26 @@ here."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from chassis.errors import DocumentRejected, NotFound
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry.metrics import INGEST_CHUNKS
 from corpus.access import access_tokens
-from corpus.analysis import analyse
-from corpus.domain import (
-    AccessPolicy,
-    Chunk,
-    ChunkedDocument,
-    Generation,
-    LexicalRow,
-    Metadata,
-    Section,
-    VectorRow,
-)
+from corpus.domain import AccessPolicy, Chunk, ChunkedDocument, Generation, Section, VersionOrigin
 from corpus.ids import chunk_id
-from corpus.metadata import row_metadata
 from corpus.ports import Tenants
-from ingest.chunking import ChunkedText, Chunker, contextual_text
+from ingest.chunking import ChunkedText, Chunker
 from ingest.describe import described, document_time
-from ingest.domain import DocumentChange, Upsert
+from ingest.document_rows import lexical_rows, vector_rows
+from ingest.domain import DocumentChange, Upsert, collected_key
 from ingest.embedding import EmbedPassages
+from ingest.known_bad import KnownBadFiles
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
+from ingest.rejections import RejectionBreaker
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
 
@@ -57,10 +48,18 @@ class IndexDocument:
     tenants: Tenants
     rows: ChunkRows
     max_chunks_per_document: int
+    known_bad: KnownBadFiles | None = None
+    breaker: RejectionBreaker | None = None
 
     async def index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         """Writes every row of the event's version; none is visible to a reader until a head names the version. Raises
-        DocumentRejected, DependencyUnavailable, Overloaded, DeadlineExceeded."""
+        DocumentRejected, DependencyUnavailable (also INGEST_HALTED), Overloaded, DeadlineExceeded."""
+        if self.known_bad is not None:
+            await self.known_bad.check(event.key.tenant_id, upsert)
+        async with self.breaker.indexing() if self.breaker is not None else nullcontext():
+            return await self._index(event, upsert, generation)
+
+    async def _index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         with Stage("fetch"):
             data = await self._fetch(upsert.content.object_key)
         with Stage("parse") as span:
@@ -78,13 +77,21 @@ class IndexDocument:
             )
         document = await self._document(event, upsert, generation, parsed, chunked, title)
         access = AccessPolicy(access_tokens(event.key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
-        texts = [contextual_text(title, piece.heading_path, piece.text) for piece in chunked.chunks]
-        await self._write(document, texts, parsed.language, access, generation)
+        vectors = await vector_rows(self.embed, document, access, generation)
+        await self.rows.write(document, vectors, await lexical_rows(document, access))
+        INGEST_CHUNKS.add(len(document.chunks))
         return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
 
     async def _fetch(self, object_key: str) -> bytes:
         try:
             return await self.objects.get(object_key)
+        except NotFound:
+            pass
+        try:
+            # Set aside in the moment in which the change was accepted, because nothing named it until then.
+            data = await self.objects.get(collected_key(object_key))
+            await self.objects.put(object_key, data)
+            return data
         except NotFound:
             raise DocumentRejected(
                 "The document's bytes are no longer in the object store; put it again.", reason="CONTENT_MISSING"
@@ -104,25 +111,6 @@ class IndexDocument:
         metadata = described(upsert.draft.metadata, parsed.metadata, tenant.fields if tenant else {})
         # Of source code, people filter by the programming language; its text is analysed as what it is written in.
         language = str(metadata.get("language") or parsed.language)
-        chunks = [
-            Chunk(
-                chunk_id=chunk_id(key.tenant_id, key.document_id, version, piece.ordinal, generation.name),
-                key=key,
-                chunks_version=version,
-                ordinal=piece.ordinal,
-                generation=generation.name,
-                text=piece.text,
-                start=piece.start,
-                end=piece.end,
-                section_ordinal=piece.section_index,
-                heading_path=piece.heading_path,
-                page=piece.page or 0,
-                kind=str(piece.kind),
-                token_count=piece.token_count,
-                content_sha256=hashlib.sha256(piece.text.encode()).hexdigest(),
-            )
-            for piece in chunked.chunks
-        ]
         sections = [
             Section(number, part.heading_path, part.start, part.end, parsed.text[part.start : part.end], part.page or 0)
             for number, part in enumerate(chunked.sections)
@@ -138,54 +126,36 @@ class IndexDocument:
             metadata=metadata,
             updated_at=document_time(metadata) or event.accepted_at,
             sections=sections,
-            chunks=chunks,
+            chunks=_chunks(event, generation, chunked),
+            origin=VersionOrigin(
+                object_key=upsert.content.object_key,
+                content_sha256=upsert.content.sha256,
+                size_bytes=upsert.content.size_bytes,
+                filename=upsert.draft.filename,
+                media_type=upsert.draft.media_type,
+                text_language=parsed.language,
+            ),
         )
 
-    async def _write(
-        self,
-        document: ChunkedDocument,
-        texts: Sequence[str],
-        language: str,
-        access: AccessPolicy,
-        generation: Generation,
-    ) -> None:
-        with Stage("embed") as span:
-            span.set_attribute("headwater.chunks", len(document.chunks))
-            vectors = await self.embed.embed(texts, generation)
-        filterable = row_metadata(
-            document.metadata,
-            document_id=document.key.document_id,
-            updated_at=document.updated_at,
-            title=document.title,
-            doc_type=document.doc_type,
-            uri=document.uri,
-            language=document.language,
-        )
-        with Stage("analyse"):
-            lexical_rows = await asyncio.to_thread(_lexical_rows, document, language, access, filterable)
-        vector_rows = [
-            VectorRow(chunk.chunk_id, chunk.key, chunk.chunks_version, access, filterable, vector)
-            for chunk, vector in zip(document.chunks, vectors, strict=True)
-        ]
-        await self.rows.write(document, vector_rows, lexical_rows)
-        INGEST_CHUNKS.add(len(document.chunks))
 
-
-def _lexical_rows(
-    document: ChunkedDocument, language: str, access: AccessPolicy, filterable: Metadata
-) -> list[LexicalRow]:
-    title_terms = analyse(document.title, language)
-    headings = {path: analyse(" ".join(path), language) for path in {c.heading_path for c in document.chunks}}
+def _chunks(event: DocumentChange, generation: Generation, chunked: ChunkedText) -> list[Chunk]:
+    key, version = event.key, event.version
     return [
-        LexicalRow(
-            chunk_id=chunk.chunk_id,
-            key=chunk.key,
-            chunks_version=chunk.chunks_version,
-            access=access,
-            metadata=filterable,
-            title_terms=title_terms,
-            heading_terms=headings[chunk.heading_path],
-            body_terms=analyse(chunk.text, language),
+        Chunk(
+            chunk_id=chunk_id(key.tenant_id, key.document_id, version, piece.ordinal, generation.name),
+            key=key,
+            chunks_version=version,
+            ordinal=piece.ordinal,
+            generation=generation.name,
+            text=piece.text,
+            start=piece.start,
+            end=piece.end,
+            section_ordinal=piece.section_index,
+            heading_path=piece.heading_path,
+            page=piece.page or 0,
+            kind=str(piece.kind),
+            token_count=piece.token_count,
+            content_sha256=hashlib.sha256(piece.text.encode()).hexdigest(),
         )
-        for chunk in document.chunks
+        for piece in chunked.chunks
     ]

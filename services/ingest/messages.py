@@ -24,14 +24,15 @@ MAX_TEXT_BYTES = 2_048
 MAX_PRINCIPALS = 10_000
 """A longer access list belongs into a group."""
 
-_STATES = {
+STATES = {
     ChangeState.PENDING: ingest_pb2.CHANGE_STATE_PENDING,
     ChangeState.APPLIED: ingest_pb2.CHANGE_STATE_APPLIED,
     ChangeState.SUPERSEDED: ingest_pb2.CHANGE_STATE_SUPERSEDED,
     ChangeState.DUPLICATE: ingest_pb2.CHANGE_STATE_DUPLICATE,
     ChangeState.DEAD_LETTERED: ingest_pb2.CHANGE_STATE_DEAD_LETTERED,
+    ChangeState.DISCARDED: ingest_pb2.CHANGE_STATE_DISCARDED,
 }
-_KINDS = {
+KINDS = {
     ChangeKind.UPSERT: ingest_pb2.CHANGE_KIND_UPSERT,
     ChangeKind.DELETE: ingest_pb2.CHANGE_KIND_DELETE,
     ChangeKind.SET_ACCESS: ingest_pb2.CHANGE_KIND_SET_ACCESS,
@@ -127,8 +128,8 @@ def change(record: ChangeRecord) -> ingest_pb2.Change:
         event_id=record.event_id,
         document_id=record.key.document_id,
         version=record.version,
-        kind=_KINDS[record.kind],
-        state=_STATES[record.state],
+        kind=KINDS[record.kind],
+        state=STATES[record.state],
         reason=record.reason,
         message=record.message,
         attempts=record.attempts,
@@ -182,7 +183,7 @@ def status(status: IngestStatus, list_limit: int) -> ingest_pb2.GetIngestStatusR
         live_chunks=status.counts.chunks,
         live_tokens=status.counts.tokens,
         change_counts=[
-            ingest_pb2.StateCount(state=_STATES[state], count=count) for state, count in status.change_counts.items()
+            ingest_pb2.StateCount(state=STATES[state], count=count) for state, count in status.change_counts.items()
         ],
         oldest_pending=[change(record) for record in status.oldest_pending[:list_limit]],
         newest_dead_letters=[change(record) for record in status.newest_dead_letters],

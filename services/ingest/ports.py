@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chassis.eventlog.port import Record
 from corpus.domain import Announcement, CalledOff, DocumentKey, Generation, Head
 from ingest.domain import DocumentChange, Lane
 from ingest.parsing.model import ParsedDocument
@@ -54,6 +56,11 @@ class ChangeLog(Protocol):
         keep their order within a lane, not between lanes. Raises DependencyUnavailable, Overloaded."""
         ...
 
+    async def forward(self, record: Record, lane: Lane) -> None:
+        """Appends a record of a lane to another one: key, value and headers byte for byte, whatever they hold. Durable,
+        repeated and raised as ``append``."""
+        ...
+
     async def lag(self) -> Mapping[Lane, int]:
         """Changes of all tenants that no worker has finished, by lane."""
         ...
@@ -97,14 +104,26 @@ class FailedEvent:
     attempts: int
     change: DocumentChange | None
     trace_id: str
+    message: str = ""
+    key: bytes = b""
+    headers: Mapping[str, bytes] = field(default_factory=dict)
+    has_value: bool = True
+    """False for a record without a value, whose ``value`` is empty."""
+    first_reason: str = ""
+    """Of the first attempt that failed; empty when that is ``reason``."""
+    first_failed_at: datetime | None = None
+    content_key: str = ""
+    """What its content is registered under as known bad."""
+    registered: bool = False
+    """It was refused because of that, and not parsed."""
 
 
 class DeadLetters(Protocol):
     """Keeps events that can't be applied, for people to look at and replay."""
 
     async def record(self, event: FailedEvent) -> None:
-        """Durable on return. A repeated call leaves a second record with the same event id. Raises
-        DependencyUnavailable."""
+        """Durable on return. Idempotent per record of the log, except that the topic may hold a second copy of a letter
+        after a crash. Raises DependencyUnavailable."""
         ...
 
 

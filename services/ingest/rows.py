@@ -11,17 +11,19 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
 from corpus.domain import AccessPolicy, ChunkedDocument, DocumentKey, Head, LexicalRow, VectorRow
-from corpus.ports import ChunkStore, LexicalIndex, VectorIndex
+from corpus.ports import ChunkStore, Generations, LexicalIndex, VectorIndex
 from ingest.stage import Stage
 
 
 @dataclass(frozen=True, slots=True)
 class ChunkRows:
-    """Writes, re-permissions and removes the rows of one version. Idempotent throughout."""
+    """Writes, re-permissions and removes the rows of one version. Idempotent throughout. Without ``generations``, a
+    head's rows are those of the generation that it was written by, and no other."""
 
     chunks: ChunkStore
     vectors: VectorIndex
     lexical: LexicalIndex
+    generations: Generations | None = None
 
     async def write(
         self, document: ChunkedDocument, vector_rows: Sequence[VectorRow], lexical_rows: Sequence[LexicalRow]
@@ -44,16 +46,30 @@ class ChunkRows:
             await self.lexical.write(generation, rows)
 
     async def set_access(self, head: Head, access: AccessPolicy) -> None:
-        """Gives the rows that the head names this access policy."""
-        chunk_ids = await self._chunk_ids(head.key, head.chunks_version, head.generation)
-        if chunk_ids:
-            await _both(
-                self.vectors.set_access(head.generation, head.key.tenant_id, chunk_ids, access),
-                self.lexical.set_access(head.generation, head.key.tenant_id, chunk_ids, access),
-            )
+        """Gives the rows that the head names this access policy, in every generation that is kept."""
+        plan = await self.generations.plan() if self.generations is not None else None
+        kept = {generation.name for generation in plan.kept} if plan else set()
+        for generation in sorted(kept | {head.generation}):
+            chunk_ids = await self._chunk_ids(head.key, head.chunks_version, generation)
+            if chunk_ids:
+                await _both(
+                    self.vectors.set_access(generation, head.key.tenant_id, chunk_ids, access),
+                    self.lexical.set_access(generation, head.key.tenant_id, chunk_ids, access),
+                )
+
+    async def has_beside(self) -> bool:
+        """Whether a second generation is kept, so that rows of a version may come about long after its head."""
+        plan = await self.generations.plan() if self.generations is not None else None
+        return plan is not None and plan.beside is not None
+
+    async def remove_everywhere(self, key: DocumentKey, chunks_version: int) -> None:
+        """Removes one version from every generation that it is stored in."""
+        for version, generation in await self.chunks.versions_of(key):
+            if version == chunks_version:
+                await self.remove(key, version, generation)
 
     async def remove(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
-        """Removes one version."""
+        """Removes one version from one generation."""
         chunk_ids = await self._chunk_ids(key, chunks_version, generation)
         await self._delete_from_indexes(key.tenant_id, generation, chunk_ids)
         await self.chunks.delete(key, chunks_version, generation)

@@ -11,6 +11,7 @@ from chassis.errors import InvalidRequest, NotFound
 from chassis.identity import Caller, Scope
 from chassis.objectstore.port import ObjectStore
 from corpus.access import access_tokens
+from corpus.dead_letters import DeadLetterStore, KnownBadContent
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
 from ingest.domain import Lane
@@ -135,6 +136,8 @@ class ManageTenants:
     objects: ObjectStore
     feed: HeadFeed
     clock: Clock
+    letters: DeadLetterStore | None = None
+    known_bad: KnownBadContent | None = None
 
     async def create(self, caller: Caller, tenant_id: str, fields: Mapping[str, FieldType]) -> Tenant:
         """Creates the tenant or adds declared fields."""
@@ -153,8 +156,13 @@ class ManageTenants:
         await self.lexical.drop_tenant(tenant_id)
         await self.chunks.drop_tenant(tenant_id)
         await self.ledger.drop_tenant(tenant_id)
-        async for key in self.objects.list(f"documents/{tenant_id}/"):
-            await self.objects.delete(key)
+        if self.letters is not None:
+            await self.letters.drop_tenant(tenant_id)
+        if self.known_bad is not None:
+            await self.known_bad.drop_tenant(tenant_id)
+        for kept in ("documents", "dead-letters"):
+            async for key in self.objects.list(f"{kept}/{tenant_id}/"):
+                await self.objects.delete(key)
 
     async def list(self, caller: Caller) -> Sequence[Tenant]:
         """All tenants."""

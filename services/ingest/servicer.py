@@ -13,6 +13,8 @@ from corpus.ports import Tenants
 from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from ingest import messages
 from ingest.accept import AcceptChanges
+from ingest.dead_letters.messages import halt, open_change, page_size, page_token, read_page_token
+from ingest.open_changes import LookAtOpenChanges
 from ingest.service import LookAtDocuments, ManageTenants
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,9 +23,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     """Translates requests and replies; decides nothing."""
 
-    def __init__(self, accept: AcceptChanges, look: LookAtDocuments, manage: ManageTenants, tenants: Tenants) -> None:
+    def __init__(
+        self,
+        accept: AcceptChanges,
+        look: LookAtDocuments,
+        open_changes: LookAtOpenChanges,
+        manage: ManageTenants,
+        tenants: Tenants,
+    ) -> None:
         self._accept = accept
         self._look = look
+        self._open = open_changes
         self._manage = manage
         self._tenants = tenants
 
@@ -115,7 +125,26 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.GetIngestStatusRequest, context: Context
     ) -> ingest_pb2.GetIngestStatusResponse:
         """See the proto."""
-        return messages.status(await self._look.status(current_caller(), request.list_limit), request.list_limit)
+        caller = current_caller()
+        status = await self._look.status(caller, request.list_limit)
+        message = messages.status(status, request.list_limit)
+        described = await self._open.describe(status.oldest_pending[: request.list_limit])
+        message.open.extend(open_change(change) for change in described)
+        message.halts.extend(halt(each) for each in await self._open.halted())
+        message.open_dead_letters = await self._open.open_letters(caller)
+        return message
+
+    async def ListOpenChanges(
+        self, request: ingest_pb2.ListOpenChangesRequest, context: Context
+    ) -> ingest_pb2.ListOpenChangesResponse:
+        """See the proto."""
+        after = read_page_token(request.page_token)
+        changes = await self._open.list(current_caller(), after, request.page_size)
+        last = changes[-1].record if len(changes) == page_size(request.page_size) else None
+        return ingest_pb2.ListOpenChangesResponse(
+            changes=[open_change(change) for change in changes],
+            next_page_token=page_token(last.accepted_at, last.event_id) if last else "",
+        )
 
     async def CreateTenant(
         self, request: ingest_pb2.CreateTenantRequest, context: Context

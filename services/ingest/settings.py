@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr, model_validator
 
 from corpus.settings import WriterSettings
+from ingest.sources.mapping import Sources, load_sources, parse_sources
 
 
 class IngestSettings(WriterSettings):
@@ -26,7 +28,27 @@ class IngestSettings(WriterSettings):
         partitions: Partitions of the change topic when it is created.
         grace_seconds: How long superseded chunks stay, for rollback.
         sweep_every_seconds: Pause between two passes of the sweeper.
-        chunk_target_tokens: Wanted tokens per chunk.
+        ledger_retention_days: How long ended changes and decided dead letters are listed; longer than the log keeps
+            records. Each document's newest change and open dead letters stay.
+        tombstone_seconds: How long a deleted document's tombstone stays. Must be longer than the retention of the
+            change topics and than any source may take to repeat an old version; see docs/audit.md.
+        object_safety_seconds: How long bytes that nothing names stay, and then once more set aside. Must be longer
+            than the retention of the change topics.
+        audit_every_seconds: Pause between two audits of all tenants in the background; 0 turns them off.
+        audit_rows_per_second: How fast they read, over all stores.
+        audit_repairs: Whether they mend what they find.
+        chunk_target_tokens: Wanted tokens per chunk, of the first generation; later ones are built beside it
+            (docs/generations.md).
+        shadow_embedder_target: Address of a second embedder, for a generation with another model; empty for none.
+        shadow_embedding_model: The second embedder's model, whose tokenizer counts; empty for that of the first.
+        generation_documents_per_second: How fast a generation is built, at the most.
+        generation_pause_seconds: Pause between two passes that look for what is missing in one.
+        verdict_least_queries: Golden queries that a comparison needs.
+        verdict_least_overlap: Least share of the first documents that a shadow must have in common.
+        verdict_most_hit_loss, verdict_most_mrr_loss: How much less than the active generation's they may be.
+        verdict_most_latency_ratio: How many times as long a search may take, at the 95th percentile.
+        sources_file: TOML file of the mappings of sources (docs/sources.md); without mappings their topic stays unread.
+        sources: The mappings themselves, in place of a file.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -44,4 +66,39 @@ class IngestSettings(WriterSettings):
     partitions: int = Field(default=12, gt=0)
     grace_seconds: float = Field(default=24 * 3600.0, ge=60)
     sweep_every_seconds: float = Field(default=600.0, gt=0)
+    ledger_retention_days: float = Field(default=30.0, gt=0)
+    tombstone_seconds: float = Field(default=90 * 24 * 3600.0, ge=24 * 3600)
+    object_safety_seconds: float = Field(default=30 * 24 * 3600.0, ge=24 * 3600)
+    audit_every_seconds: float = Field(default=3600.0, ge=0)
+    audit_rows_per_second: float = Field(default=5_000.0, gt=0)
+    audit_repairs: bool = True
     chunk_target_tokens: int = Field(default=200, gt=0)
+    shadow_embedder_target: str = ""
+    shadow_embedding_model: str = ""
+    generation_documents_per_second: float = Field(default=20.0, gt=0)
+    generation_pause_seconds: float = Field(default=5.0, gt=0)
+    verdict_least_queries: int = Field(default=20, ge=1)
+    verdict_least_overlap: float = Field(default=0.4, ge=0, le=1)
+    verdict_most_hit_loss: float = Field(default=0.01, ge=0, le=1)
+    verdict_most_mrr_loss: float = Field(default=0.02, ge=0, le=1)
+    verdict_most_latency_ratio: float = Field(default=1.5, ge=1)
+    sources_file: Path | None = None
+    sources: SecretStr = SecretStr("")
+
+    @model_validator(mode="after")
+    def _read_the_mappings(self) -> IngestSettings:
+        # A mapping that is wrong stops the service here, and not its records one by one.
+        try:
+            self.mappings()
+        except ValueError as error:
+            raise ValueError(f"sources: {error}") from None
+        return self
+
+    def mappings(self) -> Sources | None:
+        """The declared sources. Raises ValueError."""
+        text = self.sources.get_secret_value()
+        if text and self.sources_file is not None:
+            raise ValueError("either a file of mappings or the mappings themselves, not both")
+        if self.sources_file is not None:
+            return load_sources(self.sources_file)
+        return parse_sources(text) if text else None

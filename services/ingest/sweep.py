@@ -12,19 +12,21 @@ from datetime import datetime, timedelta
 
 from chassis.clock import Clock
 from corpus.domain import DocumentKey, Head, HeadState
-from corpus.ports import Heads, StoredVersion, Tenants
+from corpus.ports import Generations, Heads, StoredVersion, Tenants
 from ingest.rows import ChunkRows
 
 
 @dataclass(frozen=True, slots=True)
 class Sweeper:
-    """Finds and removes versions that no head names."""
+    """Finds and removes versions that no head names, and those of generations that are kept no longer. Without
+    ``generations``, every generation counts as kept."""
 
     tenants: Tenants
     heads: Heads
     rows: ChunkRows
     clock: Clock
     grace_seconds: float
+    generations: Generations | None = None
 
     async def sweep(self) -> int:
         """One pass over all tenants; returns how many versions were removed. Idempotent, and may stop at any point."""
@@ -37,15 +39,21 @@ class Sweeper:
         return removed
 
     async def _sweep_page(self, tenant_id: str, page: Sequence[StoredVersion]) -> int:
+        # First: a generation that is created meanwhile has no version older than the grace period.
+        plan = await self.generations.plan() if self.generations is not None else None
+        kept = {generation.name for generation in plan.kept} if plan else None
         heads = await self.heads.get_many(tenant_id, {version.document_id for version in page})
         oldest_kept = self.clock.now() - timedelta(seconds=self.grace_seconds)
         removed = 0
         for version in page:
             head = heads.get(version.document_id)
-            if version.stored_at > oldest_kept or _is_named(version, head):
+            if version.stored_at > oldest_kept:
                 continue
-            if head is not None and _superseded_at(head, page) > oldest_kept:
-                continue
+            if kept is None or version.generation in kept:
+                if _is_named(version, head):
+                    continue
+                if head is not None and _superseded_at(head, page) > oldest_kept:
+                    continue
             await self.rows.remove(
                 DocumentKey(tenant_id, version.document_id), version.chunks_version, version.generation
             )
@@ -59,7 +67,6 @@ def _is_named(version: StoredVersion, head: Head | None) -> bool:
         and head.state is HeadState.LIVE
         and head.key.document_id == version.document_id
         and head.chunks_version == version.chunks_version
-        and head.generation == version.generation
     )
 
 

@@ -8,6 +8,7 @@ from chassis.clock import Clock
 from chassis.errors import DependencyUnavailable, HeadwaterError, NotFound
 from chassis.telemetry import logger
 from corpus.domain import Generation, Tenant
+from corpus.generation_plan import BesideRole, GenerationPlan
 from corpus.ports import Generations, Tenants
 
 TENANT_SECONDS = 5.0
@@ -26,22 +27,33 @@ class Catalogue:
         self._generations = generations
         self._clock = clock
         self._known: dict[str, tuple[float, Tenant]] = {}
-        self._generation: Generation | None = None
+        self._plan: GenerationPlan | None = None
         self._loaded = False
 
-    async def generation(self) -> Generation | None:
-        """The active generation as of the last refresh; None when nothing was ever ingested."""
+    async def generation(self, name: str = "") -> Generation | None:
+        """The active generation as of the last refresh, None when nothing was ever ingested; or the one with this name.
+        Raises NotFound UNKNOWN_GENERATION for a name that none of those has that are kept."""
         if not self._loaded:
             await self.refresh()
-        return self._generation
+        if not name:
+            return self._plan.active if self._plan else None
+        found = [each for each in self._plan.kept if each.name == name] if self._plan else []
+        if not found:
+            raise NotFound("No generation of this name is kept up to date.", reason="UNKNOWN_GENERATION")
+        return found[0]
+
+    def shadow(self) -> Generation | None:
+        """The generation that is built to take the active one's place, as of the last refresh."""
+        beside = self._plan.beside if self._plan else None
+        return beside.generation if beside is not None and beside.role is BesideRole.SHADOW else None
 
     async def refresh(self) -> None:
-        """Reads the active generation again. Raises DependencyUnavailable."""
-        generation = await self._generations.active()
-        self._loaded = True
-        if generation != self._generation:
-            _log.info("searching another generation", generation=generation.name if generation else "")
-            self._generation = generation
+        """Reads again which generation is active. Raises DependencyUnavailable."""
+        plan = await self._generations.plan()
+        before = self._plan.active if self._plan else None
+        self._loaded, self._plan = True, plan
+        if plan is not None and plan.active != before:
+            _log.info("searching another generation", generation=plan.active.name)
 
     async def keep_current(self, every_seconds: float) -> None:
         """Refreshes for ever. While the registry can't be read, the last known generation is searched: heads still

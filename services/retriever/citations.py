@@ -46,7 +46,7 @@ class ResolveCitations:
             shown = None
             if found is not None and _names(key, found):
                 head = heads.get(key.document_id)
-                cause = rejection(head, key.chunks_version, found.chunk.generation, reader, now)
+                cause = rejection(head, key.chunks_version, reader, now)
                 shown = found if cause is None else None
             resolved.append(ResolvedCitation(key, shown))
         return resolved

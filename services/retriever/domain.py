@@ -59,6 +59,7 @@ class Query:
         min_score: Hits under this score are left out.
         max_per_document: At most this many hits of one document; 0 takes the setting.
         vector_weight: Weight of the vector leg in [0, 1] instead of the configured ones.
+        generation: Name of a generation to search instead of the active one; for administrators.
     """
 
     text: str
@@ -72,6 +73,7 @@ class Query:
     min_score: float = 0.0
     max_per_document: int = 0
     vector_weight: float | None = None
+    generation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from corpus.ports import ChunkStore, Generations, HeadReads, LexicalIndex, Tenan
 from headwater.embedding.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from headwater.rerank.v1.rerank_pb2_grpc import RerankServiceStub
 from headwater.retrieval.v1 import retrieval_pb2_grpc
-from retriever.adapters.embedder import GrpcQueryEmbedder
+from retriever.adapters.embedder import EmbedderWithModel, GrpcQueryEmbedder
 from retriever.adapters.reranker import GrpcReranker
 from retriever.catalogue import Catalogue
 from retriever.citations import ResolveCitations
@@ -27,6 +27,7 @@ from retriever.reads import CorpusReads, ReadDeadlines
 from retriever.service import SearchPassages, SearchPolicy
 from retriever.servicer import RetrievalServicer
 from retriever.settings import RetrieverSettings
+from retriever.shadow import ShadowSearches
 from retriever.stages.adjust import AdjustPolicy
 from retriever.stages.legs import LegDeadlines, Legs
 from retriever.stages.ranking import RankingPolicy
@@ -62,11 +63,14 @@ async def serve(lifecycle: Lifecycle, settings: RetrieverSettings) -> None:
     embedder = await _open_embedder(lifecycle, settings, engines)
     reranker = await _open_reranker(lifecycle, settings, clock)
     catalogue = Catalogue(stores.tenants, stores.generations, clock)
-    servicer = build_servicer(settings, stores, catalogue, embedder, reranker, clock)
+    searches = build_searches(settings, stores, catalogue, embedder, reranker, clock)
+    shadows = ShadowSearches(searches[0], catalogue, settings.shadow_share)
+    servicer = RetrievalServicer(*searches, shadows)
     verifier = InternalTokenVerifier(jwks_file(settings.keys_dir), _ACCEPTED_ISSUERS)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, verifier))
     retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(servicer, server.grpc)
     lifecycle.create_task(catalogue.keep_current(_REFRESH_SECONDS), "active-generation")
+    lifecycle.create_task(shadows.run(), "shadow-searches")
     await server.start(SERVICE)
     await lifecycle.serve_until_signal()
 
@@ -80,11 +84,23 @@ def build_servicer(
     clock: Clock,
 ) -> RetrievalServicer:
     """The edge over the use cases over their adapters."""
+    return RetrievalServicer(*build_searches(settings, stores, catalogue, embedder, reranker, clock))
+
+
+def build_searches(
+    settings: RetrieverSettings,
+    stores: Stores,
+    catalogue: Catalogue,
+    embedder: QueryEmbedder,
+    reranker: Reranker | None,
+    clock: Clock,
+) -> tuple[SearchPassages, ResolveCitations]:
+    """The use cases over their adapters."""
     deadlines = LegDeadlines(settings.embed_seconds, settings.vector_seconds, settings.lexical_seconds)
     legs = Legs(embedder, stores.vectors, stores.lexical, deadlines)
     reads = CorpusReads(stores.heads, stores.chunks, ReadDeadlines(settings.heads_seconds, settings.chunks_seconds))
     searches = SearchPassages(catalogue, legs, reads, reranker, search_policy(settings), clock)
-    return RetrievalServicer(searches, ResolveCitations(catalogue, reads, clock))
+    return searches, ResolveCitations(catalogue, reads, clock)
 
 
 def search_policy(settings: RetrieverSettings) -> SearchPolicy:
@@ -131,9 +147,14 @@ async def open_stores(engines: Engines, settings: RetrieverSettings) -> Stores:
 
 
 async def _open_embedder(lifecycle: Lifecycle, settings: RetrieverSettings, engines: Engines) -> QueryEmbedder:
-    channel = await lifecycle.stack.enter_async_context(open_channel(settings.embedder_target, settings=settings))
     cache = engines.cache(settings.query_cache_bytes) if settings.query_cache_bytes else None
-    return GrpcQueryEmbedder(EmbeddingServiceStub(channel), settings.embed_seconds, cache, settings.query_cache_seconds)
+    targets = [settings.embedder_target, *filter(None, [settings.shadow_embedder_target])]
+    embedders = []
+    for target in targets:
+        channel = await lifecycle.stack.enter_async_context(open_channel(target, settings=settings))
+        stub = EmbeddingServiceStub(channel)
+        embedders.append(GrpcQueryEmbedder(stub, settings.embed_seconds, cache, settings.query_cache_seconds))
+    return embedders[0] if len(embedders) == 1 else EmbedderWithModel(embedders)
 
 
 async def _open_reranker(lifecycle: Lifecycle, settings: RetrieverSettings, clock: Clock) -> Reranker | None:

@@ -50,6 +50,7 @@ def query_of(message: retrieval_pb2.SearchQuery) -> Query:
         min_score=message.min_score,
         max_per_document=message.max_per_document,
         vector_weight=message.vector_weight if message.HasField("vector_weight") else None,
+        generation=message.generation,
     )
 
 

@@ -41,7 +41,7 @@ from retriever.stages.head_check import Reader, Rejection
 from retriever.stages.legs import LegAnswer, LegRequest, Legs
 from retriever.stages.observation import Stopwatch
 from retriever.stages.ranking import Ranking, RankingPolicy
-from retriever.stages.understand import Understood, check, check_batch, reader_of, understand
+from retriever.stages.understand import Understood, asked_generation, check, check_batch, reader_of, understand
 
 _DEEPER = 4
 """Factor of the second, deeper search: a corpus where more than three candidates of four are stale needs its
@@ -125,12 +125,21 @@ class SearchPassages:
         """Results in the order of the queries, each what ``search`` gives for it alone. Any error is that of the
         whole batch.
         """
+        return await self._search(caller, queries, None)
+
+    async def search_in(self, generation: Generation, caller: Caller, query: Query) -> SearchResult:
+        """One query on a generation that its caller does not see the answer of. Errors: as the RPC ``Search``."""
+        return (await self._search(caller, (query,), generation))[0]
+
+    async def _search(
+        self, caller: Caller, queries: Sequence[Query], chosen: Generation | None
+    ) -> Sequence[SearchResult]:
         with _tracer.start_as_current_span("retrieval.search") as span:
             span.set_attribute(names.OPENINFERENCE_SPAN_KIND, "RETRIEVER")
             span.set_attribute(names.TENANT_ID, caller.tenant_id)
             span.set_attribute(names.BATCH_SIZE, len(queries))
             understood, reader = await self._understand(caller, queries)
-            generation = await self._catalogue.generation()
+            generation = chosen or await self._catalogue.generation(asked_generation(caller, queries))
             if generation is None:
                 return [SearchResult(hits=()) for _ in queries]
             span.set_attribute(names.GENERATION, generation.name)
@@ -240,7 +249,7 @@ class SearchPassages:
             rejected: Counter[Rejection] = Counter()
             for ranking, window in windows.items():
                 ranking.payloads.update((each, payloads[each]) for each in window if each in payloads)
-                rejected += ranking.check_window(window, heads, batch.generation.name, batch.reader, now)
+                rejected += ranking.check_window(window, heads, batch.reader, now)
             _count(rejected)
 
     async def _to_rerank(self, rankings: Sequence[Ranking]) -> set[Ranking]:
@@ -305,7 +314,7 @@ class SearchPassages:
             now = self._clock.now()
             rejected: Counter[Rejection] = Counter()
             for ranking in batch.rankings:
-                rejected += ranking.confirm(heads, batch.generation.name, batch.reader, now)
+                rejected += ranking.confirm(heads, batch.reader, now)
             _count(rejected)
 
 
@@ -333,7 +342,9 @@ def _result(ranking: Ranking, batch: _Batch, timings: tuple[StageTiming, ...]) -
         )
         for chunk_id in ranking.chosen.chosen
     )
-    degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures)
+    incomplete = ranking.understood.incomplete
+    degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures or leg.value in incomplete)
+    degraded += ("heads",) if "heads" in incomplete else ()
     degraded += ("rerank",) if ranking.rerank_failed else ()
     for name in degraded:
         RETRIEVAL_DEGRADED.add(leg=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import grpc
@@ -11,6 +12,7 @@ from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 from retriever import messages
 from retriever.citations import ResolveCitations
 from retriever.service import SearchPassages
+from retriever.shadow import ShadowSearches
 from retriever.stages import offload
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -19,14 +21,20 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     """Translates requests and replies; decides nothing."""
 
-    def __init__(self, searches: SearchPassages, citations: ResolveCitations) -> None:
+    def __init__(
+        self, searches: SearchPassages, citations: ResolveCitations, shadows: ShadowSearches | None = None
+    ) -> None:
         self._searches = searches
         self._citations = citations
+        self._shadows = shadows
 
     async def Search(self, request: retrieval_pb2.SearchRequest, context: Context) -> retrieval_pb2.SearchResponse:
         """See the proto."""
         caller = current_caller()
-        result = await self._searches.search(caller, messages.query_of(request.query))
+        query, began = messages.query_of(request.query), time.perf_counter()
+        result = await self._searches.search(caller, query)
+        if self._shadows is not None:
+            self._shadows.consider(caller, query, result, time.perf_counter() - began)
         show = _may_know_of_every_document(caller)
         return await offload.run(
             lambda: retrieval_pb2.SearchResponse(result=messages.result_message(result, show_dropped=show)),

@@ -15,7 +15,11 @@ class RetrieverSettings(StoreSettings):
 
     Attributes:
         embedder_target: Where questions are embedded, ``host:port``.
+        shadow_embedder_target: Where questions are embedded for a generation that is made with another model; empty for
+            none.
         reranker_target: Where passages are reranked, ``host:port``; empty for no reranker.
+        shadow_share: Share of searches that are made once more on a shadow, if there is one, to compare them
+            (docs/generations.md); one at a time.
         leg_candidates: How many candidates a leg returns at least. Min-max fusion gains from longer lists: 200
             instead of 100 adds .003 to .005 nDCG@10 on two sets of four and takes nothing from the others; 0.3 ms.
         deepest_candidates: How many it returns at most, when many of the first were dropped.
@@ -36,7 +40,10 @@ class RetrieverSettings(StoreSettings):
     service_name: ClassVar[str] = "retriever"
 
     embedder_target: str = "127.0.0.1:50051"
+    shadow_embedder_target: str = ""
     reranker_target: str = ""
+
+    shadow_share: float = Field(default=0.02, ge=0, le=1)
 
     leg_candidates: int = Field(default=200, ge=50, le=1_000)
     deepest_candidates: int = Field(default=1_000, ge=200, le=10_000)

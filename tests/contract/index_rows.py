@@ -32,6 +32,7 @@ def vector_row(
     version: int = 1,
     access: AccessPolicy = EVERYBODY,
     metadata: Mapping[str, MetadataValue] | None = None,
+    content: str = "",
 ) -> VectorRow:
     return VectorRow(
         chunk_id,
@@ -40,6 +41,7 @@ def vector_row(
         access,
         metadata or {},
         unit(1.0) if vector is None else vector,
+        content,
     )
 
 
@@ -54,6 +56,7 @@ def lexical_row(
     version: int = 1,
     access: AccessPolicy = EVERYBODY,
     metadata: Mapping[str, MetadataValue] | None = None,
+    content: str = "",
 ) -> LexicalRow:
     return LexicalRow(
         chunk_id,
@@ -64,6 +67,7 @@ def lexical_row(
         tuple(title.split()),
         tuple(heading.split()),
         tuple(body.split()),
+        content,
     )
 
 

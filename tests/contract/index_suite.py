@@ -20,9 +20,10 @@ from tests.contract.filters_strategy import FIELDS
 from tests.contract.index_rows import EVERYBODY, GENERATION, reader
 from tests.contract.refreshed import Refreshed
 
-from corpus.domain import AccessPolicy, Candidate, MetadataValue
+from corpus.access import policy_fingerprint
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, MetadataValue
 from corpus.filters import parse_filter
-from corpus.ports import Prefilter
+from corpus.ports import SCAN_PAGE, Prefilter
 
 DEADLINE_SECONDS = 20.0
 
@@ -40,7 +41,11 @@ class AnyIndex(Protocol):
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]: ...
 
-    async def drop_tenant(self, tenant_id: str) -> None: ...
+    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]: ...
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]: ...
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +196,63 @@ class IndexContract:
         await ends.writer.write("g1", [ends.row("c9")])
         assert await ends.found() == ["c9"]
 
+    async def test_a_tenant_can_be_dropped_from_one_generation_alone(self, ends: Ends) -> None:
+        for generation in ("g1", "g2"):
+            await ends.writer.write(generation, [ends.row("c1"), ends.row("c1", tenant="globex")])
+        for _ in range(2):
+            await ends.writer.drop_tenant("acme", "g2")
+            assert await ends.found(generation="g2") == []
+        assert await ends.reader.chunk_ids("g2", "acme") == {}
+        assert await ends.found(generation="g1") == ["c1"]
+        assert await ends.found(reader(tenant="globex"), generation="g2") == ["c1"]
+
+    async def test_a_scan_and_a_look_say_what_each_row_is_made_from_and_who_may_read_it(self, ends: Ends) -> None:
+        staff = AccessPolicy(frozenset({"eng", "ops"}), 3)
+        await ends.writer.write(
+            GENERATION,
+            [
+                ends.row("c1", document="d:1\u00e9", version=2**60 + 1, access=staff, content="a" * 64),
+                ends.row("c2", access=AccessPolicy(frozenset()), content="b" * 64),
+                ends.row("c3", tenant="globex"),
+            ],
+        )
+        first = IndexedRow("c1", "d:1\u00e9", 2**60 + 1, "a" * 64, policy_fingerprint(staff))
+        second = IndexedRow("c2", "doc", 1, "b" * 64, policy_fingerprint(AccessPolicy(frozenset())))
+        assert await scanned(ends.reader) == [first, second]
+        assert sorted(await ends.reader.look_up(GENERATION, "acme", ["c2", "c1", "c3", "c2"])) == [first, second]
+        assert list(await ends.reader.look_up(GENERATION, "acme", [])) == []
+        for generation, tenant in (("g9", "acme"), (GENERATION, "initech")):
+            assert await scanned(ends.reader, generation, tenant) == []
+            assert list(await ends.reader.look_up(generation, tenant, ["c1"])) == []
+
+    async def test_an_access_change_shows_in_a_scan_and_leaves_the_content(self, ends: Ends) -> None:
+        await ends.writer.write(GENERATION, [ends.row("c1", content="a" * 64), ends.row("c2", content="b" * 64)])
+        narrow = AccessPolicy(frozenset({"eng"}), 1)
+        await ends.writer.set_access(GENERATION, "acme", ["c1"], narrow)
+        expected = [
+            IndexedRow("c1", "doc", 1, "a" * 64, policy_fingerprint(narrow)),
+            IndexedRow("c2", "doc", 1, "b" * 64, policy_fingerprint(EVERYBODY)),
+        ]
+        assert await scanned(ends.reader) == expected
+        assert sorted(await ends.reader.look_up(GENERATION, "acme", ["c1", "c2"])) == expected
+
+    async def test_a_scan_goes_through_all_pages_beside_writes_and_misses_nothing_that_stays(self, ends: Ends) -> None:
+        names = [f"c{each:05d}" for each in range(SCAN_PAGE + 20)]
+        for start in range(0, len(names), 500):
+            await ends.writer.write(GENERATION, [ends.row(name) for name in names[start : start + 500]])
+        seen: set[str] = set()
+        pages = 0
+        async for page in ends.reader.scan(GENERATION, "acme"):
+            assert 0 < len(page) <= SCAN_PAGE
+            seen |= {row.chunk_id for row in page}
+            if pages == 0:
+                await ends.writer.delete(GENERATION, "acme", names[:10])
+                await ends.writer.write(GENERATION, [ends.row("new"), ends.row(names[-1], version=2)])
+            pages += 1
+        assert pages > 1
+        assert seen >= set(names[10:])
+        assert seen - {"new"} <= set(names)
+
     async def test_equal_scores_are_ordered_by_chunk_id_also_at_the_cut(self, ends: Ends) -> None:
         names = [f"c{each:03d}" for each in range(60)]
         for part in (names[1::2][::-1], names[::2]):
@@ -206,6 +268,11 @@ class IndexContract:
 
         await asyncio.gather(*(write(place) for place in range(24)))
         assert await ends.found() == [f"c{place:02d}" for place in range(24)]
+
+
+async def scanned(index: AnyIndex, generation: str = GENERATION, tenant: str = "acme") -> list[IndexedRow]:
+    """Every row of a scan, sorted."""
+    return sorted([row async for page in index.scan(generation, tenant) for row in page])
 
 
 @asynccontextmanager

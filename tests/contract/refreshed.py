@@ -30,6 +30,6 @@ class Refreshed:
         await self._index.delete(generation, tenant_id, chunk_ids)
         await self._refresh()
 
-    async def drop_tenant(self, tenant_id: str) -> None:
-        await self._index.drop_tenant(tenant_id)
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        await self._index.drop_tenant(tenant_id, generation)
         await self._refresh()

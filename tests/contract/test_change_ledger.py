@@ -162,6 +162,107 @@ async def test_oldest_pending_changes_come_first(ledger: ChangeLedger) -> None:
     assert [record.event_id for record in await ledger.oldest_pending("acme", 1)] == ["event-1"]
 
 
+async def test_any_number_of_pending_changes_is_listed_page_by_page(ledger: ChangeLedger) -> None:
+    for number in range(7):
+        # Three moments, so that pages end between changes of one moment.
+        await ledger.accept(change(f"event-{number}", number + 1, accepted_at=NOW + timedelta(seconds=number // 3)))
+    found: list[str] = []
+    after = None
+    while page := await ledger.oldest_pending("acme", 2, after=after):
+        found += [record.event_id for record in page]
+        after = (page[-1].accepted_at, page[-1].event_id)
+    assert found == [f"event-{number}" for number in range(7)]
+
+
+async def test_a_dead_letter_opens_again_once_per_replay_and_keeps_its_history(ledger: ChangeLedger) -> None:
+    await ledger.accept(change())
+    await ledger.finish("event-1", ChangeState.DEAD_LETTERED, at=LATER, reason="WHY", message="because", attempts=3)
+    opened_again = replace(change(), reason="WHY", message="Tried again. Before: because", attempts=3, replays=1)
+    for _ in range(2):
+        assert await ledger.reopen("event-1", replay=1) == opened_again
+    assert await ledger.find(key(), 1) == opened_again
+    await ledger.finish("event-1", ChangeState.DEAD_LETTERED, at=LATER, reason="AGAIN", message="", attempts=4)
+    late = await ledger.reopen("event-1", replay=1)
+    assert late is not None
+    assert (late.state, late.reason, late.attempts) == (ChangeState.DEAD_LETTERED, "AGAIN", 4)
+    again = await ledger.reopen("event-1", replay=2)
+    assert again is not None
+    assert (again.state, again.replays) == (ChangeState.PENDING, 2)
+    await ledger.finish("event-1", ChangeState.APPLIED, at=LATER)
+    assert (await ledger.get_many("acme", ["event-1"]))["event-1"].state is ChangeState.APPLIED
+
+
+@pytest.mark.parametrize("state", [state for state in ChangeState if state is not ChangeState.DEAD_LETTERED])
+async def test_nothing_but_a_dead_letter_opens_again_or_is_discarded(ledger: ChangeLedger, state: ChangeState) -> None:
+    await ledger.accept(change())
+    if state is not ChangeState.PENDING:
+        await ledger.finish("event-1", state, at=LATER)
+    before = await ledger.find(key(), 1)
+    assert await ledger.reopen("event-1", replay=1) == before
+    assert await ledger.discard("event-1", at=LATER, message="no") == before
+    assert await ledger.find(key(), 1) == before
+    assert await ledger.reopen("unknown", replay=1) is None
+    assert await ledger.discard("unknown", at=LATER, message="no") is None
+
+
+async def test_a_discarded_change_keeps_its_reason_and_stays_discarded(ledger: ChangeLedger) -> None:
+    await ledger.accept(change())
+    await ledger.finish("event-1", ChangeState.DEAD_LETTERED, at=NOW, reason="WHY", message="because", attempts=3)
+    dead = await ledger.find(key(), 1)
+    assert dead is not None
+    expected = replace(dead, state=ChangeState.DISCARDED, finished_at=LATER, message="ann: scanned upside down")
+    for _ in range(2):
+        assert await ledger.discard("event-1", at=LATER, message="ann: scanned upside down") == expected
+    assert await ledger.reopen("event-1", replay=1) == expected
+    assert await ledger.counts("acme") == {ChangeState.DISCARDED: 1}
+    assert list(await ledger.newest_dead_letters("acme", 9)) == []
+
+
+async def test_changes_that_ended_long_ago_are_removed_but_for_the_newest_and_dead_letters(
+    ledger: ChangeLedger,
+) -> None:
+    ends = {
+        "applied": ChangeState.APPLIED,
+        "superseded": ChangeState.SUPERSEDED,
+        "discarded": ChangeState.DISCARDED,
+        "dead": ChangeState.DEAD_LETTERED,
+        "pending": None,
+        "recent": ChangeState.APPLIED,
+        "newest": ChangeState.APPLIED,
+    }
+    for version, (name, state) in enumerate(ends.items(), start=1):
+        await ledger.accept(change(name, version))
+        if state is not None:
+            await ledger.finish(name, state, at=LATER if name == "recent" else NOW - timedelta(seconds=version))
+    await ledger.accept(change("theirs", 1, tenant_id="other"))
+    await ledger.accept(change("theirs-2", 2, tenant_id="other"))
+    await ledger.finish("theirs", ChangeState.APPLIED, at=NOW - timedelta(days=1))
+    removed, after = 0, None
+    for _ in range(10):
+        aged = await ledger.age_out("acme", NOW, after=after, limit=2)
+        removed, after = removed + aged.removed, aged.after
+        if after is None:
+            break
+    assert (removed, after) == (3, None)
+    assert (await ledger.age_out("acme", NOW)).removed == 0
+    assert [record.event_id for record in await ledger.newest(key())] == ["newest", "recent", "pending", "dead"]
+    assert (await ledger.get_many("acme", list(ends))).keys() == {"newest", "recent", "pending", "dead"}
+    assert await ledger.find(key(), 1) is None
+    assert await ledger.counts("other") == {ChangeState.APPLIED: 1, ChangeState.PENDING: 1}
+
+
+async def test_a_change_that_was_aged_out_may_come_again(ledger: ChangeLedger) -> None:
+    for version in (1, 2):
+        await ledger.accept(change(f"event-{version}", version))
+        await ledger.finish(f"event-{version}", ChangeState.APPLIED, at=NOW)
+    assert (await ledger.age_out("acme", LATER)).removed == 1
+    await ledger.finish("event-1", ChangeState.APPLIED, at=LATER)
+    again = change("event-1", 1, accepted_at=LATER)
+    assert await ledger.accept(again) == again
+    assert [record.version for record in await ledger.newest(key())] == [2, 1]
+    assert await ledger.latest_versions("acme", ["doc"]) == {"doc": 2}
+
+
 async def test_newest_dead_letters_come_first(ledger: ChangeLedger) -> None:
     for number, state in enumerate((ChangeState.DEAD_LETTERED, ChangeState.APPLIED, *[ChangeState.DEAD_LETTERED] * 2)):
         await ledger.accept(change(f"event-{number}", 9 - number))

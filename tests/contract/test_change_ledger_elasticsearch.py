@@ -239,3 +239,37 @@ async def test_a_tenant_that_comes_back_starts_anew_also_for_who_remembers_the_o
     assert [record.event_id for record in await ledger.newest(key())] == ["new"]
     await ledger.finish("old", ChangeState.APPLIED, at=LATER)
     assert await ledger.counts("acme") == {ChangeState.PENDING: 1}
+
+
+@pytest.mark.parametrize("fault", [all_applied, none_applied], ids=lambda fault: fault.__name__)
+async def test_ageing_that_fails_half_way_hides_nothing_and_is_completed_by_the_next_pass(
+    world: World, fault: ItemsApplied
+) -> None:
+    async def age(ledger: ElasticsearchChangeLedger, tenant: str) -> object:
+        await world.ledger().accept(new(tenant, "v3", 3))
+        await world.ledger().finish(f"{tenant}-v3", ChangeState.APPLIED, at=NOW)
+        return await ledger.age_out(tenant, LATER)
+
+    async for tenant in until_it_succeeds(world, fault, age):
+        newest = [record.version for record in await world.ledger().newest(key(tenant_id=tenant))]
+        assert newest in ([5, 3], [5])
+        assert await world.ledger().latest_versions(tenant, ["doc"]) == {"doc": 5}
+        await world.ledger().age_out(tenant, LATER)
+        assert [record.version for record in await world.ledger().newest(key(tenant_id=tenant))] == [5]
+        assert await world.ledger().counts(tenant) == {ChangeState.PENDING: 1}
+        again = new(tenant, "v3", 3)
+        assert await world.ledger().accept(again) == again
+        assert await world.ledger().find(again.key, 3) == again
+
+
+@pytest.mark.parametrize("fault", [all_applied, none_applied], ids=lambda fault: fault.__name__)
+async def test_a_replay_that_fails_half_way_opens_its_change_once(world: World, fault: ItemsApplied) -> None:
+    async def reopen(ledger: ElasticsearchChangeLedger, tenant: str) -> object:
+        await world.ledger().finish(f"{tenant}-old", ChangeState.DEAD_LETTERED, at=NOW, reason="WHY")
+        return await ledger.reopen(f"{tenant}-old", replay=1)
+
+    async for tenant in until_it_succeeds(world, fault, reopen):
+        for _ in range(2):
+            known = await world.ledger().reopen(f"{tenant}-old", replay=1)
+            assert known is not None
+            assert (known.state, known.replays) == (ChangeState.PENDING, 1)

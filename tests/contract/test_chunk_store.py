@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from corpus.adapters.elasticsearch.chunk_store import ElasticsearchChunkStore
 from corpus.adapters.memory.chunk_store import MemoryChunkStore
 from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
 from corpus.adapters.sqlite.database import CorpusDatabase
+from corpus.domain import StoredRow, VersionOrigin
 from corpus.ports import ChunkStore, StoredChunk
 
 ADAPTERS = (MemoryChunkStore, SqliteChunkStore, pytest.param(ElasticsearchChunkStore, marks=pytest.mark.cluster))
@@ -67,6 +69,39 @@ async def test_chunks_of_a_version_come_in_order(store: ChunkStore) -> None:
     assert list(await store.chunks_of(key(), 1, GENERATION)) == list(stored.chunks)
     assert list(await store.chunks_of(key(), 2, GENERATION)) == []
     assert list(await store.chunks_of(key(), 1, OTHER_GENERATION)) == []
+
+
+async def test_a_version_comes_back_as_it_was_put(store: ChunkStore) -> None:
+    origin = VersionOrigin("documents/acme/ab/abc", "a" * 64, 12, "é.md", "text/markdown", "de")
+    for stored in (replace(document(chunks=12), origin=origin), document(version=2, chunks=0, sections=0)):
+        await store.put(stored)
+        found = await store.get_version(key(), stored.chunks_version, GENERATION)
+        assert found is not None
+        assert replace(found, sections=list(found.sections), chunks=list(found.chunks)) == stored
+    assert await store.get_version(key(), 1, OTHER_GENERATION) is None
+    assert [each.object_key for each in await store.stored_versions("acme")] == [origin.object_key, ""]
+    await store.put(document())
+    found = await store.get_version(key(), 1, GENERATION)
+    assert found is not None
+    assert found.origin is None
+    await store.delete(key(), 1, GENERATION)
+    assert await store.get_version(key(), 1, GENERATION) is None
+
+
+async def test_the_rows_of_versions_say_what_they_hold(store: ChunkStore) -> None:
+    await store.put(document(chunks=2))
+    await store.put(document(version=2, chunks=1))
+    await store.put(document("other", chunks=1, generation=OTHER_GENERATION))
+    await store.put(document("third", chunks=1))
+    await store.put(document(tenant_id="globex", chunks=9))
+    wanted = [("doc", 1, GENERATION), ("doc", 2, GENERATION), ("other", 1, OTHER_GENERATION), ("third", 1, "g9")]
+    assert sorted(await store.rows_of("acme", [*wanted, ("nothing", 1, GENERATION)])) == [
+        StoredRow(f"doc/1/{GENERATION}/0", "doc", 1, GENERATION, "f" * 64),
+        StoredRow(f"doc/1/{GENERATION}/1", "doc", 1, GENERATION, "f" * 64),
+        StoredRow(f"doc/2/{GENERATION}/0", "doc", 2, GENERATION, "f" * 64),
+        StoredRow(f"other/1/{OTHER_GENERATION}/0", "other", 1, OTHER_GENERATION, "f" * 64),
+    ]
+    assert list(await store.rows_of("acme", [])) == []
 
 
 async def test_putting_again_replaces_everything_of_that_version(store: ChunkStore) -> None:
@@ -183,3 +218,28 @@ async def test_a_version_that_is_removed_while_it_is_stored_is_an_error_and_leav
     assert caught.value.reason == "VERSION_REMOVED"
     assert await database.read(lambda c: c.execute("SELECT count(*) FROM chunks").fetchone()) == (0,)
     await database.close()
+
+
+async def _sealed(store: ChunkStore) -> dict[tuple[int, str], bool]:
+    return {(each.chunks_version, each.generation): each.sealed for each in await store.stored_versions("acme")}
+
+
+async def test_a_sealed_version_is_listed_as_sealed_until_it_is_stored_again(
+    open_store: Callable[[], ChunkStore],
+) -> None:
+    store, reader = open_store(), open_store()
+    one, other = document(version=1), document(version=2)
+    elsewhere = replace(one, generation=OTHER_GENERATION, chunks=[])
+    for each in (one, other, elsewhere):
+        await store.put(each)
+    for _ in range(2):
+        await store.seal(one.key, 1, GENERATION)
+        assert await _sealed(reader) == {(1, GENERATION): True, (1, OTHER_GENERATION): False, (2, GENERATION): False}
+    assert await reader.get_version(one.key, 1, GENERATION) == one
+    await store.put(one)
+    assert not any((await _sealed(reader)).values())
+
+
+async def test_a_version_that_is_not_stored_is_not_sealed(store: ChunkStore) -> None:
+    await store.seal(key("doc"), 1, GENERATION)
+    assert await _sealed(store) == {}

@@ -19,6 +19,7 @@ import chassis.eventlog.port
 import chassis.objectstore
 import chassis.objectstore.port
 import corpus.adapters
+import corpus.dead_letters
 import corpus.ports
 import gateway.adapters
 import gateway.ports
@@ -32,6 +33,9 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     corpus.ports.ChunkStore: (corpus.adapters, "test_chunk_store.py"),
     corpus.ports.EmbeddingCache: (corpus.adapters, "test_embedding_cache.py"),
     corpus.ports.ChangeLedger: (corpus.adapters, "test_change_ledger.py"),
+    corpus.dead_letters.DeadLetterStore: (corpus.adapters, "test_dead_letters.py"),
+    corpus.dead_letters.KnownBadContent: (corpus.adapters, "test_known_bad.py"),
+    corpus.dead_letters.Halts: (corpus.adapters, "test_halts.py"),
     corpus.ports.Tenants: (corpus.adapters, "test_tenants.py"),
     corpus.ports.Generations: (corpus.adapters, "test_generations.py"),
     corpus.ports.VectorIndex: (corpus.adapters, "test_vector_index.py"),
@@ -111,8 +115,9 @@ def test_every_port_has_an_adapter_in_its_suite_that_real_servers_run(port: type
 def test_every_port_of_the_corpus_has_a_suite() -> None:
     ports = {
         member
-        for member in vars(corpus.ports).values()
-        if inspect.isclass(member) and getattr(member, "_is_protocol", False) and member.__module__ == "corpus.ports"
+        for module in (corpus.ports, corpus.dead_letters)
+        for member in vars(module).values()
+        if inspect.isclass(member) and getattr(member, "_is_protocol", False) and member.__module__ == module.__name__
     }
     assert ports <= SUITES.keys()
 

@@ -9,6 +9,7 @@ import resource
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 from xml.etree import ElementTree
@@ -83,6 +84,35 @@ async def stream(*pieces: bytes) -> AsyncIterator[bytes]:
 
 async def keys(store: ObjectStore, prefix: str = "") -> list[str]:
     return sorted([key async for key in store.list(prefix)])
+
+
+async def test_a_listing_says_how_large_objects_are_and_when_they_were_put_last(make: Make) -> None:
+    store = make()
+    before = datetime.now(UTC)
+    await store.put("documents/acme/ab/one", b"12345")
+    await store.put("documents/acme/cd/two", b"")
+    await store.put("documents/globex/ab/one", b"1")
+    found = {entry.key: entry async for entry in store.entries("documents/acme/")}
+    assert {key: entry.size_bytes for key, entry in found.items()} == {
+        "documents/acme/ab/one": 5,
+        "documents/acme/cd/two": 0,
+    }
+    # Stores keep whole seconds, and servers clocks of their own.
+    late = timedelta(seconds=5)
+    assert all(before - late <= entry.modified_at <= datetime.now(UTC) + late for entry in found.values())
+    assert [entry.key async for entry in store.entries("documents/acme/ab")] == ["documents/acme/ab/one"]
+    assert [entry async for entry in store.entries("documents/none/")] == []
+
+
+async def test_putting_an_object_again_makes_it_young(tmp_path: Path) -> None:
+    store = ObstoreObjectStore(tmp_path)
+    await store.put("a/b", b"x")
+    os.utime(tmp_path / "a" / "b", (1_000_000, 1_000_000))
+    [old] = [entry async for entry in store.entries("a/")]
+    assert old.modified_at.year == 1970
+    await store.put("a/b", b"x")
+    [young] = [entry async for entry in store.entries("a/")]
+    assert young.modified_at.year > 2000
 
 
 @pytest.mark.parametrize("key", ["a", "a/b/c.bin", "tenant/sha256=0f/with space", "UPPER-lower_~!@$%^&()+,;'[]{}.txt"])

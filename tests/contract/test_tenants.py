@@ -39,6 +39,26 @@ async def test_a_created_tenant_is_known_everywhere(open_tenants: Callable[[], T
     assert await open_tenants().get("acme") == created
 
 
+async def test_what_is_being_rebuilt_is_noted_beside_the_fields(open_tenants: Callable[[], Tenants]) -> None:
+    tenants, other = open_tenants(), open_tenants()
+    await tenants.set_rebuilding("acme", "vector", True)
+    assert await tenants.get("acme") is None
+    await tenants.create("acme", {}, at=NOW)
+    for _ in range(2):
+        await asyncio.gather(*(tenants.set_rebuilding("acme", store, True) for store in ("vector", "heads")))
+    await other.create("acme", {"a": FieldType.STRING}, at=NOW)
+    expected = Tenant("acme", {"a": FieldType.STRING}, NOW, frozenset({"vector", "heads"}))
+    assert await other.get("acme") == expected
+    assert list(await other.list()) == [expected]
+    for _ in range(2):
+        await other.set_rebuilding("acme", "heads", False)
+    known = await tenants.get("acme")
+    assert known is not None
+    assert known.rebuilding == {"vector"}
+    await tenants.delete("acme")
+    assert (await tenants.create("acme", {}, at=NOW)).rebuilding == frozenset()
+
+
 async def test_an_unknown_tenant_is_none(tenants: Tenants) -> None:
     assert await tenants.get("acme") is None
     assert list(await tenants.list()) == []

@@ -3,10 +3,11 @@ own."""
 
 import itertools
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +29,21 @@ class Place:
     target: str
     http: str
     tenant: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What the stack was told besides."""
 
     def client(self, *groups: str, subject: str = "tester", **identity: Any) -> Client:
         return Client(self.target, identity=Identity(self.tenant, subject, groups, **identity))
 
     def command(self, *arguments: str, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-        """Runs the command line as a user would; ``tenants``, ``trace``, ``up`` and ``down`` know no tenant."""
-        tenant = () if arguments[0] in {"tenants", "trace", "up", "down", "eval"} else ("--tenant", self.tenant)
+        """Runs the command line as a user would; ``tenants``, ``trace``, ``up``, ``down`` and ``dlq`` know no tenant of
+        the caller."""
+        without = {"tenants", "trace", "up", "down", "eval", "sources", "dlq", "generation"}
+        tenant = () if arguments[0] in without else ("--tenant", self.tenant)
         return subprocess.run(
             [sys.executable, "-m", "headwater.cli", *arguments, "--data", str(self.data), *tenant],
             input=stdin,
+            env={**os.environ, **self.settings},
             capture_output=True,
             timeout=100,
         )
@@ -55,22 +61,29 @@ def collector() -> Iterator[Collector]:
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[tuple[Path, stack.Endpoints]]:
+def chosen() -> Mapping[str, str]:
+    return {**settings(), "HEADWATER_INGEST_SOURCES_FILE": str(Path(__file__).with_name("sources.toml"))}
+
+
+@pytest.fixture(scope="session")
+def running(
+    tmp_path_factory: pytest.TempPathFactory, collector: Collector, chosen: Mapping[str, str]
+) -> Iterator[tuple[Path, stack.Endpoints]]:
     data = tmp_path_factory.mktemp("stack")
     try:
         yield (
             data,
-            stack.start(data, port_base=0, environment={**settings(), "HEADWATER_OTLP_ENDPOINT": collector.address}),
+            stack.start(data, port_base=0, environment={**chosen, "HEADWATER_OTLP_ENDPOINT": collector.address}),
         )
     finally:
         stack.stop(data)
 
 
 @pytest.fixture
-def place(running: tuple[Path, stack.Endpoints]) -> Place:
+def place(running: tuple[Path, stack.Endpoints], chosen: Mapping[str, str]) -> Place:
     data, endpoints = running
     tenant = f"t{next(_numbers)}"
-    made = Place(data, endpoints.grpc["gateway"], endpoints.gateway_http, tenant)
+    made = Place(data, endpoints.grpc["gateway"], endpoints.gateway_http, tenant, chosen)
     with made.client() as client:
         client.create_tenant(tenant, {"product": "string", "release": "version", "year": "number"})
     return made

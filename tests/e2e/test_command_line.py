@@ -12,6 +12,8 @@ COMMANDS = [
     ("up",), ("down",), ("status",), ("ingest",), ("search",), ("ask",), ("eval",), ("trace",),
     ("documents", "list"), ("documents", "show"), ("documents", "delete"), ("documents", "set-access"),
     ("tenants", "list"), ("tenants", "create"), ("tenants", "delete"),
+    ("dlq", "list"), ("dlq", "show"), ("dlq", "replay"), ("dlq", "discard"), ("dlq", "forget"), ("dlq", "resume"),
+    ("watch",), ("sync-bucket",), ("sources", "check"), ("sources", "send"),
 ]  # fmt: skip
 
 

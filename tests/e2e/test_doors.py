@@ -22,7 +22,7 @@ from chassis.identity import Caller, Scope
 from chassis.tokens import AUDIENCE, METADATA_KEY, TokenMinter, create_keys, private_key_file
 from headwater.embedding.v1 import embedding_pb2
 from headwater.gateway.v1 import gateway_pb2
-from headwater.ingest.v1 import ingest_pb2
+from headwater.ingest.v1 import dead_letters_pb2, generations_pb2, ingest_pb2, stores_pb2, versions_pb2
 from headwater.rerank.v1 import rerank_pb2
 from headwater.retrieval.v1 import retrieval_pb2
 
@@ -65,6 +65,26 @@ def test_no_method_of_any_service_is_served_without_proof(locked: Locked, servic
     address, descriptor = locked.endpoints.grpc[service], SERVICES[service]
     for metadata in ([], list(DEVELOPMENT.items()), [("authorization", "Bearer nonsense")]):
         assert knock(address, descriptor, method, *metadata) is grpc.StatusCode.UNAUTHENTICATED
+
+
+OPERATORS = [
+    module.DESCRIPTOR.services_by_name[name]
+    for module, name in (
+        (dead_letters_pb2, "DeadLetterService"),
+        (stores_pb2, "StoreService"),
+        (versions_pb2, "VersionService"),
+        (generations_pb2, "GenerationService"),
+    )
+]
+
+
+@pytest.mark.parametrize("service", OPERATORS, ids=lambda service: service.name)
+@pytest.mark.parametrize("door", ["gateway", "ingest"])
+def test_no_method_for_operators_is_served_without_proof(locked: Locked, door: str, service: ServiceDescriptor) -> None:
+    for method in service.methods:
+        for metadata in ([], list(DEVELOPMENT.items()), [("authorization", "Bearer nonsense")]):
+            code = knock(locked.endpoints.grpc[door], service, method.name, *metadata)
+            assert code is grpc.StatusCode.UNAUTHENTICATED, method.name
 
 
 def routes(locked: Locked) -> list[tuple[str, str]]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
+import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from headwater import Client, HeadwaterError, Identity, OverloadedError
 from headwater.cli import stack
 
 QUESTION = "How many days of paid leave are there?"
+LEAVE = b"# Leave\n\nEveryone has 30 days of leave."
 SECONDS = 60.0
 CLUSTER_ONLY = {
     "headwater_heads_replica_age_seconds",
@@ -40,11 +43,16 @@ def samples_of_a_busy_stack(data: Path) -> list[Sample]:
     endpoints = stack.start(
         data,
         port_base=0,
-        environment={"HEADWATER_GATEWAY_RATE_ASK": "3/60 seconds", "HEADWATER_RETRIEVER_MAX_IN_FLIGHT": "1"},
+        environment={
+            "HEADWATER_GATEWAY_RATE_ASK": "3/60 seconds",
+            "HEADWATER_RETRIEVER_MAX_IN_FLIGHT": "1",
+            "HEADWATER_INGEST_AUDIT_EVERY_SECONDS": "1",
+        },
     )
     try:
         target = endpoints.grpc["gateway"]
         _documents(target)
+        _lose_bytes(data, endpoints.metrics["ingest"])
         _questions(target)
         _too_many(target)
         seen = _read(*endpoints.metrics.values())
@@ -66,7 +74,7 @@ def _client(target: str, subject: str = "tester") -> Client:
 def _documents(target: str) -> None:
     with _client(target) as client:
         client.create_tenant("monitored")
-        client.put_document("leave", b"# Leave\n\nEveryone has 30 days of leave.", filename="a.md", readers=["public"])
+        client.put_document("leave", LEAVE, filename="a.md", readers=["public"])
         client.put_document("gone", b"# Leave\n\nThere are 20 days of paid leave.", filename="b.md", readers=["public"])
         client.put_document("broken", b"%PDF-1.7 and then nothing of the kind", filename="c.pdf", readers=["public"])
         client.wait_until_applied()
@@ -75,6 +83,16 @@ def _documents(target: str) -> None:
         client.wait_until_applied()
         client.delete_document("gone")
         client.wait_until_applied()
+
+
+def _lose_bytes(data: Path, ingest: str) -> None:
+    """Removes a document's bytes behind the services' back, and waits until an audit has seen it."""
+    sha256 = hashlib.sha256(LEAVE).hexdigest()
+    (data / "objects" / "documents" / "monitored" / sha256[:2] / sha256).unlink()
+    deadline = time.monotonic() + SECONDS
+    while not any(sample.name == "headwater_audit_open" for sample in _read(ingest)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
 
 
 def _questions(target: str) -> None:

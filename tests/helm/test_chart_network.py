@@ -14,6 +14,7 @@ EDGES = {
     ("gateway", "ingest-api"),
     ("retriever", "embedder"),
     ("retriever", "reranker"),
+    ("ingest-api", "embedder"),
     ("ingest-worker", "embedder"),
 }
 """Who calls whom; there are no others."""

@@ -155,7 +155,7 @@ def test_lists_of_images_name_dependencies_of_the_project_and_no_versions():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     known = {_canonical(re.split(r"[\[<>=!~ ]", each)[0]) for each in project}
     # Tools of the build, and what the command line's extra brings.
-    known |= {"hatchling", "rich", "typer"}
+    known |= {"hatchling", "rich", "typer", "watchfiles"}
     named = {item for items in groups().values() for item in items if isinstance(item, str)}
     assert {_canonical(item.split("[")[0]) for item in named} <= known
     assert not [item for item in named if re.search(r"[<>=~]", item)]

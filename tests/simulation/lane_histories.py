@@ -9,20 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from tests.simulation.histories import (
-    BAD,
-    BAD_LEVEL,
-    DOCUMENTS,
-    TEXTS,
-    Checker,
-    History,
-    Process,
-)
+from tests.simulation.checker import Checker
+from tests.simulation.histories import History
+from tests.simulation.oracle import BAD, BAD_LEVEL, TEXTS
 from tests.simulation.virtual_time import VirtualLoop
-from tests.unit.ingest.world import TENANT, WRITER, World
+from tests.unit.ingest.world import WRITER, World
 
-from chassis.errors import DependencyUnavailable, HeadwaterError
-from corpus.domain import ChangeState
+from chassis.errors import DeadlineExceeded, DependencyUnavailable, HeadwaterError
 from ingest.adapters.event_log import TOPIC_OF
 from ingest.codec import decode_change
 from ingest.domain import Delete, DocumentChange, Lane, Receipt, SetAccess, Upsert
@@ -31,34 +24,30 @@ from ingest.domain import Delete, DocumentChange, Lane, Receipt, SetAccess, Upse
 class LaneHistory(History):
     """One run over both lanes."""
 
+    by_version = True
+
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
         super().__init__(seed, loop)
         self._versions: Counter[str] = Counter()
 
-    async def _start_worker(self) -> None:
-        process = Process(f"worker-{len(self._workers)}")
-        world = await self._world(process)
+    async def _work(self, world: World) -> None:
         live, bulk = world.lanes(max_in_flight=4, max_bulk=2)
-
-        async def both() -> None:
-            async with asyncio.TaskGroup() as lanes:
-                lanes.create_task(live.run())
-                lanes.create_task(bulk.run())
-
-        self._workers.append((process, asyncio.create_task(both())))
+        async with asyncio.TaskGroup() as lanes:
+            lanes.create_task(live.run())
+            lanes.create_task(bulk.run())
 
     def checker(self, api: World) -> Checker:
-        return LaneChecker(api, self.receipts)
+        return LaneChecker(api, self.stores, self.receipts)
 
     async def _change(self, api: World) -> None:
-        document_id = self.dice.choice(DOCUMENTS)
+        document_id = self.dice.choice(self.documents)
         version = self._versions[document_id] + 1
         change = self._invent(document_id, version)
         lane = self.dice.choice((Lane.LIVE, Lane.BULK))
         while True:
             try:
                 receipt = await self._call(api, document_id, version, change, lane)
-            except DependencyUnavailable:
+            except (DependencyUnavailable, DeadlineExceeded):
                 continue
             except HeadwaterError:
                 return  # refused, and so no version: there is no document yet whose access could change
@@ -82,14 +71,8 @@ class LaneHistory(History):
 class LaneChecker(Checker):
     """Knows that a change may be in the log twice, in one lane or in both."""
 
+    rows_are_known = False
+
     async def events(self) -> list[DocumentChange]:
         values = [value for topic in TOPIC_OF.values() for value in await self.world.values(topic)]
         return sorted(map(decode_change, values), key=lambda event: (event.key.document_id, event.version))
-
-    async def _check_letters(self, letters: set[str], dead: set[str]) -> None:
-        """When a worker does not learn that it has written a letter, the other lane may have superseded the change
-        before the next attempt."""
-        assert dead <= letters, "a dead letter is missing"
-        found = await self.stores.ledger.get_many(TENANT, sorted(letters - dead))
-        assert {record.state for record in found.values()} <= {ChangeState.SUPERSEDED}, "letters and the ledger differ"
-        assert found.keys() == letters - dead, "a letter of a change that nobody knows"

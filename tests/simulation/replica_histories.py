@@ -13,8 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.simulation.histories import DOCUMENTS, History, WatchedHeads
+from tests.simulation.checker import DOCUMENTS
+from tests.simulation.histories import History, Told
 from tests.simulation.lane_histories import LaneHistory
+from tests.simulation.stores import WatchedHeads
 from tests.simulation.virtual_time import VirtualLoop
 from tests.unit.ingest.world import TENANT
 
@@ -35,8 +37,8 @@ def served_by(head: ServedHead) -> object:
 class RememberedHeads(WatchedHeads):
     """Heads that remember what they were, and since when."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        super().__init__()
+    def __init__(self, violations: list[str], now: Callable[[], float]) -> None:
+        super().__init__(violations)
         self._now = now
         self._past: dict[DocumentKey, list[tuple[float, Head]]] = {}
 
@@ -78,24 +80,25 @@ class ReplicaHistory(History):
     def __init__(self, seed: int, loop: VirtualLoop) -> None:
         super().__init__(seed, loop)
         self.nemesis.deadly = frozenset({"log.append"})
-        self.stores.heads = self._heads = RememberedHeads(loop.time)
+        self.stores.heads = self._heads = RememberedHeads(self.stores.violations, loop.time)
         self._now = loop.time
         self._reader_dice = random.Random(seed + 2)
         self._authority = FarHeads(self._heads, self._reader_dice)
         self._replica = HeadsReplica(self._authority, lambda: self.stores.log.reader(HEADS_TOPIC), self.clock)
         self.answered_from_memory = 0
 
-    async def play(self) -> None:
+    async def play(self) -> Told:
         tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._replica.run()),
             asyncio.create_task(self._read_for_ever()),
         ]
         try:
-            await super().play()
+            told = await super().play()
             for task in tasks:
                 if task.done():
                     task.result()
             await self._check_end()
+            return told
         finally:
             for task in tasks:
                 task.cancel()

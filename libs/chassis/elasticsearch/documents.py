@@ -36,17 +36,20 @@ def document_id(*parts: str) -> str:
     return base64.urlsafe_b64encode(digest.digest()).rstrip(b"=").decode()
 
 
-async def get_many(store: Store, alias: str, document_ids: Sequence[str], *, source: bool = True) -> list[Found | None]:
+async def get_many(
+    store: Store, alias: str, document_ids: Sequence[str], *, source: bool | Sequence[str] = True
+) -> list[Found | None]:
     """Documents in the order of their ids, None where there is none. In real time: what was written is read, whether
-    or not the index was refreshed since. ``source=False`` reads their sequence numbers only.
+    or not the index was refreshed since. ``source=False`` reads their sequence numbers only; names of fields, those.
 
     Raises DependencyUnavailable, Overloaded, FailedPrecondition INDEX_MISSING.
     """
     found: list[Found | None] = []
+    wanted = None if source is True else source if source is False else list(source)
     for start in range(0, len(document_ids), _MAX_IDS):
         ids = document_ids[start : start + _MAX_IDS]
         with store_errors():
-            response = await store.client.mget(index=alias, ids=ids, source=None if source else False)
+            response = await store.client.mget(index=alias, ids=ids, source=wanted)
         found += [_found(item) for item in response["docs"]]
     return found
 

@@ -144,10 +144,12 @@ class _MemoryEngine:
             self._waiting.pop(event, None)
 
     def _group(self, topic: str, name: str) -> _Group:
-        count = len(self.topic(topic).partitions)
-        return self._groups.setdefault(
-            (topic, name), _Group({i: Seat() for i in range(count)}, dict.fromkeys(range(count), 0))
-        )
+        group = self._groups.get((topic, name))
+        if group is None:
+            count = len(self.topic(topic).partitions)
+            group = _Group({i: Seat() for i in range(count)}, dict.fromkeys(range(count), 0))
+            self._groups[topic, name] = group
+        return group
 
     def _group_changed(self, group: _Group) -> None:
         group.epoch += 1

@@ -20,6 +20,7 @@ from obstore.store import LocalStore, S3Store
 from chassis.endpoints import S3Endpoint
 from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound
 from chassis.objectstore.keys import STAGING, check_key
+from chassis.objectstore.port import ObjectEntry
 from chassis.objectstore.source import PART_BYTES, Source
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ _CALL_SECONDS = 60.0
 _NO_BUCKET = "NoSuchBucket"
 """S3's error code, found in obstore's message: to obstore a missing bucket is a missing object, and a document whose
 bytes are gone for good is given up."""
+
+_PIECE_BYTES = 2**20
 
 _RETRIES = 3
 """Of a single request to S3; whoever called decides about more."""
@@ -95,6 +98,19 @@ class ObstoreObjectStore:
                 response = await obstore.get_async(self._store, key)
                 return bytes(await response.bytes_async())
 
+    async def stream(self, key: str) -> AsyncIterator[bytes]:
+        """The object's bytes in pieces of about 1 MiB. The key may be one of somebody else's bucket. Raises NotFound
+        OBJECT_MISSING before the first piece, InvalidRequest BAD_OBJECT_KEY for a key that can't be asked for (an empty
+        part, "." or ".."), DependencyUnavailable."""
+        with _store_errors():
+            try:
+                async with asyncio.timeout(_CALL_SECONDS):
+                    response = await obstore.get_async(self._store, key)
+            except ValueError:
+                raise InvalidRequest("The object's key can't be asked for.", reason="BAD_OBJECT_KEY") from None
+            async for piece in response.stream(min_chunk_size=_PIECE_BYTES):
+                yield bytes(piece)
+
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         check_key(key)
@@ -115,6 +131,11 @@ class ObstoreObjectStore:
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
         """Keys that begin with ``prefix``."""
+        async for entry in self.entries(prefix):
+            yield entry.key
+
+    async def entries(self, prefix: str) -> AsyncIterator[ObjectEntry]:
+        """Objects whose keys begin with ``prefix``; see the port."""
         # obstore's prefixes end at a "/", so the rest is compared here.
         parent = prefix.rpartition("/")[0]
         if parent:
@@ -124,7 +145,7 @@ class ObstoreObjectStore:
                 for entry in batch:
                     key = entry["path"]
                     if key.startswith(prefix) and not (self._root and key.startswith(f"{STAGING}/")):
-                        yield key
+                        yield ObjectEntry(key, entry["size"], entry["last_modified"])
 
     async def _write(self, key: str, source: Source) -> None:
         """Stores the bytes. Dropping obstore's call would leave the parts that were sent, in hiding and paid for: when

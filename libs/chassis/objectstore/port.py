@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEntry:
+    """What a listing says of an object. ``modified_at`` is when it was put last, by the store's clock."""
+
+    key: str
+    size_bytes: int
+    modified_at: datetime
 
 
 class ObjectStore(Protocol):
@@ -26,6 +37,11 @@ class ObjectStore(Protocol):
 
     async def delete(self, key: str) -> None:
         """Removes the object. Idempotent: a missing one is no error."""
+        ...
+
+    def entries(self, prefix: str) -> AsyncIterator[ObjectEntry]:
+        """Objects whose keys begin with ``prefix``, in no particular order. One that is put or removed meanwhile may be
+        left out; one that is there from the beginning to the end comes once."""
         ...
 
     def list(self, prefix: str) -> AsyncIterator[str]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
-from chassis.errors import HeadwaterError, Overloaded, Unauthenticated
+from chassis.errors import HeadwaterError, InvalidRequest, Overloaded, Unauthenticated
 from chassis.identity import Caller, acting_as
 from chassis.resilience.admission import AdmissionController
 from chassis.rpc.deadlines import deadline_in, out_of_time
@@ -100,20 +101,21 @@ class ServerPipeline(grpc.aio.ServerInterceptor):
         Methods that answer with a stream become coroutines that write: a generator would carry context variables across
         its yields, and leave its closing to the garbage collector.
         """
+        readable = _readable_parts if handler.request_streaming else _readable
         if handler.response_streaming:
             generate = handler.stream_stream if handler.request_streaming else handler.unary_stream
 
             async def serve_stream(request: Any, context: Any) -> None:
-                await self._run(method, context, lambda: _write_all(generate(request, context), context))
+                await self._run(method, context, lambda: _write_all(generate(readable(request), context), context))
 
-            return _handler_like(handler, serve_stream, handler.request_deserializer)
+            return _handler_like(handler, serve_stream, _read_by(handler.request_deserializer))
 
         answer = handler.stream_unary if handler.request_streaming else handler.unary_unary
 
         async def serve(request: Any, context: Any) -> Any:
-            return await self._run(method, context, lambda: answer(request, context))
+            return await self._run(method, context, lambda: answer(readable(request), context))
 
-        return _handler_like(handler, serve, handler.request_deserializer)
+        return _handler_like(handler, serve, _read_by(handler.request_deserializer))
 
     def _refusal(self, handler: Any, method: _Method) -> Any:
         """A handler that refuses without parsing the request, which at ten times the load is most of the work left."""
@@ -182,6 +184,41 @@ class ServerPipeline(grpc.aio.ServerInterceptor):
                     raise AssertionError("abort raises") from error
         finally:
             _finish(method, span, code, time.monotonic() - started)
+
+
+class _Unreadable:
+    """Stands for a request that is none. gRPC's own answer to one would be INTERNAL, and a traceback in the log."""
+
+    def ByteSize(self) -> int:  # noqa: N802 - as messages call it
+        return 0
+
+
+_UNREADABLE: Final = _Unreadable()
+
+
+def _read_by(deserializer: Any) -> Any:
+    """The deserializer, with ``_UNREADABLE`` for what it can't read."""
+    if deserializer is None:
+        return None
+
+    def read(data: bytes) -> Any:
+        try:
+            return deserializer(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
+
+
+def _readable(request: Any) -> Any:
+    if request is _UNREADABLE:
+        raise InvalidRequest("The request is not the message that this method takes.", reason="MALFORMED_MESSAGE")
+    return request
+
+
+async def _readable_parts(requests: Any) -> AsyncIterator[Any]:
+    async for request in requests:
+        yield _readable(request)
 
 
 async def _write_all(responses: Any, context: Any) -> None:

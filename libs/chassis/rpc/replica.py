@@ -110,12 +110,12 @@ class ReplicaEdge:
         telemetry = setup(settings)
         admission = AdmissionController(settings.max_in_flight)
         metrics.RPC_SERVER_IN_FLIGHT.observe(lambda: admission.in_flight)
-        endpoint = MetricsServer(settings.metrics_listen, telemetry.registry, lambda: True)
+        endpoint = MetricsServer(settings.metrics_listen, telemetry.registry, lambda: "")
         try:
             address = await endpoint.start()
         except OSError:
             elsewhere = Address(Address.parse(settings.metrics_listen).host, 0)
-            endpoint = MetricsServer(str(elsewhere), telemetry.registry, lambda: True)
+            endpoint = MetricsServer(str(elsewhere), telemetry.registry, lambda: "")
             address = await endpoint.start()
         _log.info("replica opens", metrics=str(address))
         return cls(ReplicaPipeline(admission, verifier), telemetry, endpoint)

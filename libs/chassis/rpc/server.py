@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from chassis.lifecycle import Lifecycle
     from chassis.settings import ServiceSettings
 
+READINESS: Final = "readiness"
+"""Health service for those who ask whether everything that this process is for is being done."""
 _STOP_SECONDS: Final = 5.0
 """Grace where no lifecycle sets one: the server was closed before any signal, because something failed."""
 
@@ -85,10 +87,15 @@ class GrpcServer:
         await self.grpc.start()
         self._address = Address(listen.host, port)
         metrics.RPC_SERVER_IN_FLIGHT.observe(lambda: self.admission.in_flight)
-        for name in ("", *service_names):
+        for name in ("", READINESS, *service_names):
             await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._lifecycle.register_server(self)
         self._lifecycle.publish_endpoint("grpc", self._address)
+
+    async def set_readiness(self, ready: bool) -> None:
+        """Sets the health of ``READINESS``; see ``Lifecycle.impair``."""
+        serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        await self._health.set(READINESS, serving if ready else not_serving)
 
     async def refuse_health(self) -> None:
         """Reports every service NOT_SERVING from now on, while RPCs are still accepted."""

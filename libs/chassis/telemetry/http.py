@@ -23,16 +23,16 @@ class MetricsServer:
     Args:
         listen: ``host:port``.
         registry: What ``/metrics`` shows, in Prometheus' text format.
-        is_ready: Whether ``/readyz`` answers 200 rather than 503. ``/healthz`` answers 200 as long as the event loop
+        unready_because: Why ``/readyz`` answers 503; empty for 200. ``/healthz`` answers 200 as long as the event loop
             runs.
     """
 
     def __init__(
-        self, listen: str, registry: prometheus_client.CollectorRegistry, is_ready: Callable[[], bool]
+        self, listen: str, registry: prometheus_client.CollectorRegistry, unready_because: Callable[[], str]
     ) -> None:
         self._address = Address.parse(listen)
         self._registry = registry
-        self._is_ready = is_ready
+        self._unready_because = unready_because
         self._server: asyncio.Server | None = None
 
     async def start(self) -> Address:
@@ -75,11 +75,11 @@ class MetricsServer:
         if path == "/healthz":
             return HTTPStatus.OK, "text/plain", b"ok\n"
         if path == "/readyz":
-            ready = self._is_ready()
+            why = self._unready_because()
             return (
-                (HTTPStatus.OK, "text/plain", b"ready\n")
-                if ready
-                else (HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"not ready\n")
+                (HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", f"{why}\n".encode())
+                if why
+                else (HTTPStatus.OK, "text/plain", b"ready\n")
             )
         return HTTPStatus.NOT_FOUND, "text/plain", b"not found\n"
 

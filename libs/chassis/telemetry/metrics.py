@@ -66,7 +66,7 @@ INGEST_ACCEPTED: Final = Counter(
 INGEST_CHANGES: Final = Counter(
     "headwater.ingest.changes",
     unit="{change}",
-    description="Changes that reached their terminal state: applied, superseded, duplicate, dead_lettered.",
+    description="Changes that reached their terminal state: applied, superseded, duplicate, dead_lettered, discarded.",
     labels=("kind", "state"),
 )
 INGEST_STAGE_DURATION: Final = Histogram(
@@ -81,7 +81,7 @@ INGEST_LATENCY: Final = Histogram(
 INGEST_LAG: Final = Gauge(
     "headwater.ingest.lag",
     unit="{event}",
-    description="Events not yet handled, all partitions, by lane: live, bulk.",
+    description="Events not yet handled, all partitions, by lane: live, bulk, sources.",
     labels=("lane",),
 )
 INGEST_OLDEST_AGE: Final = Gauge(
@@ -101,8 +101,67 @@ INGEST_CHUNKS: Final = Counter(
     unit="{chunk}",
     description="Chunks written.",
 )
+INGEST_SOURCE_CHANGES: Final = Counter(
+    "headwater.ingest.source.changes",
+    unit="{change}",
+    description="Changes of sources by what became of their records: put, deleted, repeated.",
+    labels=("source", "outcome"),
+)
 INGEST_DEAD_LETTERS: Final = Counter(
     "headwater.ingest.dead_letters", unit="{event}", description="Events given up, by reason.", labels=("reason",)
+)
+INGEST_DEAD_LETTERS_OPEN: Final = Gauge(
+    "headwater.ingest.dead_letters.open", unit="{event}", description="Dead letters that nobody has decided on."
+)
+INGEST_REGISTERED: Final = Counter(
+    "headwater.ingest.registered",
+    unit="{event}",
+    description="Documents refused without being parsed, because they were known to be bad, by reason.",
+    labels=("reason",),
+)
+INGEST_HALTED: Final = Gauge(
+    "headwater.ingest.halted",
+    unit="1",
+    description="1 while the worker takes no changes because it refuses documents that it should be able to read.",
+)
+AUDIT_DIFFERENCES: Final = Counter(
+    "headwater.audit.differences",
+    unit="{difference}",
+    description="Confirmed differences: missing, stale, orphan, duplicate, access_mismatch, unreferenced.",
+    labels=("kind", "store"),
+)
+AUDIT_OPEN: Final = Gauge(
+    "headwater.audit.open",
+    unit="{difference}",
+    description="Differences that the reconciler's last pass left, by kind and store, all tenants.",
+    labels=("kind", "store"),
+)
+AUDIT_UNSETTLED: Final = Gauge(
+    "headwater.audit.unsettled",
+    unit="{document}",
+    description="Documents that kept changing during the reconciler's last pass, so that nothing is said of them.",
+)
+AUDIT_FINISHED: Final = Gauge(
+    "headwater.audit.finished",
+    unit="s",
+    description="When the reconciler's last pass over all tenants ended, seconds since 1970.",
+)
+INGEST_EXPIRED: Final = Counter(
+    "headwater.ingest.expired",
+    unit="{document}",
+    description="Documents deleted because their time was over, and tombstones forgotten because of their age.",
+    labels=("outcome",),
+)
+INGEST_GENERATION_GAPS: Final = Counter(
+    "headwater.ingest.generation.gaps",
+    unit="{change}",
+    description="Changes that could not be written to the generation beside the active one. The next pass fills them.",
+    labels=("reason",),
+)
+INGEST_GENERATION_MISSING: Final = Gauge(
+    "headwater.ingest.generation.missing",
+    unit="{document}",
+    description="Documents that the generation beside the active one lacked after the last pass of this worker.",
 )
 
 # ── Embedder and reranker ───────────────────────────────────────────────────────────────────────────────────────────
@@ -167,6 +226,24 @@ HEADS_REPLICA_AGE: Final = ObservedGauge(
 )
 HEADS_REPLICA_SIZE: Final = ObservedGauge(
     "headwater.heads.replica.size", unit="{head}", description="Heads in the replica's memory."
+)
+RETRIEVAL_SHADOW_OVERLAP: Final = Histogram(
+    "headwater.retrieval.shadow.overlap",
+    unit="1",
+    description="Share of a sampled search's documents that the shadow generation finds as well.",
+    buckets=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+)
+RETRIEVAL_SHADOW_DURATION: Final = Histogram(
+    "headwater.retrieval.shadow.duration",
+    unit="s",
+    description="Sampled searches on the active generation, and once more on the shadow.",
+    labels=("generation",),
+)
+RETRIEVAL_SHADOW_FAILURES: Final = Counter(
+    "headwater.retrieval.shadow.failures",
+    unit="{search}",
+    description="Sampled searches that failed on the shadow.",
+    labels=("reason",),
 )
 RETRIEVAL_HITS: Final = Histogram(
     "headwater.retrieval.hits", unit="{hit}", description="Hits per search.", buckets=(0, 1, 2, 5, 10, 20, 50, 100)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime
 
 from chassis.errors import Conflict, Defect, FailedPrecondition
-from corpus.domain import ChangeRecord, ChangeState, FieldType
+from corpus.domain import TRIED_AGAIN, ChangeRecord, ChangeState, FieldType
 from corpus.metadata import validate_declaration
 
 
@@ -32,6 +34,32 @@ def earlier_record(known: ChangeRecord, record: ChangeRecord) -> ChangeRecord:
             metadata={"version": str(record.version)},
         )
     return known
+
+
+def reopened(known: ChangeRecord, replay: int) -> ChangeRecord:
+    """The record after ``ChangeLedger.reopen``; the same object when that has no effect."""
+    if known.state is not ChangeState.DEAD_LETTERED or known.replays >= replay:
+        return known
+    message = TRIED_AGAIN + known.message
+    return replace(known, state=ChangeState.PENDING, finished_at=None, message=message, replays=replay)
+
+
+def discarded(known: ChangeRecord, at: datetime, message: str) -> ChangeRecord:
+    """The record after ``ChangeLedger.discard``; the same object when that has no effect."""
+    if known.state is not ChangeState.DEAD_LETTERED:
+        return known
+    return replace(known, state=ChangeState.DISCARDED, finished_at=at, message=message)
+
+
+def may_age_out(record: ChangeRecord, finished_before: datetime) -> bool:
+    """Whether a change has an end that nobody waits for, and had it long ago."""
+    ended = record.state not in (ChangeState.PENDING, ChangeState.DEAD_LETTERED)
+    return ended and record.finished_at is not None and record.finished_at < finished_before
+
+
+def while_pending(changed: Callable[[ChangeRecord], ChangeRecord]) -> Callable[[ChangeRecord], ChangeRecord]:
+    """``changed`` for pending changes; no effect on others."""
+    return lambda known: changed(known) if known.state is ChangeState.PENDING else known
 
 
 def require_terminal(state: ChangeState) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from functools import lru_cache
 
-from corpus.domain import Metadata
+from corpus.domain import Metadata, VersionOrigin
 from corpus.metadata import metadata_from_json, metadata_to_json
 
 _REMEMBERED_TEXTS = 4096
@@ -43,6 +44,16 @@ def metadata_to_text(metadata: Metadata) -> str:
 def metadata_from_text(text: str) -> Metadata:
     """Inverse of ``metadata_to_text``."""
     return _remembered_metadata(text) if len(text) <= _REMEMBERED_CHARACTERS else metadata_from_json(text)
+
+
+def origin_to_text(origin: VersionOrigin | None) -> str:
+    """JSON; empty text for none."""
+    return json.dumps(asdict(origin), ensure_ascii=False, separators=(",", ":")) if origin else ""
+
+
+def origin_from_text(text: str) -> VersionOrigin | None:
+    """Inverse of ``origin_to_text``."""
+    return VersionOrigin(**json.loads(text)) if text else None
 
 
 @lru_cache(_REMEMBERED_TEXTS)

@@ -17,6 +17,11 @@ from chassis.objectstore.obstore import open_s3
 from chassis.objectstore.port import ObjectStore
 from corpus.adapters.elasticsearch.change_ledger import ElasticsearchChangeLedger
 from corpus.adapters.elasticsearch.chunk_store import ElasticsearchChunkStore
+from corpus.adapters.elasticsearch.dead_letters import (
+    ElasticsearchDeadLetterStore,
+    ElasticsearchHalts,
+    ElasticsearchKnownBadContent,
+)
 from corpus.adapters.elasticsearch.generations import ElasticsearchGenerations
 from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
@@ -59,6 +64,9 @@ class ClusterEngines:
             ledger=ElasticsearchChangeLedger(store),
             vectors=await self._servers.vectors(),
             lexical=ElasticsearchLexicalIndex(store),
+            letters=ElasticsearchDeadLetterStore(store),
+            known_bad=ElasticsearchKnownBadContent(store),
+            halts=ElasticsearchHalts(store),
         )
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:

@@ -17,6 +17,7 @@ from corpus.adapters.numpy import NumpyVectorIndex
 from corpus.adapters.sqlite.change_ledger import SqliteChangeLedger
 from corpus.adapters.sqlite.chunk_store import SqliteChunkStore
 from corpus.adapters.sqlite.database import CorpusDatabase
+from corpus.adapters.sqlite.dead_letters import SqliteDeadLetterStore, SqliteHalts, SqliteKnownBadContent
 from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
 from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.adapters.sqlite.heads import SqliteHeads
@@ -63,6 +64,9 @@ class EmbeddedEngines:
             ledger=SqliteChangeLedger(database),
             vectors=vectors,
             lexical=lexical,
+            letters=SqliteDeadLetterStore(database),
+            known_bad=SqliteKnownBadContent(database),
+            halts=SqliteHalts(database),
         )
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:

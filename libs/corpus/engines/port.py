@@ -10,6 +10,7 @@ from chassis.cache.port import Cache
 from chassis.eventlog.port import EventLog
 from chassis.eventlog.topics import TopicSpec
 from chassis.objectstore.port import ObjectStore
+from corpus.dead_letters import DeadLetterStore, Halts, KnownBadContent
 from corpus.ports import (
     ChangeLedger,
     ChunkStore,
@@ -34,6 +35,9 @@ class CorpusStores:
     ledger: ChangeLedger
     vectors: VectorIndex
     lexical: LexicalIndex
+    letters: DeadLetterStore
+    known_bad: KnownBadContent
+    halts: Halts
 
 
 class Engines(Protocol):

@@ -6,7 +6,23 @@ import sys
 
 import typer
 
-from headwater.cli import admin, ask, documents, evaluate, ingest, local, search, tenants, trace
+from headwater.cli import (
+    admin,
+    ask,
+    bucket,
+    dlq,
+    documents,
+    evaluate,
+    generation,
+    ingest,
+    local,
+    search,
+    source_records,
+    stores,
+    tenants,
+    trace,
+    watch,
+)
 from headwater.cli.output import errors
 from headwater.cli.problems import CommandError, exit_code_of
 from headwater.errors import HeadwaterError
@@ -18,10 +34,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (local, ingest, search, ask, evaluate, trace):
+for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(dlq.app, name="dlq")
+app.add_typer(source_records.app, name="sources")
+app.add_typer(generation.app, name="generation")
 app.add_typer(admin.app, name="admin")
 
 

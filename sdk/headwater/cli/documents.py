@@ -1,4 +1,4 @@
-"""``documents list|show|delete|set-access``."""
+"""``documents list|show|delete|set-access|versions|rollback``."""
 
 from __future__ import annotations
 
@@ -119,6 +119,53 @@ def set_access(
     with connect(target, data, identity_of(tenant)) as client:
         receipt = client.set_document_access(document_id, readers(group, user, public), security_level=level)
         _finish(client, [receipt], wait, json)
+
+
+@app.command()
+def versions(
+    document_id: DocumentArgument,
+    target: TargetOption = None,
+    data: DataOption = DEFAULT_DATA,
+    tenant: TenantOption = "default",
+    json: JsonOption = False,
+) -> None:
+    """List the versions of a document whose content is still kept, newest first.
+
+    Example:  headwater documents versions handbook.md
+    """
+    with connect(target, data, identity_of(tenant)) as client:
+        kept = client.document_versions(document_id)
+    if json:
+        print_json(kept)
+        return
+    rows = table("version", "state", "chunks", "title", right=("version", "chunks"))
+    for each in kept:
+        state = "served" if each.served else "can be restored" if each.restorable else "never served"
+        rows.add_row(str(each.version), state, str(each.chunks), each.title)
+    console.print(rows)
+
+
+@app.command()
+def rollback(
+    document_id: DocumentArgument,
+    to: Annotated[int, typer.Option("--to", help="Version to go back to; default: the one before.")] = 0,
+    wait: WaitOption = True,
+    target: TargetOption = None,
+    data: DataOption = DEFAULT_DATA,
+    tenant: TenantOption = "default",
+    json: JsonOption = False,
+) -> None:
+    """Give a document the content of an earlier version, as a new version. Who may read it stays as it is.
+
+    Example:  headwater documents rollback handbook.md
+    """
+    with connect(target, data, identity_of(tenant)) as client:
+        made = client.roll_back_document(document_id, to)
+        if not json:
+            console.print(f"{document_id}: content of version {made.restored_version}", markup=False)
+            if made.without_readers:
+                console.print("Nobody may read it as it is: headwater documents set-access names readers.")
+        _finish(client, [made.receipt], wait, json)
 
 
 def readers(groups: list[str] | None, users: list[str] | None, public: bool) -> list[str]:

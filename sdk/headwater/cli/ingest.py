@@ -48,6 +48,8 @@ class Report:
     refused: dict[str, str] = field(default_factory=dict)
     deleted: list[str] = field(default_factory=list)
     skipped: Sequence[str] = ()
+    unchanged: int = 0
+    """Documents that were not even sent, because they are known to be the same."""
     seconds: float = 0.0
 
     @property
@@ -95,7 +97,7 @@ def ingest(
     description = {
         "readers": readers(group, None, public=not group),
         "doc_type": doc_type,
-        "metadata": dict(_key_value(item) for item in metadata or ()),
+        "metadata": dict(key_value(item) for item in metadata or ()),
         "bulk": bulk,
     }
 
@@ -108,7 +110,7 @@ def ingest(
 
     report = asyncio.run(work())
     report.skipped = found.skipped
-    _show(report, json)
+    show_report(report, json)
     if report.failed:
         raise typer.Exit(EXIT_PARTIAL)
 
@@ -138,7 +140,7 @@ async def send(
                 said = {**description, **(of or {}).get(source.document_id, {})}
                 said = {"filename": source.filename, "media_type": source.media_type, "uri": source.uri, **said}
                 try:
-                    receipt = await _put(client, source, said)
+                    receipt = await put_patiently(client, source, said)
                 except InvalidRequestError as error:
                     report.refused[source.document_id] = f"{error.reason}: {error.message}"
                 else:
@@ -154,7 +156,8 @@ async def send(
     return report
 
 
-async def _put(client: AsyncClient, source: Source, description: Mapping[str, Any]) -> Receipt:
+async def put_patiently(client: AsyncClient, source: Source, description: Mapping[str, Any]) -> Receipt:
+    """Puts a document; an overloaded or absent service is waited for, half a minute at a time at most."""
     pause = 0.2
     while True:
         try:
@@ -216,7 +219,8 @@ async def _delete_vanished(client: AsyncClient, prefixes: Sequence[str], present
     await client.wait_for_changes([receipt.event_id for receipt in receipts if not receipt.unchanged])
 
 
-def _key_value(item: str) -> tuple[str, object]:
+def key_value(item: str) -> tuple[str, object]:
+    """A pair as ``--metadata`` is given it. Raises CommandError."""
     key, separator, value = item.partition("=")
     if not separator or not key:
         raise CommandError(f"--metadata {item}: write it as name=value.")
@@ -228,14 +232,15 @@ def _key_value(item: str) -> tuple[str, object]:
         return key, value
 
 
-def _show(report: Report, json: bool) -> None:
+def show_report(report: Report, json: bool) -> None:
+    """Prints what became of the documents."""
     states = Counter(change.state for change in report.changes.values())
-    unchanged = sum(receipt.unchanged for receipt in report.receipts)
+    unchanged = report.unchanged + sum(receipt.unchanged for receipt in report.receipts)
     trace_id = next((change.trace_id for change in report.changes.values() if change.state == "applied"), "")
     if json:
         print_json(
             {
-                "documents": len(report.receipts) + len(report.refused),
+                "documents": report.unchanged + len(report.receipts) + len(report.refused),
                 "states": dict(states),
                 "unchanged": unchanged,
                 "failed": report.failed,

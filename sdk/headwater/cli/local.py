@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from headwater.cli import stack
 from headwater.cli.context import DEFAULT_DATA, DataOption, JsonOption, TargetOption, TenantOption, connect, identity_of
 from headwater.cli.output import console, errors, plain, print_json, table
 from headwater.errors import HeadwaterError
-from headwater.types import IngestStatus
+from headwater.types import IngestStatus, OpenChange
 
 PortBase = Annotated[int, typer.Option("--port-base", help="First port; 0 takes free ones.")]
 
@@ -67,17 +68,20 @@ def status(
     data: DataOption = DEFAULT_DATA,
     target: TargetOption = None,
     tenant: TenantOption = "default",
+    all_open: Annotated[bool, typer.Option("--open", help="List every open change, not the five oldest.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Services, lag, counts, terminal states, what is still open and the newest dead letters.
+    """Services, lag, counts by state, halts, what is still open (since when, and why) and the newest dead letters.
 
-    Example:  headwater status --json
+    Example:  headwater status --open
     """
     ingest: IngestStatus | None = None
     problem = ""
     try:
         with connect(target, data, identity_of(tenant)) as client:
             ingest = client.ingest_status(list_limit=5)
+            if all_open:
+                ingest = replace(ingest, open=tuple(client.open_changes()))
     except HeadwaterError as error:
         problem = f"{error.message} ({error.reason})"
     services = {service: stack.pid_of(data, service) for service in stack.SERVICES}
@@ -92,6 +96,25 @@ def status(
             console.print(f"ingestion: {problem}", style="red")
     if ingest is None:
         raise typer.Exit(5)
+
+
+def _age(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _why(item: OpenChange) -> str:
+    change = item.change
+    match item.cause:
+        case "retrying":
+            return f"is tried again: {change.reason}, attempt {change.attempts}"
+        case "halted":
+            return "is held back: the workers are halted"
+        case "replayed":
+            return f"waits in the log, to be tried again ({change.reason} before)"
+        case _:
+            return "waits in the log"
 
 
 def _print_services(data: Path, services: dict[str, int | None]) -> None:
@@ -110,9 +133,19 @@ def _print_ingest(status: IngestStatus) -> None:
     )
     counts = status.change_counts
     console.print("changes: " + (", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "none"))
-    for change in status.oldest_pending:
-        why = f" ({change.reason}, attempt {change.attempts})" if change.reason else ""
-        console.print(f"  open since {change.accepted_at:%Y-%m-%d %H:%M:%S}: {change.document_id}{why}", markup=False)
+    for halt in status.halts:
+        console.print(
+            f"  HALTED since {halt.since:%Y-%m-%d %H:%M:%S}: {halt.worker} refuses a built-in document"
+            f" ({halt.reason}): {halt.message}. It goes on by itself once it can read it; see 'headwater dlq resume'.",
+            style="red",
+            markup=False,
+        )
+    for item in status.open:
+        console.print(f"  open for {_age(item.age_seconds)}: {item.change.document_id} {_why(item)}", markup=False)
+    if status.open_dead_letters:
+        console.print(
+            f"  {status.open_dead_letters} open dead letters, all tenants: headwater dlq list", style="yellow"
+        )
     for change in status.newest_dead_letters:
         console.print(
             f"  dead letter {change.document_id}: {change.reason} — {change.message}", style="yellow", markup=False

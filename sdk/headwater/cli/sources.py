@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import mimetypes
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -51,6 +52,11 @@ MEDIA_SUFFIXES = frozenset(
 )
 """Files that hold no text; skipped inside folders and said so. Named one by one they are sent, and refused with a
 reason."""
+_TEMPORARY = re.compile(
+    # Backups and locks of editors, vim's "4913", JetBrains' safe write, LibreOffice and Word, browsers' downloads.
+    r".*~|#.*#|~\$.*|4913|.*\.(sw[a-z]|tmp|temp|part|partial|crdownload|download|bak)|.*___jb_(tmp|old)___",
+    re.IGNORECASE,
+)
 URL_SECONDS = 60.0
 
 
@@ -95,7 +101,7 @@ def find(arguments: list[str], id_prefix: str = "") -> Found:
                 if path.is_dir():
                     root = f"{id_prefix}{path.resolve().name}/"
                     prefixes.append(root)
-                    made.extend(_in_folder(path, root, skipped))
+                    made.extend(in_folder(path, root, skipped))
                 else:
                     made.append(_from_file(path, f"{id_prefix}{path.name}"))
         for source in made:
@@ -118,10 +124,19 @@ def _paths(argument: str) -> list[Path]:
     return matches
 
 
-def _in_folder(folder: Path, root: str, skipped: list[str]) -> Iterator[Source]:
+def is_wanted(inside: Path) -> bool:
+    """Whether a file at this path inside a folder is looked at: not hidden, and not what an editor, an office program
+    or a download keeps while it works."""
+    if any(part.startswith(".") or part == "__pycache__" for part in inside.parts):
+        return False
+    return not _TEMPORARY.fullmatch(inside.name)
+
+
+def in_folder(folder: Path, root: str, skipped: list[str]) -> Iterator[Source]:
+    """The folder's files, in the order of their names. Those without text are added to ``skipped``."""
     for path in sorted(folder.rglob("*")):
         inside = path.relative_to(folder)
-        if not path.is_file() or any(part.startswith(".") or part == "__pycache__" for part in inside.parts):
+        if not is_wanted(inside) or not path.is_file():
             continue
         if path.suffix.lower() in MEDIA_SUFFIXES:
             skipped.append(str(inside))

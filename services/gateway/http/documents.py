@@ -22,11 +22,11 @@ from gateway.http.models import (
     DocumentsBody,
     DocumentStateBody,
     ReceiptBody,
-    StatusBody,
     TenantBody,
     TenantRequestBody,
     TenantsBody,
 )
+from gateway.http.status_models import OpenChangesBody, StatusBody
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.ingest.v1 import ingest_pb2
@@ -138,6 +138,15 @@ async def get_changes(request: Request, caller: CallerOf, event_id: Annotated[li
     """As GatewayService.GetChanges."""
     message = gateway_pb2.GetChangesRequest(event_ids=event_id)
     return ChangesBody.of(await use_cases_of(request).documents.changes(message, caller))
+
+
+@router.get("/changes/open", summary="Changes in no terminal state, with their ages and what they wait for")
+async def list_open_changes(
+    request: Request, caller: CallerOf, page_size: Annotated[int, Query(ge=0, le=1000)] = 0, page_token: str = ""
+) -> OpenChangesBody:
+    """As GatewayService.ListOpenChanges."""
+    message = gateway_pb2.ListOpenChangesRequest(page_size=page_size, page_token=page_token)
+    return OpenChangesBody.of(await use_cases_of(request).documents.open_changes(message, caller))
 
 
 @router.get("/status", summary="Lag, counts and open changes of ingestion")

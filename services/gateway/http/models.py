@@ -34,6 +34,7 @@ def _short(value: object) -> object:
         "ACCEPT_OUTCOME_",
         "CHANGE_STATE_",
         "CHANGE_KIND_",
+        "OPEN_CAUSE_",
         "DOCUMENT_STATE_",
         "FIELD_TYPE_",
     ):
@@ -325,28 +326,6 @@ class ChangesBody(Response):
     """Changes; unknown ids are left out."""
 
     changes: list[ChangeStateBody]
-
-
-class StateCountBody(Response):
-    """Changes in one state."""
-
-    state: Name
-    count: int
-
-
-class StatusBody(Response):
-    """Lag, counts and what is open."""
-
-    lag: int
-    bulk_lag: int
-    live_documents: int
-    live_chunks: int
-    live_tokens: int
-    change_counts: list[StateCountBody]
-    oldest_pending_accepted_at: datetime | None = None
-    oldest_pending: list[ChangeStateBody]
-    newest_dead_letters: list[ChangeStateBody]
-    generation: str
 
 
 class FieldBody(BaseModel):

@@ -8,10 +8,11 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
+from chassis.errors import FailedPrecondition
 from chassis.rpc.client import call
 from chassis.tokens import service_caller
 from headwater.embedding.v1 import embedding_pb2, embedding_pb2_grpc
-from ingest.ports import ModelInfo
+from ingest.ports import Embedder, ModelInfo
 
 EMBED_TIMEOUT_SECONDS = 60.0
 """A full batch takes about two seconds; a busy laptop several times that. Longer than this means it is stuck."""
@@ -49,3 +50,24 @@ class EmbedderClient:
             as_caller=self._caller,
         )
         return np.frombuffer(reply.vectors, dtype="<f4").reshape(-1, reply.dimensions)
+
+
+class EmbedderWithModel:
+    """Implements ``Embedder`` over two, of which the second one may have another model: texts go to the one that has
+    the model that is expected. ``model_info`` is the first one's."""
+
+    def __init__(self, first: Embedder, second: Embedder) -> None:
+        self._first, self._second = first, second
+
+    async def model_info(self) -> ModelInfo:
+        """See the port."""
+        return await self._first.model_info()
+
+    async def embed_passages(self, texts: Sequence[str], expected_revision: str) -> NDArray[np.float32]:
+        """See the port."""
+        try:
+            return await self._first.embed_passages(texts, expected_revision)
+        except FailedPrecondition as error:
+            if error.reason != "MODEL_MISMATCH":
+                raise
+            return await self._second.embed_passages(texts, expected_revision)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from chassis.clock import Clock
-from chassis.eventlog.port import Consumer, Producer
+from chassis.eventlog.port import Consumer, Producer, Record
 from chassis.telemetry import inject
 from corpus.domain import Announcement, CalledOff, DocumentKey, Head
 from corpus.feed import HEADS_TOPIC, encode_announcement, encode_head, record_key
 from headwater.events.v1 import events_pb2
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
+from ingest.dead_letters.letters import event_object_key, letter_id_of
 from ingest.domain import DocumentChange, Lane, Upsert
 from ingest.ports import FailedEvent
 
@@ -48,6 +49,10 @@ class EventLogChangeLog:
         """See the port."""
         headers = _headers("headwater.document-change.v1", change.event_id, change.accepted_at)
         await self._producer.append(TOPIC_OF[lane], key_bytes(change.key), encode_change(change), headers)
+
+    async def forward(self, record: Record, lane: Lane) -> None:
+        """See the port."""
+        await self._producer.append(TOPIC_OF[lane], record.key, record.value, record.headers)
 
     async def lag(self) -> Mapping[Lane, int]:
         """See the port."""
@@ -102,7 +107,7 @@ class EventLogHeadFeed:
 
 
 class EventLogDeadLetters:
-    """Records dead letters on their topic, keyed by event id where there is one."""
+    """Records dead letters on their topic, keyed by their ids. Not idempotent: a repeated call leaves a second copy."""
 
     def __init__(self, producer: Producer, clock: Clock) -> None:
         self._producer = producer
@@ -111,21 +116,24 @@ class EventLogDeadLetters:
     async def record(self, event: FailedEvent) -> None:
         """See the port."""
         now = self._clock.now()
+        letter_id = letter_id_of(event)
         message = events_pb2.DeadLetter(
             topic=event.topic,
             partition=event.partition,
             offset=event.offset,
             reason=event.reason,
             attempts=event.attempts,
-            first_failed_at=to_timestamp(now),
+            first_failed_at=to_timestamp(event.first_failed_at or now),
             last_failed_at=to_timestamp(now),
             trace_id=event.trace_id,
             event=event.value,
+            letter_id=letter_id,
+            first_reason=event.first_reason or event.reason,
+            event_object_key=event_object_key(event),
+            registered=event.registered,
         )
         change = event.change
-        event_id = f"{event.topic}/{event.partition}/{event.offset}"
         if change is not None:
-            event_id = change.event_id
             message.event_id = change.event_id
             message.tenant_id = change.key.tenant_id
             message.document_id = change.key.document_id
@@ -134,7 +142,7 @@ class EventLogDeadLetters:
                 message.object_key = change.change.content.object_key
         if len(event.value) > MAX_EVENT_BYTES:
             # A letter larger than the log takes would be tried for ever, and everything behind it would wait. The event
-            # is where its coordinates say, until its topic's retention ends.
+            # is in the object store.
             message.ClearField("event")
-        headers = _headers("headwater.dead-letter.v1", event_id, now)
-        await self._producer.append(DEAD_LETTERS_TOPIC, event_id.encode(), message.SerializeToString(), headers)
+        headers = _headers("headwater.dead-letter.v1", letter_id, now)
+        await self._producer.append(DEAD_LETTERS_TOPIC, letter_id.encode(), message.SerializeToString(), headers)

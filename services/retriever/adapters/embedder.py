@@ -13,6 +13,7 @@ from chassis.errors import DependencyUnavailable, FailedPrecondition
 from chassis.rpc.client import call
 from corpus.domain import Generation
 from headwater.embedding.v1 import embedding_pb2, embedding_pb2_grpc
+from retriever.ports import QueryEmbedder
 
 
 class GrpcQueryEmbedder:
@@ -87,6 +88,33 @@ class GrpcQueryEmbedder:
                 "The embedder answered with vectors of the wrong size.", reason="BAD_EMBEDDING", retry_after_seconds=1.0
             )
         return np.frombuffer(response.vectors, dtype="<f4").reshape(len(texts), generation.dimensions)
+
+
+class EmbedderWithModel:
+    """Implements ``QueryEmbedder`` over several: the one that has the generation's model. Which it is, is found out by
+    asking, and remembered until it has another one."""
+
+    def __init__(self, embedders: Sequence[QueryEmbedder]) -> None:
+        self._embedders = list(embedders)
+        self._last: dict[str, QueryEmbedder] = {}
+
+    async def embed(self, tenant_id: str, texts: Sequence[str], generation: Generation) -> NDArray[np.float32]:
+        """See ``QueryEmbedder``."""
+        model = f"{generation.model_id}@{generation.model_revision}"
+        mismatch: FailedPrecondition | None = None
+        # A stable sort: the one that had the model last comes first.
+        for embedder in sorted(self._embedders, key=lambda each: each is not self._last.get(model)):
+            try:
+                vectors = await embedder.embed(tenant_id, texts, generation)
+            except FailedPrecondition as error:
+                if error.reason != "MODEL_MISMATCH":
+                    raise
+                mismatch = error
+            else:
+                self._last[model] = embedder
+                return vectors
+        assert mismatch is not None
+        raise mismatch
 
 
 def _key(tenant_id: str, text: str, generation: Generation) -> str:

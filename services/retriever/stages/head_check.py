@@ -16,7 +16,7 @@ class Rejection(StrEnum):
     """No head: an orphan of a write that was never committed."""
     DELETED = "deleted"
     SUPERSEDED = "superseded"
-    """The head names another version's chunks, or another generation's."""
+    """The head names another version's chunks."""
     EXPIRED = "expired"
     DENIED = "denied"
 
@@ -30,15 +30,14 @@ class Reader:
     clearance: int
 
 
-def rejection(
-    head: ServedHead | None, chunks_version: int, generation: str, reader: Reader, now: datetime
-) -> Rejection | None:
-    """Why chunks of this version and generation must not be shown to the reader; None when they may."""
+def rejection(head: ServedHead | None, chunks_version: int, reader: Reader, now: datetime) -> Rejection | None:
+    """Why chunks of this version must not be shown to the reader; None when they may. In every generation that is kept
+    they are made from the same text (docs/generations.md)."""
     if head is None or head.key.tenant_id != reader.tenant_id:
         return Rejection.UNKNOWN
     if head.state is not HeadState.LIVE:
         return Rejection.DELETED
-    if head.chunks_version != chunks_version or head.generation != generation:
+    if head.chunks_version != chunks_version:
         return Rejection.SUPERSEDED
     if head.expires_at is not None and head.expires_at <= now:
         return Rejection.EXPIRED

@@ -109,7 +109,7 @@ class Ranking:
         return self.fused.candidates[chunk_id].document_id
 
     def check_window(
-        self, window: Sequence[str], heads: Mapping[str, ServedHead], generation: str, reader: Reader, now: datetime
+        self, window: Sequence[str], heads: Mapping[str, ServedHead], reader: Reader, now: datetime
     ) -> Counter[Rejection]:
         """Appends to ``live`` what the heads just read allow; returns why the others were dropped."""
         self.heads.update(heads)
@@ -117,7 +117,7 @@ class Ranking:
         for chunk_id in window:
             candidate = self.fused.candidates[chunk_id]
             head = heads.get(candidate.document_id)
-            cause = rejection(head, candidate.chunks_version, generation, reader, now)
+            cause = rejection(head, candidate.chunks_version, reader, now)
             if cause is not None:
                 if chunk_id not in self.dropped:
                     rejected[cause] += 1
@@ -126,16 +126,14 @@ class Ranking:
                 self.live.append(chunk_id)
         return rejected
 
-    def confirm(
-        self, heads: Mapping[str, ServedHead], generation: str, reader: Reader, now: datetime
-    ) -> Counter[Rejection]:
+    def confirm(self, heads: Mapping[str, ServedHead], reader: Reader, now: datetime) -> Counter[Rejection]:
         """Drops chosen candidates that newer heads forbid; returns why."""
         rejected: Counter[Rejection] = Counter()
         confirmed = []
         for chunk_id in self.chosen.chosen:
             candidate = self.fused.candidates[chunk_id]
             head = heads.get(candidate.document_id)
-            cause = rejection(head, candidate.chunks_version, generation, reader, now)
+            cause = rejection(head, candidate.chunks_version, reader, now)
             if cause is None:
                 confirmed.append(chunk_id)
             else:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chassis.errors import InvalidRequest
-from chassis.identity import Caller
+from chassis.identity import Caller, Scope
 from corpus.access import access_tokens
 from corpus.domain import Tenant
 from corpus.filters import parse_filter
@@ -23,11 +24,19 @@ class Understood:
         query: As it came.
         legs: The legs to ask.
         prefilter: What the legs filter by.
+        rebuilding: Stores that lack rows until a rebuild is done: legs, and "heads", without which documents are left
+            out.
     """
 
     query: Query
     legs: frozenset[Leg]
     prefilter: Prefilter
+    rebuilding: frozenset[str] = frozenset()
+
+    @property
+    def incomplete(self) -> frozenset[str]:
+        """Those of the stores being rebuilt that this query needs."""
+        return self.rebuilding & {*(leg.value for leg in self.legs), "heads"}
 
 
 def check_batch(size: int) -> None:
@@ -75,4 +84,16 @@ def understand(query: Query, tenant: Tenant, reader: Reader) -> Understood:
     prefilter = Prefilter(
         reader.tenant_id, reader.access_tokens, reader.clearance, parse_filter(query.filter, tenant.fields)
     )
-    return Understood(query, frozenset(map(Leg, query.legs)) or ALL_LEGS, prefilter)
+    return Understood(query, frozenset(map(Leg, query.legs)) or ALL_LEGS, prefilter, tenant.rebuilding)
+
+
+def asked_generation(caller: Caller, queries: Sequence[Query]) -> str:
+    """Name of the generation to be searched, "" for the active one. One that may lack documents is for those who
+    compare it."""
+    names_asked = {query.generation for query in queries}
+    if len(names_asked) > 1:
+        raise InvalidRequest("The queries of one batch search one generation.", reason="SEVERAL_GENERATIONS")
+    asked = names_asked.pop() if names_asked else ""
+    if asked:
+        caller.require(Scope.ADMIN)
+    return asked

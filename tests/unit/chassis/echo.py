@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import grpc
+from google.protobuf.wrappers_pb2 import StringValue
 
 from chassis.identity import current_caller
 from chassis.lifecycle import Lifecycle
@@ -70,11 +71,19 @@ class Echo:
     async def gather(self, requests: AsyncIterator[bytes], context: Any) -> bytes:
         return b"".join([await self.behaviour(part) async for part in requests])
 
+    async def read(self, request: StringValue, context: Any) -> bytes:
+        return request.value.encode()
+
+    async def read_all(self, requests: AsyncIterator[StringValue], context: Any) -> bytes:
+        return "".join([part.value async for part in requests]).encode()
+
     def add_to(self, server: grpc.aio.Server) -> None:
         handlers: dict[str, Any] = {
             "Say": grpc.unary_unary_rpc_method_handler(self.say),
             "Count": grpc.unary_stream_rpc_method_handler(self.count),
             "Gather": grpc.stream_unary_rpc_method_handler(self.gather),
+            "Read": grpc.unary_unary_rpc_method_handler(self.read, StringValue.FromString),
+            "ReadAll": grpc.stream_unary_rpc_method_handler(self.read_all, StringValue.FromString),
         }
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
@@ -84,6 +93,8 @@ class EchoStub:
         self.Say: Any = channel.unary_unary(f"/{SERVICE}/Say")
         self.Count: Any = channel.unary_stream(f"/{SERVICE}/Count")
         self.Gather: Any = channel.stream_unary(f"/{SERVICE}/Gather")
+        self.Read: Any = channel.unary_unary(f"/{SERVICE}/Read")
+        self.ReadAll: Any = channel.stream_unary(f"/{SERVICE}/ReadAll")
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.wrappers_pb2 import StringValue
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tests.unit.chassis.echo import CALLER, SERVICE, Echo, EchoSettings, EchoStub, FrontendSettings, running_echo
 
@@ -48,6 +49,24 @@ async def test_a_call_without_identity_is_refused(tmp_path: Path) -> None:
         with pytest.raises(Unauthenticated):
             await call(running.stub.Say, b"", timeout_seconds=10, metadata=[("x-headwater-tenant", "acme")])
         assert not running.echo.started.is_set()
+
+
+async def test_bytes_that_are_no_message_are_refused_with_a_reason_and_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound, broken = StringValue(value="pump").SerializeToString(), b"\x0a\xff"
+    async with running_echo(tmp_path) as running:
+        assert await call(running.stub.Read, sound, timeout_seconds=10, as_caller=CALLER) == b"pump"
+        assert (
+            await call(running.stub.ReadAll, iter([sound, sound]), timeout_seconds=10, as_caller=CALLER) == b"pumppump"
+        )
+        for method, request in ((running.stub.Read, broken), (running.stub.ReadAll, iter([sound, broken, sound]))):
+            with pytest.raises(InvalidRequest) as refused:
+                await call(method, request, timeout_seconds=10, as_caller=CALLER)
+            assert refused.value.reason == "MALFORMED_MESSAGE"
+        with pytest.raises(Unauthenticated):
+            await call(running.stub.Read, broken, timeout_seconds=10)
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_an_issuer_that_is_not_accepted_is_refused(tmp_path: Path) -> None:

@@ -29,6 +29,19 @@ async def test_a_late_record_of_an_older_version_changes_nothing() -> None:
         assert await world.read("doc") == (6, frozenset("a"))
 
 
+async def test_a_late_record_of_an_older_version_is_not_believed_while_the_authority_is_down() -> None:
+    world = ReplicaWorld()
+    async with world.following():
+        late = await world.put("doc", 5, "a", "b")
+        await world.write("doc", 6, "a")
+        await world.settled()
+        world.authority.down = True
+        await world.publish(late)
+        world.clock.advance(STALENESS_SECONDS * 2)
+        await until(world.replica.is_current)  # it has the whole feed, the late record too
+        assert await world.read("doc") == (6, frozenset("a"))
+
+
 async def test_a_feed_whose_last_record_is_a_late_one_misleads_no_new_replica() -> None:
     world = ReplicaWorld()
     await world.log.ensure_topic(HEADS_TOPIC, 3, compacted=True)

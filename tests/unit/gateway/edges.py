@@ -154,6 +154,13 @@ class Peers(retrieval_pb2_grpc.RetrievalServiceServicer, ingest_pb2_grpc.IngestS
         counts = [ingest_pb2.StateCount(state=ingest_pb2.CHANGE_STATE_APPLIED, count=3)]
         return ingest_pb2.GetIngestStatusResponse(lag=5, change_counts=counts)
 
+    async def ListOpenChanges(
+        self, request: ingest_pb2.ListOpenChangesRequest, context: Any
+    ) -> ingest_pb2.ListOpenChangesResponse:
+        self._called()
+        change = ingest_pb2.Change(event_id="e", state=ingest_pb2.CHANGE_STATE_PENDING)
+        return ingest_pb2.ListOpenChangesResponse(changes=[ingest_pb2.OpenChange(change=change)])
+
     async def CreateTenant(
         self, request: ingest_pb2.CreateTenantRequest, context: Any
     ) -> ingest_pb2.CreateTenantResponse:

@@ -10,7 +10,7 @@ from tests.unit.ingest.applying import APPLIED, SUPERSEDED, live
 from tests.unit.ingest.world import TENANT, WRITER, World
 
 from chassis.errors import DependencyUnavailable
-from corpus.domain import ChangeState
+from corpus.domain import ChangeState, Head
 from ingest.domain import Delete, SetAccess
 
 
@@ -158,4 +158,30 @@ async def test_changes_of_a_deleted_tenant_are_not_applied_to_a_new_one_of_its_n
         await world.manage.delete(WRITER, TENANT)
         await world.manage.create(WRITER, TENANT, {})
         assert (await world.apply.apply(event)).reason == "UNKNOWN_TENANT"
+        assert await world.head("guide") is None
+
+
+async def test_who_gives_up_a_change_of_a_deleted_tenant_takes_back_what_he_had_written() -> None:
+    """Whoever goes on with the event passes it over, and does not look for what was written late."""
+
+    async def die_after_commit(name, call):
+        result = await call()
+        if name == "heads.put" and await world.stores.tenants.get(TENANT) is not None:
+            await world.manage.delete(WRITER, TENANT)
+            await world.stores.heads.put(written[0])  # it was written late
+            raise DependencyUnavailable("no answer")
+        return result
+
+    written: list[Head] = []
+    async with World() as first:
+        event = await first.upsert("guide", 5, "text")
+        await first.apply.apply(event)
+        head = await first.head("guide")
+        assert head is not None
+        written.append(head)
+    async with World(die_after_commit) as world:
+        with pytest.raises(DependencyUnavailable):
+            await world.apply.apply(await world.upsert("guide", 5, "text"))
+        assert await world.head("guide") is not None
+        await world.apply.give_up(event)
         assert await world.head("guide") is None

@@ -6,14 +6,15 @@ import asyncio
 
 import pytest
 from tests.unit.ingest.consuming import append, ended, until_ended, until_lag_is, working
-from tests.unit.ingest.world import TENANT, World, stop, until
+from tests.unit.ingest.world import TENANT, WRITER, World, stop, until
 
 from chassis.errors import Defect, DependencyUnavailable, FailedPrecondition
-from chassis.eventlog.port import Partition
+from chassis.eventlog.port import Partition, Record
 from corpus.domain import ChangeState, HeadState
 from ingest import consumer as consumer_module
-from ingest.codec import CHANGES_TOPIC
+from ingest.codec import CHANGES_TOPIC, encode_change, key_bytes
 from ingest.domain import Delete
+from ingest.handle import RecordInWork
 
 
 async def test_while_a_dependency_is_down_the_partition_waits_and_nothing_is_dropped(monkeypatch) -> None:
@@ -188,3 +189,27 @@ async def test_draining_finishes_what_is_in_work_and_begins_nothing() -> None:
         await stop(task)
         assert list((await ended(world, *ids)).values()).count(ChangeState.APPLIED) == 2
         assert await world.lag() == 4  # what was drained is committed
+
+
+async def test_a_row_that_was_written_after_its_tenant_was_deleted_does_not_stay_pending() -> None:
+    async def too_late(name, call):
+        if name == "ledger.accept":
+            world.clock.advance(1)
+            await world.manage.delete(WRITER, TENANT)
+            await call()
+            raise DependencyUnavailable("no answer")
+        return await call()
+
+    async with World(too_late) as world:
+        event = await world.upsert("guide", 1, "text")
+        record = Record(Partition(CHANGES_TOPIC, 0), 0, key_bytes(event.key), encode_change(event))
+        work = RecordInWork(record)
+        with pytest.raises(DependencyUnavailable):
+            await world.handler.attempt(work)
+        pending = await world.record(event.event_id)
+        assert pending is not None
+        assert pending.state is ChangeState.PENDING
+        await world.handler.give_up(work)
+        ended = await world.record(event.event_id)
+        assert ended is not None
+        assert (ended.state, ended.reason) == (ChangeState.SUPERSEDED, "UNKNOWN_TENANT")

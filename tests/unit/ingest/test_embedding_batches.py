@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,14 @@ async def test_what_was_embedded_once_is_never_embedded_again() -> None:
     assert np.array_equal(first[0], second[1])
     assert np.array_equal(first[1], second[0])
     assert embedder.texts == ["a", "b", "c"]
+
+
+async def test_what_another_model_made_of_a_text_is_not_taken() -> None:
+    embedder, cache = HashEmbedder(), MemoryEmbeddingCache()
+    async with EmbedPassages(embedder, cache) as embed:
+        for revision in ("r1", "r2"):
+            await embed.embed(["a"], replace(GENERATION, model_revision=revision))
+    assert embedder.texts == ["a", "a"]
 
 
 async def test_no_text_is_no_call() -> None:

@@ -184,3 +184,26 @@ async def test_status_tells_the_lag_of_each_lane() -> None:
 async def _both(world: World) -> AsyncIterator[None]:
     async with running(*world.lanes()):
         yield
+
+
+async def test_many_changes_of_access_before_their_document_do_not_hide_it() -> None:
+    async with World() as world:
+        upsert = await put(world, "doc", 1, Lane.BULK)
+        ids = [
+            (await world.accept.set_access(WRITER, "doc", version, (f"group:g{version}",), 0)).event_id
+            for version in range(2, 30)
+        ]
+        live, bulk = world.lanes()
+        async with running(live):
+
+            async def handed_over() -> bool:
+                return await world.lag(Lane.LIVE) == 0
+
+            await until(handed_over)
+        async with running(bulk):
+            await until_bulk_lag(world, 0)
+        assert await state(world, upsert) is ChangeState.APPLIED
+        assert await state(world, ids[-1]) is ChangeState.APPLIED
+        head = await world.head("doc")
+        assert head is not None
+        assert (head.state, head.version, head.principals) == (HeadState.LIVE, 29, ("group:g29",))

@@ -84,6 +84,12 @@ async def test_a_parser_that_waits_for_ever_is_stopped_by_the_wall_clock(hostile
     assert await behaves(hostile)
 
 
+async def test_a_parser_that_spins_is_stopped_by_the_kernel_long_before_the_wall_clock(hostile: ParserPool) -> None:
+    async with asyncio.timeout(30):
+        with pytest.raises(ParserTimeout):
+            await hostile.parse(b"spin", "bad.txt", limits=ParseLimits(cpu_seconds=1, wall_seconds=100.0))
+
+
 async def test_cancelling_a_parse_kills_the_parser_and_frees_its_place(hostile: ParserPool) -> None:
     tasks = [asyncio.create_task(hostile.parse(b"sleep", "bad.txt")) for _ in range(2)]
     await asyncio.sleep(0)

@@ -19,6 +19,7 @@ from chassis.clock import HybridLogicalClock, ManualClock
 from chassis.errors import DocumentRejected, NotFound
 from chassis.eventlog.memory import MemoryEventLog
 from chassis.identity import Caller, Scope
+from chassis.objectstore.port import ObjectEntry
 from corpus.access import access_tokens
 from corpus.adapters.memory.change_ledger import MemoryChangeLedger
 from corpus.adapters.memory.chunk_store import MemoryChunkStore
@@ -80,6 +81,7 @@ class Through:
         async def call(*args: Any, **kwargs: Any) -> Any:
             return await self._around(f"{self._name}.{method}", lambda: target(*args, **kwargs))
 
+        setattr(self, method, call)  # found at once from now on
         return call
 
 
@@ -88,10 +90,13 @@ class ObjectsInMemory:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.put_at: dict[str, datetime] = {}
+        self.now: Callable[[], datetime] = lambda: START
 
     async def put(self, key: str, data: bytes | AsyncIterator[bytes]) -> int:
         whole = data if isinstance(data, bytes) else b"".join([part async for part in data])
         self.objects[key] = whole
+        self.put_at[key] = self.now()
         return len(whole)
 
     async def get(self, key: str) -> bytes:
@@ -106,8 +111,12 @@ class ObjectsInMemory:
         self.objects.pop(key, None)
 
     async def list(self, prefix: str) -> AsyncIterator[str]:
+        async for entry in self.entries(prefix):
+            yield entry.key
+
+    async def entries(self, prefix: str) -> AsyncIterator[ObjectEntry]:
         for key in [key for key in self.objects if key.startswith(prefix)]:
-            yield key
+            yield ObjectEntry(key, len(self.objects[key]), self.put_at.get(key, START))
 
 
 class LineParser:
@@ -177,6 +186,7 @@ class Stores:
         self.generations = MemoryGenerations()
         self.cache = MemoryEmbeddingCache()
         self.objects = ObjectsInMemory()
+        self.objects.now = clock.now
         self.log = MemoryEventLog(now_seconds) if now_seconds else MemoryEventLog()
 
 

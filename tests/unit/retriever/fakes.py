@@ -26,6 +26,7 @@ from corpus.domain import (
     Section,
     Tenant,
 )
+from corpus.generation_plan import Beside, BesideRole, GenerationPlan
 from corpus.ports import Prefilter, StoredChunk
 from retriever.catalogue import Catalogue
 from retriever.citations import ResolveCitations
@@ -156,9 +157,14 @@ class FakeTenants(Peer):
 class FakeGenerations(Peer):
     current: Generation | None = GENERATION
 
-    async def active(self) -> Generation | None:
+    beside: Generation | None = None
+
+    async def plan(self) -> GenerationPlan | None:
         await self.answer()
-        return self.current
+        if self.current is None:
+            return None
+        beside = self.beside and Beside(self.beside, BesideRole.SHADOW, START)
+        return GenerationPlan(1, self.current, beside)
 
 
 class World:

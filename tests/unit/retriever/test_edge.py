@@ -229,6 +229,15 @@ async def test_vectors_of_another_model_are_refused_and_not_remembered(running: 
         assert raised.value.reason == "MODEL_MISMATCH"
 
 
+async def test_what_was_remembered_of_another_model_is_not_taken(running: Running):
+    embedder = GrpcQueryEmbedder(running.embedding_stub, 5.0, MemoryCache(1 << 20), 60.0)
+    with acting_as(ANN):
+        await embedder.embed(TENANT, ["a"], GENERATION)
+        running.embedder.revision = "r2"
+        await embedder.embed(TENANT, ["a"], replace(GENERATION, model_revision="r2"))
+    assert [request.expected_model_revision for request in running.embedder.requests] == ["r1", "r2"]
+
+
 async def test_vectors_of_the_wrong_size_are_refused(running: Running):
     embedder = GrpcQueryEmbedder(running.embedding_stub, 5.0, None, 60.0)
     with acting_as(ANN), pytest.raises(FailedPrecondition):

@@ -18,7 +18,6 @@ OFF = Query("how", rerank=RerankMode.OFF)
 FORBIDDEN = {
     "deleted": {"state": HeadState.DELETED},
     "superseded": {"chunks_version": 3},
-    "of another generation": {"generation": "g0"},
     "expired": {"expires_at": START},
     "revoked": {"access": AccessPolicy(access_tokens(TENANT, ["group:sales"]))},
     "open to nobody": {"access": AccessPolicy(frozenset())},
@@ -32,6 +31,7 @@ ALLOWED = {
     "open to one of his groups": {"access": AccessPolicy(access_tokens(TENANT, ["group:eng"]), 1)},
     "not expired yet": {"expires_at": START + timedelta(seconds=1)},
     "newer than its chunks": {"version": 99},
+    "written while another generation was active": {"generation": "g0"},
 }
 
 

@@ -191,6 +191,14 @@ async def test_a_search_before_anything_was_ingested_finds_nothing(world: World)
     assert (result.hits, result.generation, result.degraded) == ((), "", ())
 
 
+async def test_a_store_that_is_being_rebuilt_is_named_as_degraded_by_whoever_needs_it(world: World):
+    known = world.tenants.by_id[TENANT]
+    world.tenants.by_id[TENANT] = replace(known, rebuilding=frozenset({"vector", "heads"}))
+    searches = world.searches()
+    assert (await searches.search(ANN, OFF)).degraded == ("vector", "heads")
+    assert (await searches.search(ANN, replace(OFF, legs=("lexical",)))).degraded == ("heads",)
+
+
 async def test_a_new_generation_is_searched_after_the_next_refresh(world: World):
     catalogue = world.catalogue()
     assert await catalogue.generation() == GENERATION

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import random
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
+from chassis.clock import to_micros
 from chassis.elasticsearch.bulk import Write, Written, bulk
 from chassis.elasticsearch.client import Store
 from chassis.elasticsearch.documents import MAX_HITS, Found, get, get_many, search_now
-from chassis.errors import Conflict, DependencyUnavailable
+from chassis.errors import Conflict
 from corpus.adapters.elasticsearch.change_ledger_rows import (
     ALIAS,
     KEPT_VERSIONS,
     SPEC,
+    Known,
+    Newest,
     Recent,
     change_id,
     change_row,
@@ -27,37 +28,25 @@ from corpus.adapters.elasticsearch.change_ledger_rows import (
     record_of,
     versions_of,
     with_version,
+    without_version,
 )
-from corpus.adapters.rules import earlier_record, require_terminal
+from corpus.adapters.elasticsearch.settling import until_settled
+from corpus.adapters.rules import (
+    discarded,
+    earlier_record,
+    may_age_out,
+    reopened,
+    require_terminal,
+    while_pending,
+)
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey
+from corpus.ports import Aged
 
 SPECS: Final = (SPEC,)
-T = TypeVar("T")
-
-_ATTEMPTS: Final = 50
-"""Of one compare-and-set. Each time somebody else's succeeded: many only where many write to one document at once."""
-_PAUSE_SECONDS: Final = 0.02
-"""Longest pause between two of them."""
+_KEPT: Final = (ChangeState.PENDING, ChangeState.DEAD_LETTERED)
+"""States that no change is removed in, however old it is."""
 _REMEMBERED: Final = 4096
 _DROPPED_AT_ONCE: Final = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class _Newest:
-    """A document's greatest versions, and what tells whether they are still those."""
-
-    versions: tuple[int, ...]
-    seq_no: int
-    primary_term: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """A change as it was when it was read or written."""
-
-    record: ChangeRecord
-    seq_no: int
-    primary_term: int
 
 
 class ElasticsearchChangeLedger:
@@ -73,8 +62,8 @@ class ElasticsearchChangeLedger:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._alias = store.name(ALIAS)
-        self._newest: Recent[DocumentKey, _Newest] = Recent(_REMEMBERED)
-        self._accepted: Recent[str, _Known] = Recent(_REMEMBERED)
+        self._newest: Recent[DocumentKey, Newest] = Recent(_REMEMBERED)
+        self._accepted: Recent[str, Known] = Recent(_REMEMBERED)
 
     async def accept(self, record: ChangeRecord) -> ChangeRecord:
         """Records a pending change; see the port. One request when the change is new, one more when it is not."""
@@ -87,7 +76,7 @@ class ElasticsearchChangeLedger:
         async def attempt() -> ChangeRecord | None:
             return record if await self._create(record) else await self._settle(record)
 
-        return await _until_settled(attempt)
+        return await until_settled(attempt)
 
     async def _create(self, record: ChangeRecord) -> bool:
         """Creates what is not there yet of a change; whether all of it was created."""
@@ -127,7 +116,7 @@ class ElasticsearchChangeLedger:
         elif event is None:
             return None
         else:
-            self._accepted.set(known.event_id, _Known(known, change.seq_no, change.primary_term))
+            self._accepted.set(known.event_id, Known(known, change.seq_no, change.primary_term))
         await self._add_version(record.key, record.version, newest)
         return earlier_record(known, record)
 
@@ -143,35 +132,47 @@ class ElasticsearchChangeLedger:
             self._remember_newest(key, versions, written)
             return None if written.conflict else True
 
-        await _until_settled(attempt)
+        await until_settled(attempt)
 
     async def finish(
         self, event_id: str, state: ChangeState, *, at: datetime, reason: str = "", message: str = "", attempts: int = 0
     ) -> None:
         """Sets a terminal state unless one is set; see the port."""
         require_terminal(state)
-        await self._change(
-            event_id,
-            lambda known: replace(
-                known,
-                state=state,
-                finished_at=at,
-                reason=reason,
-                message=message,
-                attempts=max(known.attempts, attempts),
-            ),
-        )
+
+        def finished(known: ChangeRecord) -> ChangeRecord:
+            attempted = max(known.attempts, attempts)
+            return replace(known, state=state, finished_at=at, reason=reason, message=message, attempts=attempted)
+
+        await self._change(event_id, while_pending(finished))
 
     async def note_failure(self, event_id: str, *, reason: str, message: str, attempts: int) -> None:
         """Notes why a change is still pending; see the port."""
-        await self._change(event_id, lambda known: replace(known, reason=reason, message=message, attempts=attempts))
+        await self._change(
+            event_id,
+            while_pending(lambda known: replace(known, reason=reason, message=message, attempts=attempts)),
+        )
 
-    async def _change(self, event_id: str, changed: Callable[[ChangeRecord], ChangeRecord]) -> None:
-        async def attempt() -> bool | None:
-            known = self._accepted.pop(event_id) or await self._find(event_id)
-            if known is None or known.record.state is not ChangeState.PENDING:
-                return True
+    async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
+        """Makes a dead-lettered change pending again; see the port."""
+        return await self._change(event_id, lambda known: reopened(known, replay))
+
+    async def discard(self, event_id: str, *, at: datetime, message: str) -> ChangeRecord | None:
+        """Gives a dead-lettered change up; see the port."""
+        return await self._change(event_id, lambda known: discarded(known, at, message))
+
+    async def _change(self, event_id: str, changed: Callable[[ChangeRecord], ChangeRecord]) -> ChangeRecord | None:
+        """The record as it is then. What is remembered of a change may be old, so only a read tells that nothing has to
+        be done."""
+
+        async def attempt() -> tuple[ChangeRecord | None] | None:
+            remembered = self._accepted.pop(event_id)
+            known = remembered or await self._find(event_id)
+            if known is None:
+                return (None,)
             record = changed(known.record)
+            if record is known.record:
+                return None if remembered else (record,)
             row_id = change_id(record.key, record.version)
             [written] = await bulk(
                 self._store,
@@ -185,18 +186,19 @@ class ElasticsearchChangeLedger:
                     )
                 ],
             )
-            return None if written.conflict else True
+            return None if written.conflict else (record,)
 
-        await _until_settled(attempt)
+        (record,) = await until_settled(attempt)
+        return record
 
-    async def _find(self, event_id: str) -> _Known | None:
+    async def _find(self, event_id: str) -> Known | None:
         event = await self._get(event_row_id(event_id))
         change = await self._get(event.source["change"]["id"]) if event else None
         if change is None:
             return None
         record = record_of(change.source)
         # An event that came second names a change that is another one's.
-        return _Known(record, change.seq_no, change.primary_term) if record.event_id == event_id else None
+        return Known(record, change.seq_no, change.primary_term) if record.event_id == event_id else None
 
     async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]:
         """Records by event id; unknown ids are left out."""
@@ -248,10 +250,12 @@ class ElasticsearchChangeLedger:
                 found[key.document_id] = version if change else records[0].version
         return found
 
-    async def oldest_pending(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]:
-        """Pending changes in the order of their acceptance; at most 10,000."""
+    async def oldest_pending(
+        self, tenant_id: str, limit: int, *, after: tuple[datetime, str] | None = None
+    ) -> Sequence[ChangeRecord]:
+        """Pending changes in the order of their acceptance; at most 10,000 of them per call."""
         sort = [{"accepted_at": "asc"}, {"event_id": "asc"}]
-        return await self._search(_in_state(tenant_id, ChangeState.PENDING), sort, limit)
+        return await self._search(_in_state(tenant_id, ChangeState.PENDING), sort, limit, after)
 
     async def newest_dead_letters(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]:
         """Dead-lettered changes, those that ended last first; at most 10,000."""
@@ -270,6 +274,55 @@ class ElasticsearchChangeLedger:
         buckets = response["aggregations"]["states"]["buckets"]
         return {ChangeState(bucket["key"]): bucket["doc_count"] for bucket in buckets}
 
+    async def age_out(
+        self,
+        tenant_id: str,
+        finished_before: datetime,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 500,
+    ) -> Aged:
+        """Removes changes that ended long ago; see the port. Of one that a crash interrupted, the event may stay until
+        the tenant is dropped: it names a change that is not there, which reads as unknown."""
+        ended: list[Mapping[str, Any]] = [
+            {"term": {"tenant_id": tenant_id}},
+            {"terms": {"state": [state.value for state in ChangeState if state not in _KEPT]}},
+            {"range": {"finished_at": {"lt": to_micros(finished_before)}}},
+        ]
+        sort = [{"finished_at": "asc"}, {"event_id": "asc"}]
+        page = await self._search(ended, sort, limit, after)
+        keys = list(dict.fromkeys(record.key for record in page))
+        rows = await get_many(self._store, self._alias, [newest_id(key) for key in keys])
+        greatest = {key: versions_of(row.source)[:1] for key, row in zip(keys, rows, strict=True) if row}
+        removed = 0
+        for record in page:
+            if greatest.get(record.key, ()) > (record.version,):
+                removed += await self._remove(record, finished_before)
+        last = page[-1] if len(page) == limit else None
+        return Aged(removed, (last.finished_at, last.event_id) if last and last.finished_at else None)
+
+    async def _remove(self, record: ChangeRecord, finished_before: datetime) -> bool:
+        """Removes a change, and then that its document has this version: between the two, ``newest`` searches."""
+        row_id = change_id(record.key, record.version)
+        found = await self._get(row_id)
+        if found is None or not may_age_out(record_of(found.source), finished_before):
+            return False
+        [written] = await bulk(self._store, [self._write(row_id, None, found)])
+        if written.conflict:
+            return False
+        await bulk(self._store, [self._write(event_row_id(record.event_id), None)])
+
+        async def attempt() -> bool | None:
+            newest = self._newest_of(record.key, await self._get(newest_id(record.key)))
+            if newest is None or record.version not in newest.versions:
+                return True
+            versions = without_version(newest.versions, record.version)
+            [renewed] = await bulk(self._store, [self._newest_write(record.key, versions, newest)])
+            self._remember_newest(record.key, versions, renewed)
+            return None if renewed.conflict else True
+
+        return await until_settled(attempt)
+
     async def drop_tenant(self, tenant_id: str) -> None:
         """Removes the tenant's rows."""
         while True:
@@ -286,10 +339,15 @@ class ElasticsearchChangeLedger:
             await bulk(self._store, [self._write(hit["_id"], None) for hit in hits])
 
     async def _search(
-        self, filters: Sequence[Mapping[str, Any]], sort: Sequence[Mapping[str, Any]], limit: int
+        self,
+        filters: Sequence[Mapping[str, Any]],
+        sort: Sequence[Mapping[str, Any]],
+        limit: int,
+        after: tuple[datetime, str] | None = None,
     ) -> list[ChangeRecord]:
         if limit <= 0:
             return []
+        following = {"search_after": [to_micros(after[0]), after[1]]} if after else {}
         response = await search_now(
             self._store,
             self._alias,
@@ -297,6 +355,7 @@ class ElasticsearchChangeLedger:
             query={"bool": {"filter": filters}},
             sort=sort,
             track_total_hits=False,
+            **following,
         )
         return [record_of(hit["_source"]) for hit in response["hits"]["hits"]]
 
@@ -310,40 +369,25 @@ class ElasticsearchChangeLedger:
             return Write(self._alias, row_id, row, create=create)
         return Write(self._alias, row_id, row, seq_no=expected.seq_no, primary_term=expected.primary_term)
 
-    def _newest_write(self, key: DocumentKey, versions: Sequence[int], newest: _Newest | None) -> Write:
+    def _newest_write(self, key: DocumentKey, versions: Sequence[int], newest: Newest | None) -> Write:
         row_id, row = newest_id(key), newest_row(key, versions)
         if newest is None:
             return Write(self._alias, row_id, row, create=True)
         return Write(self._alias, row_id, row, seq_no=newest.seq_no, primary_term=newest.primary_term)
 
-    def _newest_of(self, key: DocumentKey, found: Found | None) -> _Newest | None:
-        newest = _Newest(versions_of(found.source), found.seq_no, found.primary_term) if found else None
+    def _newest_of(self, key: DocumentKey, found: Found | None) -> Newest | None:
+        newest = Newest(versions_of(found.source), found.seq_no, found.primary_term) if found else None
         self._newest.set(key, newest)
         return newest
 
     def _remember_newest(self, key: DocumentKey, versions: tuple[int, ...], written: Written) -> None:
         known = written.seq_no is not None and written.primary_term is not None
-        self._newest.set(key, _Newest(versions, written.seq_no or 0, written.primary_term or 0) if known else None)
+        self._newest.set(key, Newest(versions, written.seq_no or 0, written.primary_term or 0) if known else None)
 
     def _remember(self, record: ChangeRecord, written: Written) -> None:
         if written.seq_no is not None and written.primary_term is not None:
-            self._accepted.set(record.event_id, _Known(record, written.seq_no, written.primary_term))
+            self._accepted.set(record.event_id, Known(record, written.seq_no, written.primary_term))
 
 
 def _in_state(tenant_id: str, state: ChangeState) -> list[Mapping[str, Any]]:
     return [{"term": {"tenant_id": tenant_id}}, {"term": {"state": state.value}}]
-
-
-async def _until_settled(attempt: Callable[[], Awaitable[T | None]]) -> T:
-    """Repeats a compare-and-set until it gives a result."""
-    for _ in range(_ATTEMPTS):
-        result = await attempt()
-        if result is not None:
-            return result
-        # By chance, so that those who collided do not collide again.
-        await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
-    raise DependencyUnavailable(
-        "Too many changes of one document are recorded at once: retry later.",
-        reason="CHANGE_CONTENDED",
-        retry_after_seconds=1.0,
-    )

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from chassis.clock import from_micros, to_micros
@@ -77,6 +78,7 @@ def change_row(record: ChangeRecord) -> Mapping[str, Any]:
             "message": record.message,
             "attempts": record.attempts,
             "trace_id": record.trace_id,
+            "replays": record.replays,
         },
     }
     if record.finished_at is not None:
@@ -111,6 +113,7 @@ def record_of(row: Mapping[str, Any]) -> ChangeRecord:
         message=details["message"],
         attempts=details["attempts"],
         trace_id=details["trace_id"],
+        replays=details.get("replays", 0),
     )
 
 
@@ -122,6 +125,29 @@ def versions_of(row: Mapping[str, Any]) -> tuple[int, ...]:
 def with_version(versions: Sequence[int], version: int) -> tuple[int, ...]:
     """The greatest versions once ``version`` is one of them; the same ones when it is too small to be kept."""
     return tuple(sorted({*versions, version}, reverse=True)[:KEPT_VERSIONS])
+
+
+def without_version(versions: Sequence[int], version: int) -> tuple[int, ...]:
+    """The greatest versions once ``version`` is none of them."""
+    return tuple(known for known in versions if known != version)
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """A document's greatest versions, and what tells whether they are still those."""
+
+    versions: tuple[int, ...]
+    seq_no: int
+    primary_term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A change as it was when it was read or written."""
+
+    record: ChangeRecord
+    seq_no: int
+    primary_term: int
 
 
 class Recent(Generic[K, V]):

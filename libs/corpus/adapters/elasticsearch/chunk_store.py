@@ -23,13 +23,16 @@ from corpus.adapters.elasticsearch.chunk_store_rows import (
     Version,
     chunk_of,
     chunk_row_id,
+    described,
     manifest_of,
     rows_of,
     section_of,
     section_row_id,
     stored_chunk_of,
+    version_of,
 )
-from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
+from corpus.adapters.values import origin_from_text
+from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section, StoredRow
 from corpus.ports import StoredChunk, StoredVersion
 
 __all__ = ["SPECS", "ElasticsearchChunkStore"]
@@ -109,6 +112,7 @@ class ElasticsearchChunkStore:
             to_micros(now),
             tuple(chunk.chunk_id for chunk in document.chunks),
             tuple(section.ordinal for section in document.sections),
+            described(document),
         )
         [written] = await bulk(self._store, [self._manifest_write(manifest, None)])
         if not written.conflict:
@@ -137,6 +141,18 @@ class ElasticsearchChunkStore:
     async def _delete_rows(self, row_ids: Iterable[str], epoch: int) -> None:
         """Removes rows, except those that somebody newer wrote."""
         await bulk(self._store, [Write(self._chunks, row_id, None, version=epoch) for row_id in row_ids])
+
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that all rows of a version are in the indexes; see the port."""
+        for _ in range(_ATTEMPTS):
+            held = await self._manifest(Version(key, chunks_version, generation))
+            if held is None or held.manifest.sealed:
+                return
+            [written] = await bulk(self._store, [self._manifest_write(replace(held.manifest, sealed=True), held)])
+            if not written.conflict:
+                return
+            await _pause()
+        raise _contended()
 
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
         """Chunks by id; see the port. One request for up to 1,000."""
@@ -168,11 +184,49 @@ class ElasticsearchChunkStore:
             chunks += [chunk_of(key.tenant_id, row.source) for row in rows if row]
         return sorted(chunks, key=lambda chunk: chunk.ordinal)
 
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put; see the port."""
+        version = Version(key, chunks_version, generation)
+        held = await self._manifest(version)
+        if held is None:
+            return None
+        ids = [section_row_id(version, ordinal) for ordinal in held.manifest.section_ordinals]
+        sections = [section_of(row.source) for row in await get_many(self._store, self._chunks, ids) if row]
+        ordered = sorted(sections, key=lambda section: section.ordinal)
+        return version_of(held.manifest, ordered, await self.chunks_of(key, chunks_version, generation))
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are there of versions; see the port."""
+        ids = [Version(DocumentKey(tenant_id, each), number, made).row_id for each, number, made in versions]
+        rows: list[StoredRow] = []
+        for start in range(0, len(ids), _VERSIONS_AT_ONCE):
+            part = await get_many(self._store, self._manifests, ids[start : start + _VERSIONS_AT_ONCE])
+            wanted = [(_read(found).manifest.version, each) for found in part if found for each in _chunks_of(found)]
+            there = await get_many(
+                self._store,
+                self._chunks,
+                [chunk_row_id(tenant_id, chunk_id) for _, chunk_id in wanted],
+                source=("chunk.sha256",),
+            )
+            rows += [
+                StoredRow(
+                    chunk_id,
+                    version.key.document_id,
+                    version.chunks_version,
+                    version.generation,
+                    row.source["chunk"]["sha256"],
+                )
+                for (version, chunk_id), row in zip(wanted, there, strict=True)
+                if row
+            ]
+        return rows
+
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
-        """(chunks_version, generation) pairs of the document; see the port. At most 10,000."""
+        """(chunks_version, generation) pairs of the document; see the port. A request per 10,000."""
         of_document = [{"term": {"tenant_id": key.tenant_id}}, {"term": {"document_id": key.document_id}}]
-        response = await search_now(self._store, self._manifests, **_listing(of_document, MAX_HITS))
-        return [(row.chunks_version, row.generation) for row in map(_listed, response["hits"]["hits"])]
+        await search_now(self._store, self._manifests, size=0)
+        rows = await self._all_listed(of_document)
+        return [(row.chunks_version, row.generation) for row in map(_listed, rows)]
 
     async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
         """Stored versions of the next documents; see the port."""
@@ -184,10 +238,22 @@ class ElasticsearchChunkStore:
         if len(hits) == size:
             # The end of the page is rounded up to the end of its last document.
             last = hits[-1]["sort"]
-            of_last = [of_tenant, {"term": {"document_id": last[0]}}]
-            rest = await search(self._store, self._manifests, **_listing(of_last, MAX_HITS), search_after=last)
-            hits += rest["hits"]["hits"]
+            hits += await self._all_listed([of_tenant, {"term": {"document_id": last[0]}}], last)
         return [_listed(hit) for hit in hits]
+
+    async def _all_listed(
+        self, filters: Sequence[Mapping[str, Any]], after: Sequence[Any] | None = None
+    ) -> list[Mapping[str, Any]]:
+        """All hits after that place, however many there are."""
+        found: list[Mapping[str, Any]] = []
+        while True:
+            following = {"search_after": after} if after else {}
+            response = await search(self._store, self._manifests, **_listing(filters, MAX_HITS), **following)
+            hits = response["hits"]["hits"]
+            found += hits
+            if len(hits) < MAX_HITS:
+                return found
+            after = hits[-1]["sort"]
 
     async def delete(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
         """Removes one version; see the port."""
@@ -269,13 +335,17 @@ def _read(found: Found) -> _Held:
     return _Held(manifest_of(found), found.seq_no, found.primary_term)
 
 
+def _chunks_of(found: Found) -> Sequence[str]:
+    return _read(found).manifest.chunk_ids
+
+
 def _listing(filters: Sequence[Mapping[str, Any]], size: int) -> dict[str, Any]:
     """A search for manifests in the order of documents and versions, without their rows."""
     return {
         "query": {"bool": {"filter": filters}},
         "sort": _ORDER,
         "size": size,
-        "source": False,
+        "source": ["version.origin", "rows.sealed"],
         "docvalue_fields": ["stored_at"],
         "track_total_hits": False,
     }
@@ -283,7 +353,12 @@ def _listing(filters: Sequence[Mapping[str, Any]], size: int) -> dict[str, Any]:
 
 def _listed(hit: Mapping[str, Any]) -> StoredVersion:
     document_id, chunks_version, generation = hit["sort"]
-    return StoredVersion(document_id, chunks_version, generation, from_micros(hit["fields"]["stored_at"][0]))
+    origin = origin_from_text(hit["_source"].get("version", {}).get("origin", ""))
+    stored_at = from_micros(hit["fields"]["stored_at"][0])
+    sealed = bool(hit["_source"].get("rows", {}).get("sealed", False))
+    return StoredVersion(
+        document_id, chunks_version, generation, stored_at, origin.object_key if origin else "", sealed
+    )
 
 
 async def _pause() -> None:

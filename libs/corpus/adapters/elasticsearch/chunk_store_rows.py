@@ -7,15 +7,15 @@ manifests   one per stored version: which chunks and sections it has.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
 from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.documents import Found, document_id
 from chassis.elasticsearch.indexes import IndexSpec
-from corpus.adapters.values import metadata_from_text, metadata_to_text
+from corpus.adapters.values import metadata_from_text, metadata_to_text, origin_from_text, origin_to_text
 from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
 from corpus.ports import StoredChunk
 
@@ -39,6 +39,7 @@ SPECS: Final = (
             "generation": {"type": "keyword", "index": False},
             "stored_at": {"type": "long", "index": False},
             "rows": _STORED,
+            "version": _STORED,
         },
         {"index": {"refresh_interval": "5s"}},
     ),
@@ -75,6 +76,10 @@ class Manifest:
     epoch: int
     chunk_ids: tuple[str, ...]
     section_ordinals: tuple[int, ...]
+    described: Mapping[str, Any] = field(default_factory=dict)
+    """The document's description and the version's origin, as ``described`` writes them."""
+    sealed: bool = False
+    """All its rows are known to be in the indexes."""
 
     def row_ids(self) -> Iterator[str]:
         """``_id`` of every row."""
@@ -108,7 +113,13 @@ class Manifest:
             "chunks_version": self.version.chunks_version,
             "generation": self.version.generation,
             "stored_at": to_micros(self.stored_at),
-            "rows": {"epoch": self.epoch, "chunks": self.chunk_ids, "sections": self.section_ordinals},
+            "rows": {
+                "epoch": self.epoch,
+                "chunks": self.chunk_ids,
+                "sections": self.section_ordinals,
+                "sealed": self.sealed,
+            },
+            "version": self.described,
         }
 
 
@@ -122,6 +133,32 @@ def manifest_of(found: Found) -> Manifest:
         rows["epoch"],
         tuple(rows["chunks"]),
         tuple(rows["sections"]),
+        row.get("version", {}),
+        rows.get("sealed", False),
+    )
+
+
+def described(document: ChunkedDocument) -> Mapping[str, Any]:
+    """What a manifest says of a version besides its rows."""
+    return {**document_row(document), "origin": origin_to_text(document.origin)}
+
+
+def version_of(manifest: Manifest, sections: Sequence[Section], chunks: Sequence[Chunk]) -> ChunkedDocument:
+    """The version as it was put, with those of its rows that are there."""
+    version, said = manifest.version, manifest.described
+    return ChunkedDocument(
+        version.key,
+        version.chunks_version,
+        version.generation,
+        said.get("title", ""),
+        said.get("doc_type", ""),
+        said.get("uri", ""),
+        said.get("language", ""),
+        metadata_from_text(said.get("metadata", "")),
+        from_micros(said.get("updated_at", 0)),
+        sections,
+        chunks,
+        origin_from_text(said.get("origin", "")),
     )
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from chassis.elasticsearch.bulk import Write, bulk
 from chassis.elasticsearch.client import Store, error_of, store_errors
-from chassis.elasticsearch.documents import MAX_HITS, search, search_now
+from chassis.elasticsearch.documents import MAX_HITS, get_many, search, search_now
 from chassis.elasticsearch.indexes import IndexSpec, create, differences_of_all
 from chassis.errors import FailedPrecondition
 from corpus.adapters.elasticsearch.lexical_query import prefilter_clauses, search_request
 from corpus.adapters.elasticsearch.lexical_schema import (
+    AUDITED,
     EVERY_INDEX,
     EXPECTED,
     ORIGIN,
@@ -23,11 +24,12 @@ from corpus.adapters.elasticsearch.lexical_schema import (
     document_of,
     index_of,
     index_term,
+    indexed_row_of,
     tenant_group,
 )
 from corpus.adapters.lexical_ranking import MAX_QUERY_TERMS
-from corpus.domain import AccessPolicy, Candidate, LexicalRow
-from corpus.ports import Prefilter
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
+from corpus.ports import SCAN_PAGE, Prefilter
 
 SPECS: tuple[IndexSpec, ...] = ()
 """None is there from the start: an index comes with the first row of its generation and tenant."""
@@ -131,9 +133,44 @@ class ElasticsearchLexicalIndex:
                 return found
             look, after = search, {"search_after": hits[-1]["sort"]}
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``LexicalIndex.scan``. In the order of chunk ids; of what was written before it began."""
+        request: dict[str, Any] = {
+            "sort": [{ORIGIN: "asc"}],
+            "size": SCAN_PAGE,
+            "source_includes": list(AUDITED),
+            "track_total_hits": False,
+        }
+        look = search_now
+        while True:
+            try:
+                page = await look(self._store, self._alias(generation, tenant_id), **request)
+            except FailedPrecondition as error:
+                if error.reason != "INDEX_MISSING":
+                    raise
+                return
+            hits = page["hits"]["hits"]
+            if hits:
+                yield [indexed_row_of(hit["_source"]) for hit in hits]
+            if len(hits) < SCAN_PAGE:
+                return
+            look, request["search_after"] = search, hits[-1]["sort"]
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """See ``LexicalIndex.look_up``. In real time."""
+        alias = self._alias(generation, tenant_id)
+        try:
+            found = await get_many(self._store, alias, list(dict.fromkeys(chunk_ids)), source=AUDITED)
+        except FailedPrecondition as error:
+            if error.reason != "INDEX_MISSING":
+                raise
+            return []
+        return [indexed_row_of(row.source) for row in found if row is not None]
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
-        client, group = self._store.client, self._store.name(tenant_group(tenant_id))
+        dropped = tenant_group(tenant_id) if generation is None else alias_of(generation, tenant_id)
+        client, group = self._store.client, self._store.name(dropped)
         with store_errors():
             named = await client.options(ignore_status=404).indices.get_alias(name=group)
             if named.meta.status != 404:

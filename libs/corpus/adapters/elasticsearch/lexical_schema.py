@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from chassis.elasticsearch.indexes import IndexSpec
+from corpus.access import access_fingerprint
 from corpus.adapters.facet_terms import facet_terms
 from corpus.adapters.lexical_ranking import K1, B, all_terms, headline_terms
-from corpus.domain import AccessPolicy, Candidate, LexicalRow
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
 from corpus.ids import length_prefixed
 
 TEXT: Final = "text"
@@ -21,7 +22,12 @@ ORIGIN: Final = "origin"
 """Which chunk a row is: sorted by, it orders ties, and what it was sorted by comes with every hit, so that nothing else
 of a row needs to be fetched."""
 
+CONTENT: Final = "content"
+"""SHA-256 of the chunk's text: read back by audits only."""
+
 EVERY_INDEX: Final = "lexical-*"
+
+AUDITED: Final = (ORIGIN, CONTENT, ACCESS, LEVEL)
 
 REFRESH_INTERVAL: Final = "500ms"
 
@@ -42,6 +48,7 @@ _PROPERTIES: Final[dict[str, Any]] = {
     LEVEL: {"type": "long", "doc_values": False},
     FACETS: {"type": "keyword", "doc_values": False},
     ORIGIN: {"type": "keyword", "index": False},
+    CONTENT: {"type": "keyword", "index": False, "doc_values": False},
 }
 _SETTINGS: Final[dict[str, Any]] = {
     "refresh_interval": REFRESH_INTERVAL,
@@ -87,6 +94,7 @@ def document_of(row: LexicalRow) -> dict[str, Any]:
         **access_of(row.access),
         FACETS: list(dict.fromkeys(facet_terms(row.metadata))),
         ORIGIN: _SEPARATOR.join((row.chunk_id, str(row.chunks_version), row.key.document_id)),
+        CONTENT: row.content_sha256,
     }
 
 
@@ -99,6 +107,13 @@ def candidate_of(origin: str, score: float) -> Candidate:
     """What a hit says."""
     chunk_id, chunks_version, document_id = origin.split(_SEPARATOR, 2)
     return Candidate(chunk_id, document_id, int(chunks_version), score)
+
+
+def indexed_row_of(source: Mapping[str, Any]) -> IndexedRow:
+    """What an audit sees of a row: from what is really stored under ``AUDITED``."""
+    chunk_id, chunks_version, document_id = str(source[ORIGIN]).split(_SEPARATOR, 2)
+    access = access_fingerprint(source[ACCESS], source[LEVEL])
+    return IndexedRow(chunk_id, document_id, int(chunks_version), source.get(CONTENT, ""), access)
 
 
 def index_term(term: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import stamina
 from chassis.clock import from_micros, to_micros
 from chassis.elasticsearch.bulk import Write, bulk
 from chassis.elasticsearch.client import Store
-from chassis.elasticsearch.documents import get
+from chassis.elasticsearch.documents import Found, get
 from chassis.elasticsearch.indexes import IndexSpec
 from chassis.errors import Overloaded
 from corpus.adapters.elasticsearch.paging import pages
@@ -30,6 +31,7 @@ SPECS: Final = (
             "tenant": {"type": "keyword"},
             "created_at": {"type": "long", "index": False, "doc_values": False},
             "fields": {"type": "object", "enabled": False},
+            "rebuilding": {"type": "keyword", "index": False, "doc_values": False},
         },
     ),
 )
@@ -45,12 +47,20 @@ class ElasticsearchTenants:
 
     async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
         """Creates the tenant or adds fields; see the port."""
-        async for attempt in stamina.retry_context(
-            on=_is_busy, attempts=_ATTEMPTS, timeout=None, wait_initial=0.01, wait_max=0.2
-        ):
+        async for attempt in _attempts():
             with attempt:
                 return await self._merge(tenant_id, fields, at)
         raise AssertionError("stamina returns or raises")
+
+    async def set_rebuilding(self, tenant_id: str, store: str, under_way: bool) -> None:
+        """Notes that a store is being rebuilt; see the port."""
+        async for attempt in _attempts():
+            with attempt:
+                found = await get(self._store, self._alias, tenant_id)
+                if found is not None:
+                    known = _tenant_of(found.source)
+                    others = known.rebuilding - {store}
+                    await self._replace(replace(known, rebuilding=others | {store} if under_way else others), found)
 
     async def get(self, tenant_id: str) -> Tenant | None:
         """The tenant or None."""
@@ -72,18 +82,25 @@ class ElasticsearchTenants:
         all_fields = merged_fields(known.fields if known else {}, fields)
         if known is not None and known.fields == all_fields:
             return known
-        merged = Tenant(tenant_id, all_fields, known.created_at if known else at)
+        merged = replace(known, fields=all_fields) if known else Tenant(tenant_id, all_fields, at)
+        await self._replace(merged, found)
+        return merged
+
+    async def _replace(self, tenant: Tenant, found: Found | None) -> None:
         write = Write(
             self._alias,
-            tenant_id,
-            _source_of(merged),
+            tenant.tenant_id,
+            _source_of(tenant),
             create=found is None,
             seq_no=None if found is None else found.seq_no,
             primary_term=None if found is None else found.primary_term,
         )
         if (await bulk(self._store, [write]))[0].conflict:
             raise Overloaded("The tenant is being changed by others: retry.", reason=_BUSY, retry_after_seconds=0.1)
-        return merged
+
+
+def _attempts() -> AsyncIterator[stamina.Attempt]:
+    return stamina.retry_context(on=_is_busy, attempts=_ATTEMPTS, timeout=None, wait_initial=0.01, wait_max=0.2)
 
 
 def _is_busy(error: Exception) -> bool:
@@ -95,9 +112,11 @@ def _source_of(tenant: Tenant) -> dict[str, Any]:
         "tenant": tenant.tenant_id,
         "created_at": to_micros(tenant.created_at),
         "fields": {name: field_type.value for name, field_type in tenant.fields.items()},
+        "rebuilding": sorted(tenant.rebuilding),
     }
 
 
 def _tenant_of(source: Mapping[str, Any]) -> Tenant:
     fields = {name: FieldType(text) for name, text in source["fields"].items()}
-    return Tenant(source["tenant"], fields, from_micros(source["created_at"]))
+    rebuilding = frozenset(source.get("rebuilding", ()))
+    return Tenant(source["tenant"], fields, from_micros(source["created_at"]), rebuilding)

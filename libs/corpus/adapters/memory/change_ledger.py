@@ -7,8 +7,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from corpus.adapters.rules import earlier_record, require_terminal
+from corpus.adapters.rules import discarded, earlier_record, may_age_out, reopened, require_terminal
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey
+from corpus.ports import Aged
 
 
 class MemoryChangeLedger:
@@ -51,6 +52,20 @@ class MemoryChangeLedger:
         if known is not None and known.state is ChangeState.PENDING:
             self._records[event_id] = replace(known, reason=reason, message=message, attempts=attempts)
 
+    async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
+        """Makes a dead-lettered change pending again; see the port."""
+        known = self._records.get(event_id)
+        if known is not None:
+            known = self._records[event_id] = reopened(known, replay)
+        return known
+
+    async def discard(self, event_id: str, *, at: datetime, message: str) -> ChangeRecord | None:
+        """Gives a dead-lettered change up; see the port."""
+        known = self._records.get(event_id)
+        if known is not None:
+            known = self._records[event_id] = discarded(known, at, message)
+        return known
+
     async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]:
         """Records by event id; unknown ids are left out."""
         found = (self._records.get(event_id) for event_id in event_ids)
@@ -76,10 +91,13 @@ class MemoryChangeLedger:
                 latest[document_id] = max(record.version, latest.get(document_id, 0))
         return latest
 
-    async def oldest_pending(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]:
+    async def oldest_pending(
+        self, tenant_id: str, limit: int, *, after: tuple[datetime, str] | None = None
+    ) -> Sequence[ChangeRecord]:
         """Pending changes in the order of their acceptance."""
         pending = [record for record in self._of_tenant(tenant_id) if record.state is ChangeState.PENDING]
-        return sorted(pending, key=lambda record: (record.accepted_at, record.event_id))[: max(limit, 0)]
+        placed = sorted(((record.accepted_at, record.event_id), record) for record in pending)
+        return [record for place, record in placed if after is None or place > after][: max(limit, 0)]
 
     async def newest_dead_letters(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]:
         """Dead-lettered changes, those that ended last first."""
@@ -91,6 +109,30 @@ class MemoryChangeLedger:
     async def counts(self, tenant_id: str) -> Mapping[ChangeState, int]:
         """Changes by state; see the port."""
         return dict(Counter(record.state for record in self._of_tenant(tenant_id)))
+
+    async def age_out(
+        self,
+        tenant_id: str,
+        finished_before: datetime,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 500,
+    ) -> Aged:
+        """Removes changes that ended long ago; see the port."""
+        newest: dict[DocumentKey, int] = {}
+        for record in self._of_tenant(tenant_id):
+            newest[record.key] = max(record.version, newest.get(record.key, 0))
+        old = [record for record in self._of_tenant(tenant_id) if may_age_out(record, finished_before)]
+        placed = sorted((record.finished_at or finished_before, record.event_id) for record in old)
+        page = [place for place in placed if after is None or place > after][:limit]
+        removed = 0
+        for _, event_id in page:
+            record = self._records[event_id]
+            if record.version < newest[record.key]:
+                removed += 1
+                del self._records[event_id]
+                del self._events[record.key, record.version]
+        return Aged(removed, page[-1] if len(page) == limit else None)
 
     async def drop_tenant(self, tenant_id: str) -> None:
         """Removes the tenant's rows."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
+from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section, StoredRow
 from corpus.ports import StoredChunk, StoredVersion
 
 _VersionKey = tuple[DocumentKey, int, str]
@@ -16,6 +16,7 @@ _VersionKey = tuple[DocumentKey, int, str]
 class _Version:
     document: ChunkedDocument
     stored_at: datetime
+    sealed: bool = False
 
 
 def _utc_now() -> datetime:
@@ -37,6 +38,12 @@ class MemoryChunkStore:
         self._versions[document.key, document.chunks_version, document.generation] = version
         for chunk in document.chunks:
             self._chunks[document.key.tenant_id, chunk.chunk_id] = (chunk, version)
+
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that all rows of a version are in the indexes; see the port."""
+        version = self._versions.get((key, chunks_version, generation))
+        if version is not None:
+            self._versions[key, chunks_version, generation] = replace(version, sealed=True)
 
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
         """Chunks by id; see the port."""
@@ -60,6 +67,19 @@ class MemoryChunkStore:
         version = self._versions.get((key, chunks_version, generation))
         return sorted(version.document.chunks, key=lambda chunk: chunk.ordinal) if version else []
 
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put; see the port."""
+        version = self._versions.get((key, chunks_version, generation))
+        return version.document if version else None
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are there of versions; see the port."""
+        rows: list[StoredRow] = []
+        for document_id, chunks_version, generation in versions:
+            for chunk in await self.chunks_of(DocumentKey(tenant_id, document_id), chunks_version, generation):
+                rows.append(StoredRow(chunk.chunk_id, document_id, chunks_version, generation, chunk.content_sha256))
+        return rows
+
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
         """(chunks_version, generation) pairs of the document; see the port."""
         return sorted((version, generation) for known, version, generation in self._versions if known == key)
@@ -67,7 +87,14 @@ class MemoryChunkStore:
     async def stored_versions(self, tenant_id: str, *, after: str = "", limit: int = 500) -> Sequence[StoredVersion]:
         """Stored versions of the next documents; see the port."""
         rows = sorted(
-            (key.document_id, chunks_version, generation, version.stored_at)
+            (
+                key.document_id,
+                chunks_version,
+                generation,
+                version.stored_at,
+                _object_key(version.document),
+                version.sealed,
+            )
             for (key, chunks_version, generation), version in self._versions.items()
             if key.tenant_id == tenant_id and key.document_id > after
         )
@@ -100,3 +127,7 @@ def _stored(chunk: Chunk, version: _Version) -> StoredChunk:
         document.metadata,
         document.updated_at,
     )
+
+
+def _object_key(document: ChunkedDocument) -> str:
+    return document.origin.object_key if document.origin else ""

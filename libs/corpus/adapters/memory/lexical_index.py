@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 from corpus.adapters.memory.rows import RowTable
-from corpus.domain import AccessPolicy, Candidate, LexicalRow
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
 from corpus.ports import Prefilter
 
 _K1, _B = 1.2, 0.75
@@ -46,9 +46,18 @@ class MemoryLexicalIndex:
         """See ``LexicalIndex.chunk_ids``."""
         return self._rows.chunk_ids(generation, tenant_id)
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``LexicalIndex.scan``."""
+        for page in self._rows.scan(generation, tenant_id):
+            yield page
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """See ``LexicalIndex.look_up``."""
+        return self._rows.look_up(generation, tenant_id, chunk_ids)
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
-        self._rows.drop_tenant(tenant_id)
+        self._rows.drop_tenant(tenant_id, generation)
 
     def _best(
         self, terms: set[str], rows: Sequence[LexicalRow], counts: Mapping[str, Counter[str]], k: int

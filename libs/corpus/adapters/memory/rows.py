@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
 
-from corpus.domain import AccessPolicy, LexicalRow, VectorRow
-from corpus.ports import Prefilter
+from corpus.access import policy_fingerprint
+from corpus.domain import AccessPolicy, IndexedRow, LexicalRow, VectorRow
+from corpus.ports import SCAN_PAGE, Prefilter
 
 R = TypeVar("R", VectorRow, LexicalRow)
 
@@ -45,7 +46,23 @@ class RowTable(Generic[R]):
     def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         return {row.chunk_id: row.chunks_version for row in self.all(generation, tenant_id)}
 
-    def drop_tenant(self, tenant_id: str) -> None:
-        for generation, tenant in list(self._rows):
-            if tenant == tenant_id:
-                del self._rows[generation, tenant]
+    def scan(self, generation: str, tenant_id: str) -> Iterator[Sequence[IndexedRow]]:
+        """Pages of what was there when the scan began."""
+        rows = list(self.all(generation, tenant_id))
+        for start in range(0, len(rows), SCAN_PAGE):
+            yield [_indexed(row) for row in rows[start : start + SCAN_PAGE]]
+
+    def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        rows = self._rows[generation, tenant_id]
+        return [_indexed(rows[each]) for each in dict.fromkeys(chunk_ids) if each in rows]
+
+    def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        for made, tenant in list(self._rows):
+            if tenant == tenant_id and generation in (None, made):
+                del self._rows[made, tenant]
+
+
+def _indexed(row: VectorRow | LexicalRow) -> IndexedRow:
+    return IndexedRow(
+        row.chunk_id, row.key.document_id, row.chunks_version, row.content_sha256, policy_fingerprint(row.access)
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from corpus.adapters.rules import merged_fields
@@ -19,7 +20,7 @@ class MemoryTenants:
         """Creates the tenant or adds fields; see the port."""
         known = self._tenants.get(tenant_id)
         merged = merged_fields(known.fields if known else {}, fields)
-        self._tenants[tenant_id] = Tenant(tenant_id, merged, known.created_at if known else at)
+        self._tenants[tenant_id] = replace(known, fields=merged) if known else Tenant(tenant_id, merged, at)
         return self._tenants[tenant_id]
 
     async def get(self, tenant_id: str) -> Tenant | None:
@@ -29,6 +30,13 @@ class MemoryTenants:
     async def list(self) -> Sequence[Tenant]:
         """All tenants by id."""
         return [self._tenants[tenant_id] for tenant_id in sorted(self._tenants)]
+
+    async def set_rebuilding(self, tenant_id: str, store: str, under_way: bool) -> None:
+        """Notes that a store is being rebuilt; see the port."""
+        known = self._tenants.get(tenant_id)
+        if known is not None:
+            others = known.rebuilding - {store}
+            self._tenants[tenant_id] = replace(known, rebuilding=others | {store} if under_way else others)
 
     async def delete(self, tenant_id: str) -> None:
         """Forgets the tenant."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chassis.errors import InvalidRequest
 from corpus.adapters.memory.rows import RowTable
-from corpus.domain import AccessPolicy, Candidate, VectorRow
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, VectorRow
 from corpus.ports import Prefilter
 
 
@@ -51,10 +51,23 @@ class MemoryVectorIndex:
         """See ``VectorIndex.chunk_ids``."""
         return self._rows.chunk_ids(generation, tenant_id)
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``VectorIndex.scan``."""
+        for page in self._rows.scan(generation, tenant_id):
+            yield page
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """See ``VectorIndex.look_up``."""
+        return self._rows.look_up(generation, tenant_id, chunk_ids)
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``VectorIndex.drop_tenant``."""
-        self._rows.drop_tenant(tenant_id)
-        self._dimensions = {place: size for place, size in self._dimensions.items() if place[1] != tenant_id}
+        self._rows.drop_tenant(tenant_id, generation)
+        self._dimensions = {
+            place: size
+            for place, size in self._dimensions.items()
+            if place[1] != tenant_id or generation not in (None, place[0])
+        }
 
     def _best(self, query: NDArray[np.float32], rows: Sequence[VectorRow], k: int) -> Sequence[Candidate]:
         if rows and len(query) != len(rows[0].vector):

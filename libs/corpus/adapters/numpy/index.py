@@ -5,20 +5,22 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chassis.errors import Defect, DependencyUnavailable, InvalidRequest
 from corpus.adapters.coalescing import Coalescer
-from corpus.adapters.numpy.reader import SearchRequest, SearchResult, VectorReader, list_chunk_ids
+from corpus.adapters.numpy.listing import RowListing
+from corpus.adapters.numpy.reader import SearchRequest, SearchResult, VectorReader
 from corpus.adapters.numpy.schema import KIND
 from corpus.adapters.numpy.writer import (
     DeleteRows,
@@ -29,8 +31,10 @@ from corpus.adapters.numpy.writer import (
     wrong_dimensions,
 )
 from corpus.adapters.places import IndexPlace, places_of_tenant, remove_index
-from corpus.domain import AccessPolicy, Candidate, VectorRow
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, VectorRow
 from corpus.ports import Prefilter
+
+T = TypeVar("T")
 
 _RETRY_AFTER_SECONDS = 1.0
 _MAX_SEARCH_GROUP = 32
@@ -133,16 +137,26 @@ class NumpyVectorIndex:
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``VectorIndex.chunk_ids``."""
-        directory = IndexPlace(generation, tenant_id).directory(self._root, KIND)
-        try:
-            return await asyncio.to_thread(list_chunk_ids, directory)
-        except (sqlite3.Error, OSError) as error:
-            raise _unavailable("read") from error
+        return await self._listed(generation, tenant_id, lambda listing: listing.chunk_ids())
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``VectorIndex.scan``. In the order of slots: a row that is written again moves to the end."""
+        after = -1
+        while True:
+            rows, after = await self._listed(generation, tenant_id, partial(RowListing.page, after=after))
+            if not rows:
+                return
+            yield rows
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """See ``VectorIndex.look_up``."""
+        return await self._listed(generation, tenant_id, lambda listing: listing.look_up(chunk_ids))
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``VectorIndex.drop_tenant``."""
         places = await asyncio.to_thread(places_of_tenant, self._root, tenant_id, KIND)
-        await asyncio.gather(*(self._commit(place, _Drop()) for place in places))
+        dropped = [place for place in places if generation in (None, place.generation)]
+        await asyncio.gather(*(self._commit(place, _Drop()) for place in dropped))
 
     async def close(self) -> None:
         """Finishes the calls in hand and gives files and memory back. Idempotent."""
@@ -158,6 +172,18 @@ class NumpyVectorIndex:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _listed(self, generation: str, tenant_id: str, read: Callable[[RowListing], T]) -> T:
+        directory = IndexPlace(generation, tenant_id).directory(self._root, KIND)
+
+        def work() -> T:
+            with RowListing(directory) as listing:
+                return read(listing)
+
+        try:
+            return await asyncio.to_thread(work)
+        except (sqlite3.Error, OSError) as error:
+            raise _unavailable("read") from error
 
     async def _commit(self, place: IndexPlace, operation: Operation | _Drop) -> None:
         if not self._writable:

@@ -295,15 +295,3 @@ def _runs(touched: NDArray[np.bool_], size: int) -> Iterator[range]:
     edges = np.flatnonzero(np.diff(touched, prepend=False, append=False))
     for first, last in edges.reshape(-1, 2).tolist():
         yield range(first * BLOCK_ROWS, min(last * BLOCK_ROWS, size))
-
-
-def list_chunk_ids(directory: Path) -> dict[str, int]:
-    """chunk_id → chunks_version of every row. Reads the row table only: an audit needs no vectors in memory."""
-    path = directory / ROWS_FILE
-    if not path.exists():
-        return {}
-    connection = open_connection(path, MIGRATIONS, read_only=True)
-    try:
-        return dict(connection.execute("SELECT chunk_id, chunks_version FROM vector_rows WHERE live = 1").fetchall())
-    finally:
-        connection.close()

@@ -56,6 +56,9 @@ MIGRATIONS = (
     CREATE INDEX vector_rows_seq ON vector_rows (seq);
     CREATE TABLE dropped_segments (id INTEGER PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
     """,
+    """
+    ALTER TABLE vector_rows ADD COLUMN content_sha256 TEXT NOT NULL DEFAULT '';
+    """,
 )
 
 

@@ -27,7 +27,7 @@ _MAX_DEAD_SHARE = 0.3
 # Bounds how long one commit can take because of compaction.
 _SEGMENTS_PER_COMPACTION = 2
 
-_INSERT = "INSERT INTO vector_rows VALUES (?, ?, 1, ?, ?, ?, ?, ?)"
+_INSERT = "INSERT INTO vector_rows VALUES (?, ?, 1, ?, ?, ?, ?, ?, ?)"
 _KILL = "UPDATE vector_rows SET live = 0, seq = ? WHERE chunk_id = ? AND live = 1 RETURNING slot"
 
 
@@ -242,6 +242,7 @@ class _Transaction:
                 row.chunks_version,
                 self._access_id(row.access),
                 self._metadata_id(row.metadata),
+                row.content_sha256,
             )
             self.connection.execute(_INSERT, values)
             self._vectors.append(row.vector)

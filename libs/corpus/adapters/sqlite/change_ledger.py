@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from chassis.clock import from_micros, to_micros
-from corpus.adapters.rules import earlier_record, require_terminal
+from corpus.adapters.rules import discarded, earlier_record, reopened, require_terminal
 from corpus.adapters.sqlite.database import CorpusDatabase
 from corpus.adapters.values import id_list
 from corpus.domain import ChangeKind, ChangeRecord, ChangeState, DocumentKey
+from corpus.ports import Aged
 
 _COLUMNS = (
     "event_id, tenant_id, document_id, version, kind, state, accepted_at, fingerprint, finished_at, reason, message,"
-    " attempts, trace_id"
+    " attempts, trace_id, replays"
 )
 _SELECT = f"SELECT {_COLUMNS} FROM changes"  # noqa: S608 - names of our own
 
@@ -41,7 +42,7 @@ class SqliteChangeLedger:
             if known:
                 return earlier_record(_record_of(known), record)
             connection.execute(
-                f"INSERT INTO changes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                f"INSERT INTO changes ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
                 _row_of(record),
             )
             return record
@@ -70,6 +71,29 @@ class SqliteChangeLedger:
                 (reason, message, attempts, event_id),
             )
         )
+
+    async def reopen(self, event_id: str, *, replay: int) -> ChangeRecord | None:
+        """Makes a dead-lettered change pending again; see the port."""
+        return await self._decide(event_id, lambda known: reopened(known, replay))
+
+    async def discard(self, event_id: str, *, at: datetime, message: str) -> ChangeRecord | None:
+        """Gives a dead-lettered change up; see the port."""
+        return await self._decide(event_id, lambda known: discarded(known, at, message))
+
+    async def _decide(self, event_id: str, decision: Callable[[ChangeRecord], ChangeRecord]) -> ChangeRecord | None:
+        def work(connection: sqlite3.Connection) -> ChangeRecord | None:
+            row = connection.execute(f"{_SELECT} WHERE event_id = ?", (event_id,)).fetchone()
+            if row is None:
+                return None
+            record = decision(_record_of(row))
+            at = None if record.finished_at is None else to_micros(record.finished_at)
+            connection.execute(
+                "UPDATE changes SET state = ?, finished_at = ?, message = ?, replays = ? WHERE event_id = ?",
+                (record.state.value, at, record.message, record.replays, event_id),
+            )
+            return record
+
+        return await self._database.write(work)
 
     async def get_many(self, tenant_id: str, event_ids: Collection[str]) -> Mapping[str, ChangeRecord]:
         """Records by event id; unknown ids are left out."""
@@ -100,10 +124,19 @@ class SqliteChangeLedger:
         )
         return await self._database.read(lambda c: dict(c.execute(sql, (tenant_id, id_list(document_ids))).fetchall()))
 
-    async def oldest_pending(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]:
+    async def oldest_pending(
+        self, tenant_id: str, limit: int, *, after: tuple[datetime, str] | None = None
+    ) -> Sequence[ChangeRecord]:
         """Pending changes in the order of their acceptance."""
+        # Every acceptance is after the epoch, and no event id comes before the empty one.
+        at, event_id = (to_micros(after[0]), after[1]) if after else (-1, "")
         return await self._select(
-            "tenant_id = ? AND state = 'pending' ORDER BY accepted_at, event_id LIMIT ?", tenant_id, max(limit, 0)
+            "tenant_id = ? AND state = 'pending' AND (accepted_at, event_id) > (?, ?)"
+            " ORDER BY accepted_at, event_id LIMIT ?",
+            tenant_id,
+            at,
+            event_id,
+            max(limit, 0),
         )
 
     async def newest_dead_letters(self, tenant_id: str, limit: int) -> Sequence[ChangeRecord]:
@@ -119,6 +152,41 @@ class SqliteChangeLedger:
         sql = "SELECT state, count(*) FROM changes WHERE tenant_id = ? GROUP BY state"
         rows = await self._database.read(lambda c: c.execute(sql, (tenant_id,)).fetchall())
         return {ChangeState(state): count for state, count in rows}
+
+    async def age_out(
+        self,
+        tenant_id: str,
+        finished_before: datetime,
+        *,
+        after: tuple[datetime, str] | None = None,
+        limit: int = 500,
+    ) -> Aged:
+        """Removes changes that ended long ago; see the port."""
+        at, event_id = (to_micros(after[0]), after[1]) if after else (-1, "")
+        # Looked for beside the writer, which others wait for.
+        page = await self._select(
+            "tenant_id = ? AND state NOT IN ('pending', 'dead_lettered') AND (finished_at, event_id) > (?, ?)"
+            " AND finished_at < ? ORDER BY finished_at, event_id LIMIT ?",
+            tenant_id,
+            at,
+            event_id,
+            to_micros(finished_before),
+            limit,
+        )
+
+        def work(connection: sqlite3.Connection) -> int:
+            return sum(
+                connection.execute(
+                    "DELETE FROM changes WHERE event_id = ? AND EXISTS (SELECT 1 FROM changes AS newer"
+                    " WHERE newer.tenant_id = ? AND newer.document_id = ? AND newer.version > ?)",
+                    (record.event_id, tenant_id, record.key.document_id, record.version),
+                ).rowcount
+                for record in page
+            )
+
+        removed = await self._database.write(work) if page else 0
+        last = page[-1] if len(page) == limit else None
+        return Aged(removed, (last.finished_at, last.event_id) if last and last.finished_at else None)
 
     async def drop_tenant(self, tenant_id: str) -> None:
         """Removes the tenant's rows."""
@@ -146,6 +214,7 @@ def _row_of(record: ChangeRecord) -> tuple[object, ...]:
         record.message,
         record.attempts,
         record.trace_id,
+        record.replays,
     )
 
 

@@ -12,8 +12,16 @@ from typing import Any
 from chassis.clock import from_micros, to_micros
 from chassis.errors import DependencyUnavailable
 from corpus.adapters.sqlite.database import CorpusDatabase
-from corpus.adapters.values import id_list, metadata_from_text, metadata_to_text, strings_from_text, strings_to_text
-from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section
+from corpus.adapters.values import (
+    id_list,
+    metadata_from_text,
+    metadata_to_text,
+    origin_from_text,
+    origin_to_text,
+    strings_from_text,
+    strings_to_text,
+)
+from corpus.domain import Chunk, ChunkedDocument, DocumentKey, Section, StoredRow
 from corpus.ports import StoredChunk, StoredVersion
 
 _ROWS_PER_TRANSACTION = 500
@@ -24,6 +32,7 @@ _CHUNK = (
     " c.end_offset, c.section_ordinal, c.heading_path, c.page, c.kind, c.token_count, c.content_sha256"
 )
 _SECTION = "s.ordinal, s.heading_path, s.start_offset, s.end_offset, s.text, s.page"
+_DESCRIPTION = "version_id, title, doc_type, uri, language, metadata, updated_at, origin"
 _VERSION_KEY = "tenant_id = ? AND document_id = ? AND chunks_version = ? AND generation = ?"
 
 
@@ -55,6 +64,12 @@ class SqliteChunkStore:
             await self._database.write(partial(_put_slice, version_id=version_id, part=part))
         if existed and others:
             await self._database.write(lambda c: _remove_leftovers(c, version_id, document))
+
+    async def seal(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Notes that all rows of a version are in the indexes; see the port."""
+        version = (key.tenant_id, key.document_id, chunks_version, generation)
+        sql = f"UPDATE versions SET sealed = 1 WHERE {_VERSION_KEY}"  # noqa: S608
+        await self._database.write(lambda c: c.execute(sql, version))
 
     async def get_chunks(self, tenant_id: str, chunk_ids: Collection[str]) -> Mapping[str, StoredChunk]:
         """Chunks by id; see the port."""
@@ -106,6 +121,63 @@ class SqliteChunkStore:
 
         return await self._database.read(read)
 
+    async def get_version(self, key: DocumentKey, chunks_version: int, generation: str) -> ChunkedDocument | None:
+        """A version as it was put; see the port."""
+
+        def read(connection: sqlite3.Connection) -> ChunkedDocument | None:
+            row = connection.execute(
+                f"SELECT {_DESCRIPTION} FROM versions WHERE {_VERSION_KEY}",  # noqa: S608
+                (key.tenant_id, key.document_id, chunks_version, generation),
+            ).fetchone()
+            if row is None:
+                return None
+            version_id, title, doc_type, uri, language, metadata, updated_at, origin = row
+            chunks = connection.execute(
+                f"SELECT {_CHUNK} FROM versions v JOIN chunks c USING (version_id)"  # noqa: S608
+                " WHERE version_id = ? ORDER BY c.ordinal",
+                (version_id,),
+            )
+            sections = connection.execute(
+                f"SELECT {_SECTION} FROM sections s WHERE version_id = ? ORDER BY ordinal",  # noqa: S608
+                (version_id,),
+            )
+            return ChunkedDocument(
+                key,
+                chunks_version,
+                generation,
+                title,
+                doc_type,
+                uri,
+                language,
+                metadata_from_text(metadata),
+                from_micros(updated_at),
+                [_section_of(each) for each in sections],
+                [_chunk_of(each) for each in chunks],
+                origin_from_text(origin),
+            )
+
+        return await self._database.read(read)
+
+    async def rows_of(self, tenant_id: str, versions: Collection[tuple[str, int, str]]) -> Sequence[StoredRow]:
+        """The chunks that are there of versions; see the port."""
+        if not versions:
+            return []
+        wanted = json.dumps([list(one) for one in versions], ensure_ascii=False)
+
+        def read(connection: sqlite3.Connection) -> list[StoredRow]:
+            rows = connection.execute(
+                "SELECT c.chunk_id, v.document_id, v.chunks_version, v.generation, c.content_sha256"
+                " FROM json_each(?) w"
+                " CROSS JOIN versions v ON v.tenant_id = ? AND v.document_id = json_extract(w.value, '$[0]')"
+                "  AND v.chunks_version = json_extract(w.value, '$[1]')"
+                "  AND v.generation = json_extract(w.value, '$[2]')"
+                " CROSS JOIN chunks c ON c.version_id = v.version_id",
+                (wanted, tenant_id),
+            )
+            return [StoredRow(*row) for row in rows]
+
+        return await self._database.read(read)
+
     async def versions_of(self, key: DocumentKey) -> Sequence[tuple[int, str]]:
         """(chunks_version, generation) pairs of the document; see the port."""
         sql = (
@@ -120,7 +192,9 @@ class SqliteChunkStore:
         def read(connection: sqlite3.Connection) -> list[StoredVersion]:
             # The end of the page is rounded up to the end of its last document.
             rows = connection.execute(
-                "SELECT document_id, chunks_version, generation, stored_at FROM versions WHERE tenant_id = ?1"
+                "SELECT document_id, chunks_version, generation, stored_at,"
+                " CASE origin WHEN '' THEN '' ELSE json_extract(origin, '$.object_key') END, sealed"
+                " FROM versions WHERE tenant_id = ?1"
                 " AND document_id > ?2 AND document_id <= coalesce("
                 "  (SELECT document_id FROM versions WHERE tenant_id = ?1 AND document_id > ?2"
                 "   ORDER BY document_id LIMIT 1 OFFSET ?3),"
@@ -128,7 +202,10 @@ class SqliteChunkStore:
                 " ORDER BY document_id, chunks_version, generation",
                 (tenant_id, after, max(limit, 1) - 1),
             )
-            return [StoredVersion(row[0], row[1], row[2], from_micros(row[3])) for row in rows]
+            return [
+                StoredVersion(document_id, version, generation, from_micros(stored_at), object_key, bool(sealed))
+                for document_id, version, generation, stored_at, object_key, sealed in rows
+            ]
 
         return await self._database.read(read)
 
@@ -147,10 +224,12 @@ def _put_version(connection: sqlite3.Connection, document: ChunkedDocument, stor
     existed = connection.execute(f"SELECT 1 FROM versions WHERE {_VERSION_KEY}", key).fetchone() is not None  # noqa: S608
     row = connection.execute(
         "INSERT INTO versions (tenant_id, document_id, chunks_version, generation, title, doc_type, uri, language,"
-        " metadata, updated_at, stored_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " metadata, updated_at, stored_at, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (tenant_id, document_id, chunks_version, generation) DO UPDATE SET title = excluded.title,"
         " doc_type = excluded.doc_type, uri = excluded.uri, language = excluded.language, metadata = excluded.metadata,"
-        " updated_at = excluded.updated_at, stored_at = excluded.stored_at RETURNING version_id",
+        " updated_at = excluded.updated_at, stored_at = excluded.stored_at, origin = excluded.origin,"
+        " sealed = 0"
+        " RETURNING version_id",
         (
             *key,
             document.title,
@@ -160,6 +239,7 @@ def _put_version(connection: sqlite3.Connection, document: ChunkedDocument, stor
             metadata_to_text(document.metadata),
             to_micros(document.updated_at),
             stored_at,
+            origin_to_text(document.origin),
         ),
     ).fetchone()
     return int(row[0]), existed

@@ -136,7 +136,93 @@ _REGISTRIES = """
     ) STRICT;
 """
 
-CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES,)
+_ORIGINS = """
+    ALTER TABLE versions ADD COLUMN origin TEXT NOT NULL DEFAULT '';
+"""
+
+_DECISIONS = """
+    ALTER TABLE changes ADD COLUMN replays INTEGER NOT NULL DEFAULT 0;
+
+    CREATE INDEX changes_by_end ON changes (tenant_id, finished_at, event_id)
+        WHERE state NOT IN ('pending', 'dead_lettered');
+
+    CREATE TABLE letters (
+        letter_id TEXT NOT NULL PRIMARY KEY,
+        state TEXT NOT NULL,
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        last_failed_at INTEGER NOT NULL,
+        decided_at INTEGER,
+        letter TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX letters_by_failure ON letters (last_failed_at, letter_id);
+    CREATE INDEX letters_by_decision ON letters (decided_at) WHERE state IN ('replayed', 'discarded');
+    CREATE INDEX letters_of_tenant ON letters (tenant_id);
+
+    CREATE TABLE known_bad (
+        tenant_id TEXT NOT NULL,
+        content_key TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        first_seen_at INTEGER NOT NULL,
+        last_seen_at INTEGER NOT NULL,
+        times INTEGER NOT NULL,
+        PRIMARY KEY (tenant_id, content_key)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX known_bad_by_time ON known_bad (last_seen_at);
+
+    CREATE TABLE halts (
+        worker TEXT NOT NULL PRIMARY KEY,
+        since INTEGER NOT NULL,
+        seen_at INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        message TEXT NOT NULL,
+        rejections INTEGER NOT NULL
+    ) STRICT;
+
+    CREATE TABLE resume_requests (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        at INTEGER NOT NULL
+    ) STRICT;
+"""
+
+_REBUILDS = """
+    CREATE TABLE tenant_rebuilds (
+        tenant_id TEXT NOT NULL,
+        store TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, store)
+    ) STRICT, WITHOUT ROWID;
+"""
+
+_GENERATIONS = """
+    ALTER TABLE versions ADD COLUMN sealed INTEGER NOT NULL DEFAULT 0;
+
+    CREATE TABLE generation_plan (
+        only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+        revision INTEGER NOT NULL,
+        plan TEXT NOT NULL
+    ) STRICT;
+
+    INSERT INTO generation_plan
+        SELECT 1, 1, json_object('revision', 1, 'active', json_object('name', name, 'model_id', model_id,
+            'model_revision', model_revision, 'dimensions', dimensions, 'chunker', chunker, 'analyser', analyser))
+        FROM generations JOIN active_generation USING (name);
+
+    DROP TABLE active_generation;
+    DROP TABLE generations;
+
+    CREATE TABLE generation_notes (
+        generation TEXT NOT NULL,
+        about TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (generation, about)
+    ) STRICT, WITHOUT ROWID;
+"""
+
+CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES, _ORIGINS, _DECISIONS, _REBUILDS, _GENERATIONS)
 
 EMBEDDING_MIGRATIONS = (
     """

@@ -49,11 +49,21 @@ class SqliteTenants:
 
         return await self._database.read(read)
 
+    async def set_rebuilding(self, tenant_id: str, store: str, under_way: bool) -> None:
+        """Notes that a store is being rebuilt; see the port."""
+        statement = (
+            "INSERT OR IGNORE INTO tenant_rebuilds SELECT tenant_id, ?2 FROM tenants WHERE tenant_id = ?1"
+            if under_way
+            else "DELETE FROM tenant_rebuilds WHERE tenant_id = ?1 AND store = ?2"
+        )
+        await self._database.write(lambda c: c.execute(statement, (tenant_id, store)))
+
     async def delete(self, tenant_id: str) -> None:
         """Forgets the tenant."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("DELETE FROM tenant_fields WHERE tenant_id = ?", (tenant_id,))
+            connection.execute("DELETE FROM tenant_rebuilds WHERE tenant_id = ?", (tenant_id,))
             connection.execute("DELETE FROM tenants WHERE tenant_id = ?", (tenant_id,))
 
         await self._database.write(work)
@@ -64,4 +74,6 @@ def _tenant(connection: sqlite3.Connection, tenant_id: str) -> Tenant | None:
     if row is None:
         return None
     rows = connection.execute("SELECT name, type FROM tenant_fields WHERE tenant_id = ? ORDER BY name", (tenant_id,))
-    return Tenant(tenant_id, {name: FieldType(text) for name, text in rows}, from_micros(row[0]))
+    fields = {name: FieldType(text) for name, text in rows}
+    stores = connection.execute("SELECT store FROM tenant_rebuilds WHERE tenant_id = ?", (tenant_id,))
+    return Tenant(tenant_id, fields, from_micros(row[0]), frozenset(store for (store,) in stores))

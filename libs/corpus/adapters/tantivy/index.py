@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from chassis.errors import Defect, DependencyUnavailable
 from corpus.adapters.coalescing import Coalescer
 from corpus.adapters.places import IndexPlace, places_of_tenant, remove_index
-from corpus.adapters.tantivy.reader import IndexReader
+from corpus.adapters.tantivy.reader import IndexReader, Snapshot
 from corpus.adapters.tantivy.schema import KIND
 from corpus.adapters.tantivy.writer import DeleteRows, IndexWriter, Operation, SetAccess, WriteRows
-from corpus.domain import AccessPolicy, Candidate, LexicalRow
-from corpus.ports import Prefilter
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
+from corpus.ports import SCAN_PAGE, Prefilter
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,10 +105,36 @@ class TantivyLexicalIndex:
 
         return await self._read(list_all, None)
 
-    async def drop_tenant(self, tenant_id: str) -> None:
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``LexicalIndex.scan``. Exactly what was committed when the scan began; keeps its files, and about 100
+        bytes a row in memory, until it ends."""
+        reader = self._reader(IndexPlace(generation, tenant_id))
+
+        def begin(_: None) -> tuple[Snapshot | None, Sequence[Any]]:
+            snapshot = reader.snapshot()
+            return snapshot, snapshot.addresses() if snapshot else ()
+
+        snapshot, addresses = await self._read(begin, None)
+        if snapshot is None:
+            return
+        for start in range(0, len(addresses), SCAN_PAGE):
+            yield await self._read(snapshot.indexed_rows, addresses[start : start + SCAN_PAGE])
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """See ``LexicalIndex.look_up``."""
+        reader = self._reader(IndexPlace(generation, tenant_id))
+
+        def look(wanted: Collection[str]) -> Sequence[IndexedRow]:
+            snapshot = reader.snapshot()
+            return () if snapshot is None else snapshot.look_up(wanted)
+
+        return await self._read(look, list(dict.fromkeys(chunk_ids)))
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
         places = await asyncio.to_thread(places_of_tenant, self._root, tenant_id, KIND)
-        await asyncio.gather(*(self._commit(place, _Drop()) for place in places))
+        dropped = [place for place in places if generation in (None, place.generation)]
+        await asyncio.gather(*(self._commit(place, _Drop()) for place in dropped))
 
     async def close(self) -> None:
         """Finishes the writes in hand and gives files and locks back. Idempotent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
@@ -22,9 +22,10 @@ from corpus.adapters.tantivy.schema import (
     TEXT,
     Origin,
     access_term,
+    indexed_row_of,
     origin_of,
 )
-from corpus.domain import Candidate
+from corpus.domain import Candidate, IndexedRow
 from corpus.filters import Filter
 from corpus.ports import Prefilter
 
@@ -78,6 +79,28 @@ class Snapshot:
         hits = self._searcher.search(tantivy.Query.all_query(), total, count=False).hits
         origins = (origin_of(self._searcher.doc(address)) for _, address in hits)
         return {origin.chunk_id: origin.chunks_version for origin in origins}
+
+    def addresses(self) -> Sequence[tantivy.DocAddress]:
+        """Where every row is; good for as long as this snapshot is held."""
+        total = self._searcher.num_docs
+        if total == 0:
+            return ()
+        hits = self._searcher.search(tantivy.Query.all_query(), total, count=False).hits
+        return [address for _, address in hits]
+
+    def indexed_rows(self, addresses: Sequence[tantivy.DocAddress]) -> Sequence[IndexedRow]:
+        """What an audit sees of the rows there."""
+        return [indexed_row_of(self._searcher.doc(address)) for address in addresses]
+
+    def look_up(self, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """What an audit sees of the rows with these ids; of one that is there twice, both."""
+        if not chunk_ids:
+            return ()
+        query = tantivy.Query.term_set_query(self._schema, CHUNK_ID, list(chunk_ids))
+        limit = len(chunk_ids) + _TIE_SLACK
+        while len(hits := self._searcher.search(query, limit, count=False).hits) == limit:
+            limit *= 4
+        return self.indexed_rows([address for _, address in hits])
 
     def documents(self, chunk_ids: Sequence[str]) -> list[tantivy.Document]:
         """Stored documents of those chunk ids that exist."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import tantivy
 
+from corpus.access import policy_fingerprint
 from corpus.adapters.facet_terms import facet_terms
 from corpus.adapters.lexical_ranking import all_terms, headline_terms
-from corpus.domain import AccessPolicy, DocumentKey, LexicalRow
+from corpus.domain import AccessPolicy, DocumentKey, IndexedRow, LexicalRow
 from corpus.metadata import metadata_from_json, metadata_to_json
 
 KIND = "lexical-v2"
@@ -29,6 +30,8 @@ ROW = "row"
 """Column with a fingerprint of the origin: stored documents are compressed in blocks, and reading two hundred of them
 costs four times as much as the search itself."""
 SOURCE = "source"
+_SAID = 6
+"""Values of the source."""
 
 
 def build_schema() -> tantivy.Schema:
@@ -77,7 +80,9 @@ def _fingerprint(chunk_id: str, origin: bytes) -> int:
 
 def _source(row: LexicalRow) -> bytes:
     terms = (row.title_terms, row.heading_terms, row.body_terms)
-    return json.dumps([*(" ".join(each) for each in terms), metadata_to_json(row.metadata)]).encode()
+    said = [*(" ".join(each) for each in terms), metadata_to_json(row.metadata)]
+    # The access terms themselves are not stored; what an audit compares is written together with them.
+    return json.dumps([*said, row.content_sha256, policy_fingerprint(row.access)]).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,7 @@ def origin_of(document: tantivy.Document) -> Origin:
 def row_of(document: tantivy.Document, tenant_id: str, access: AccessPolicy) -> LexicalRow:
     """The stored row under another access policy."""
     origin = origin_of(document)
-    title, heading, body, metadata = json.loads(_bytes(document, SOURCE))
+    title, heading, body, metadata, content_sha256, _ = _said(document)
     return LexicalRow(
         chunk_id=origin.chunk_id,
         key=DocumentKey(tenant_id, origin.document_id),
@@ -108,7 +113,21 @@ def row_of(document: tantivy.Document, tenant_id: str, access: AccessPolicy) -> 
         title_terms=_terms(title),
         heading_terms=_terms(heading),
         body_terms=_terms(body),
+        content_sha256=content_sha256,
     )
+
+
+def indexed_row_of(document: tantivy.Document) -> IndexedRow:
+    """What an audit sees of a row."""
+    origin = origin_of(document)
+    *_, content_sha256, access = _said(document)
+    return IndexedRow(origin.chunk_id, origin.document_id, origin.chunks_version, content_sha256, access)
+
+
+def _said(document: tantivy.Document) -> list[str]:
+    said: list[str] = json.loads(_bytes(document, SOURCE))
+    # Rows of before an audit knew these look like rows of no content and no access: it has them written again.
+    return said if len(said) == _SAID else [*said, "", ""]
 
 
 def _terms(joined: str) -> tuple[str, ...]:

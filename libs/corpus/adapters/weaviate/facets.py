@@ -83,6 +83,11 @@ def token_text(token: str) -> str:
     return f"={token}{_END}"
 
 
+def token_of(text: str) -> str:
+    """Inverse of ``token_text``."""
+    return text[1 : -len(_END)]
+
+
 def facet_terms(metadata: Metadata) -> Iterator[str]:
     """Terms of a row: of every value that could be filtered on, whether its field is declared or not."""
     for field, value in metadata.items():

@@ -11,10 +11,14 @@ import numpy as np
 from google.protobuf import struct_pb2
 from weaviate.proto.v1 import base_pb2, batch_pb2
 
+from corpus.access import access_fingerprint
 from corpus.adapters.weaviate import facets
-from corpus.adapters.weaviate.schema import CHUNK_ID, CHUNKS_VERSION, DOCUMENT_ID, Collection
-from corpus.domain import AccessPolicy, Candidate, VectorRow
+from corpus.adapters.weaviate.schema import CHUNK_ID, CHUNKS_VERSION, CONTENT, DOCUMENT_ID, Collection
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, VectorRow
 from corpus.ids import NAMESPACE
+
+AUDITED = (CHUNK_ID, DOCUMENT_ID, CHUNKS_VERSION, CONTENT, facets.TOKENS, facets.LEVEL)
+"""Properties that an audit reads."""
 
 _PART_BYTES = 4 * 2**20
 _PART_ROWS = 500
@@ -36,6 +40,7 @@ def batch_object(collection: Collection, row: VectorRow) -> batch_pb2.BatchObjec
         CHUNK_ID: row.chunk_id,
         DOCUMENT_ID: row.key.document_id,
         CHUNKS_VERSION: str(row.chunks_version),
+        CONTENT: row.content_sha256,
         **facets.ordered_texts(row.metadata),
     }
     lists = {facets.FACETS: list(facets.facet_terms(row.metadata))}
@@ -105,4 +110,18 @@ def candidate(result: Any) -> Candidate:
         fields[DOCUMENT_ID].text_value,
         int(fields[CHUNKS_VERSION].text_value),
         1.0 - result.metadata.distance,
+    )
+
+
+def indexed_row(result: Any) -> IndexedRow:
+    """What an audit sees of a result that was asked for ``AUDITED``."""
+    fields = result.properties.non_ref_props.fields
+    tokens = fields[facets.TOKENS].list_value.text_values.values
+    access = access_fingerprint([facets.token_of(each) for each in tokens], fields[facets.LEVEL].int_value)
+    return IndexedRow(
+        fields[CHUNK_ID].text_value,
+        fields[DOCUMENT_ID].text_value,
+        int(fields[CHUNKS_VERSION].text_value),
+        fields[CONTENT].text_value,
+        access,
     )

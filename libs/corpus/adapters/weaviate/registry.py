@@ -67,15 +67,20 @@ class Registry:
             await self._connection.request("POST", path, body=[{"name": tenant} for tenant in missing])
             self._tenants[collection.generation].update(missing)
 
-    async def drop_tenant(self, tenant: str) -> None:
-        """Removes a tenant with its rows from every collection."""
-        for found in await self.definitions():
+    async def drop_tenant(self, tenant: str, generation: str | None = None) -> None:
+        """Removes a tenant with its rows from every collection, or from that of one generation."""
+        if generation is None:
+            names = [str(found["class"]) for found in await self.definitions()]
+        else:
+            names = [schema.collection_name(self._connection.endpoint, generation)]
+        for name in names:
             try:
-                await self._connection.request("DELETE", f"/schema/{found['class']}/tenants", body=[tenant])
+                await self._connection.request("DELETE", f"/schema/{name}/tenants", body=[tenant])
             except NoSuchPlace:
                 continue
-        for tenants in self._tenants.values():
-            tenants.discard(tenant)
+        for made, tenants in self._tenants.items():
+            if generation in (None, made):
+                tenants.discard(tenant)
 
     async def definitions(self) -> list[dict[str, Any]]:
         """Every collection of this installation, as the server describes it."""

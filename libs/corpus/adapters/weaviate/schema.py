@@ -19,6 +19,7 @@ from corpus.adapters.weaviate import facets
 CHUNK_ID: Final = "chunk_id"
 DOCUMENT_ID: Final = "document_id"
 CHUNKS_VERSION: Final = "chunks_version"
+CONTENT: Final = "content_sha256"
 
 VECTOR_INDEX_TYPE: Final = "hnsw"
 VECTOR_INDEX: Final[Mapping[str, Any]] = {
@@ -68,6 +69,7 @@ FIXED_PROPERTIES: Final = (
     Property(DOCUMENT_ID, "text", filterable=False),
     # The server's integers pass through doubles, which hold versions up to 2^53 only.
     Property(CHUNKS_VERSION, "text", filterable=False),
+    Property(CONTENT, "text", filterable=False),
     Property(facets.TOKENS, "text[]", filterable=True),
     Property(facets.LEVEL, "int", filterable=True),
     Property(facets.FACETS, "text[]", filterable=True),

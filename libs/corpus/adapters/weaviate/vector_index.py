@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Collection as AnyCollection
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -23,7 +23,7 @@ from corpus.adapters.weaviate import facets, objects, schema
 from corpus.adapters.weaviate.connection import NoSuchPlace, WeaviateConnection, unavailable
 from corpus.adapters.weaviate.registry import Registry
 from corpus.adapters.weaviate.schema import Collection
-from corpus.domain import AccessPolicy, Candidate, VectorRow
+from corpus.domain import AccessPolicy, Candidate, IndexedRow, VectorRow
 from corpus.generations import validate_generation_name
 from corpus.ids import validate_tenant_id
 from corpus.ports import Prefilter
@@ -40,6 +40,7 @@ _PAGE: Final = 2_000
 _RETURNED = search_get_pb2.PropertiesRequest(
     non_ref_properties=[schema.CHUNK_ID, schema.DOCUMENT_ID, schema.CHUNKS_VERSION]
 )
+_AUDITED = search_get_pb2.PropertiesRequest(non_ref_properties=objects.AUDITED)
 _LISTED = search_get_pb2.PropertiesRequest(non_ref_properties=[schema.CHUNK_ID, schema.CHUNKS_VERSION])
 
 
@@ -151,15 +152,59 @@ class WeaviateVectorIndex:
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``VectorIndex.chunk_ids``."""
-        collection = await self._collection(generation, tenant_id)
         versions: dict[str, int] = {}
+        async for page in self._pages(generation, tenant_id, _LISTED):
+            for result in page:
+                fields = result.properties.non_ref_props.fields
+                versions[fields[schema.CHUNK_ID].text_value] = int(fields[schema.CHUNKS_VERSION].text_value)
+        return versions
+
+    async def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """See ``VectorIndex.scan``. In the order of the objects' ids, of which a row keeps its own."""
+        async for page in self._pages(generation, tenant_id, _AUDITED):
+            yield [objects.indexed_row(result) for result in page]
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: AnyCollection[str]) -> Sequence[IndexedRow]:
+        """See ``VectorIndex.look_up``."""
+        collection = await self._collection(generation, tenant_id)
+        rows: list[IndexedRow] = []
         if collection is None:
-            return versions
+            return rows
+        for part in _parts_of_ids(chunk_ids, _IDS_AT_ONCE):
+            request = search_get_pb2.SearchRequest(
+                collection=collection.name,
+                tenant=tenant_id,
+                limit=len(part),
+                filters=facets.contains_any("_id", part),
+                properties=_AUDITED,
+                uses_127_api=True,
+            )
+            try:
+                rows += [objects.indexed_row(result) for result in await self._connection.search(request)]
+            except NoSuchPlace:
+                return rows
+        return rows
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """See ``VectorIndex.drop_tenant``. The collection of a generation stays, and costs little without tenants."""
+        await self._registry.drop_tenant(validate_tenant_id(tenant_id), generation)
+
+    async def differences(self) -> list[str]:
+        """What of this installation's collections is not as expected, one sentence each."""
+        return [problem for found in await self._registry.definitions() for problem in schema.differences(found)]
+
+    async def _pages(
+        self, generation: str, tenant_id: str, wanted: search_get_pb2.PropertiesRequest
+    ) -> AsyncIterator[Sequence[Any]]:
+        """Every object, page by page."""
+        collection = await self._collection(generation, tenant_id)
+        if collection is None:
+            return
         request = search_get_pb2.SearchRequest(
             collection=collection.name,
             tenant=tenant_id,
             limit=_PAGE,
-            properties=_LISTED,
+            properties=wanted,
             metadata=search_get_pb2.MetadataRequest(uuid=True),
             uses_127_api=True,
         )
@@ -167,21 +212,12 @@ class WeaviateVectorIndex:
             try:
                 page = await self._connection.search(request)
             except NoSuchPlace:
-                return versions
-            for result in page:
-                fields = result.properties.non_ref_props.fields
-                versions[fields[schema.CHUNK_ID].text_value] = int(fields[schema.CHUNKS_VERSION].text_value)
+                return
+            if page:
+                yield page
             if len(page) < _PAGE:
-                return versions
+                return
             request.after = page[-1].metadata.id
-
-    async def drop_tenant(self, tenant_id: str) -> None:
-        """See ``VectorIndex.drop_tenant``."""
-        await self._registry.drop_tenant(validate_tenant_id(tenant_id))
-
-    async def differences(self) -> list[str]:
-        """What of this installation's collections is not as expected, one sentence each."""
-        return [problem for found in await self._registry.definitions() for problem in schema.differences(found)]
 
     async def _collection(self, generation: str, tenant_id: str) -> Collection | None:
         validate_generation_name(generation)

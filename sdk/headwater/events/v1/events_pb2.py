@@ -27,27 +27,33 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from headwater.common.v1 import common_pb2 as headwater_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headwater/events/v1/events.proto\x12\x13headwater.events.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a headwater/common/v1/common.proto\"\xaa\x02\n\x0e\x44ocumentChange\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06upsert\x18\x06 \x01(\x0b\x32\x1b.headwater.events.v1.UpsertH\x00\x12-\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x1b.headwater.events.v1.DeleteH\x00\x12\x34\n\nset_access\x18\x08 \x01(\x0b\x32\x1e.headwater.events.v1.SetAccessH\x00\x42\x08\n\x06\x63hange\"\xa4\x02\n\x06Upsert\x12\x12\n\nobject_key\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontent_sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x10\n\x08\x64oc_type\x18\x07 \x01(\t\x12\x0b\n\x03uri\x18\x08 \x01(\t\x12)\n\x08metadata\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12+\n\x06\x61\x63\x63\x65ss\x18\n \x01(\x0b\x32\x1b.headwater.common.v1.Access\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x08\n\x06\x44\x65lete\"8\n\tSetAccess\x12+\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0b\x32\x1b.headwater.common.v1.Access\"\xd2\x02\n\x0bHeadChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x16\n\x0e\x63hunks_version\x18\x04 \x01(\x04\x12-\n\x05state\x18\x05 \x01(\x0e\x32\x1e.headwater.events.v1.HeadState\x12\x15\n\raccess_tokens\x18\x06 \x03(\t\x12\x16\n\x0esecurity_level\x18\x07 \x01(\r\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ngeneration\x18\t \x01(\t\x12\x17\n\x0fingest_trace_id\x18\n \x01(\t\x12\x37\n\x0c\x61nnouncement\x18\x0b \x01(\x0b\x32!.headwater.events.v1.Announcement\"?\n\x0c\x41nnouncement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\ncalled_off\x18\x03 \x01(\x08\"\xc9\x02\n\nDeadLetter\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\r\x12\x0e\n\x06offset\x18\x07 \x01(\x04\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\r\x12\x33\n\x0f\x66irst_failed_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_failed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\nobject_key\x18\r \x01(\t\x12\r\n\x05\x65vent\x18\x0e \x01(\x0c*T\n\tHeadState\x12\x1a\n\x16HEAD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHEAD_STATE_LIVE\x10\x01\x12\x16\n\x12HEAD_STATE_DELETED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headwater/events/v1/events.proto\x12\x13headwater.events.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a headwater/common/v1/common.proto\"\xba\x02\n\x0e\x44ocumentChange\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12/\n\x0b\x61\x63\x63\x65pted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x06upsert\x18\x06 \x01(\x0b\x32\x1b.headwater.events.v1.UpsertH\x00\x12-\n\x06\x64\x65lete\x18\x07 \x01(\x0b\x32\x1b.headwater.events.v1.DeleteH\x00\x12\x34\n\nset_access\x18\x08 \x01(\x0b\x32\x1e.headwater.events.v1.SetAccessH\x00\x12\x0e\n\x06replay\x18\t \x01(\rB\x08\n\x06\x63hange\"\xa4\x02\n\x06Upsert\x12\x12\n\nobject_key\x18\x01 \x01(\t\x12\x16\n\x0e\x63ontent_sha256\x18\x02 \x01(\t\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x10\n\x08\x66ilename\x18\x04 \x01(\t\x12\x12\n\nmedia_type\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x10\n\x08\x64oc_type\x18\x07 \x01(\t\x12\x0b\n\x03uri\x18\x08 \x01(\t\x12)\n\x08metadata\x18\t \x01(\x0b\x32\x17.google.protobuf.Struct\x12+\n\x06\x61\x63\x63\x65ss\x18\n \x01(\x0b\x32\x1b.headwater.common.v1.Access\x12.\n\nexpires_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x08\n\x06\x44\x65lete\"8\n\tSetAccess\x12+\n\x06\x61\x63\x63\x65ss\x18\x01 \x01(\x0b\x32\x1b.headwater.common.v1.Access\"\xd2\x02\n\x0bHeadChanged\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x04\x12\x16\n\x0e\x63hunks_version\x18\x04 \x01(\x04\x12-\n\x05state\x18\x05 \x01(\x0e\x32\x1e.headwater.events.v1.HeadState\x12\x15\n\raccess_tokens\x18\x06 \x03(\t\x12\x16\n\x0esecurity_level\x18\x07 \x01(\r\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ngeneration\x18\t \x01(\t\x12\x17\n\x0fingest_trace_id\x18\n \x01(\t\x12\x37\n\x0c\x61nnouncement\x18\x0b \x01(\x0b\x32!.headwater.events.v1.Announcement\"?\n\x0c\x41nnouncement\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x12\n\ncalled_off\x18\x03 \x01(\x08\"\xa6\x01\n\nKeptRecord\x12\x0b\n\x03key\x18\x01 \x01(\x0c\x12\x12\n\x05value\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12=\n\x07headers\x18\x03 \x03(\x0b\x32,.headwater.events.v1.KeptRecord.HeadersEntry\x1a.\n\x0cHeadersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c:\x02\x38\x01\x42\x08\n\x06_value\"\xa0\x03\n\nDeadLetter\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\x04\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\r\x12\x0e\n\x06offset\x18\x07 \x01(\x04\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\x10\n\x08\x61ttempts\x18\t \x01(\r\x12\x33\n\x0f\x66irst_failed_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x0elast_failed_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08trace_id\x18\x0c \x01(\t\x12\x12\n\nobject_key\x18\r \x01(\t\x12\r\n\x05\x65vent\x18\x0e \x01(\x0c\x12\x11\n\tletter_id\x18\x0f \x01(\t\x12\x14\n\x0c\x66irst_reason\x18\x10 \x01(\t\x12\x18\n\x10\x65vent_object_key\x18\x11 \x01(\t\x12\x12\n\nregistered\x18\x12 \x01(\x08*T\n\tHeadState\x12\x1a\n\x16HEAD_STATE_UNSPECIFIED\x10\x00\x12\x13\n\x0fHEAD_STATE_LIVE\x10\x01\x12\x16\n\x12HEAD_STATE_DELETED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headwater.events.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_HEADSTATE']._serialized_start=1556
-  _globals['_HEADSTATE']._serialized_end=1640
+  _globals['_KEPTRECORD_HEADERSENTRY']._loaded_options = None
+  _globals['_KEPTRECORD_HEADERSENTRY']._serialized_options = b'8\001'
+  _globals['_HEADSTATE']._serialized_start=1828
+  _globals['_HEADSTATE']._serialized_end=1912
   _globals['_DOCUMENTCHANGE']._serialized_start=155
-  _globals['_DOCUMENTCHANGE']._serialized_end=453
-  _globals['_UPSERT']._serialized_start=456
-  _globals['_UPSERT']._serialized_end=748
-  _globals['_DELETE']._serialized_start=750
-  _globals['_DELETE']._serialized_end=758
-  _globals['_SETACCESS']._serialized_start=760
-  _globals['_SETACCESS']._serialized_end=816
-  _globals['_HEADCHANGED']._serialized_start=819
-  _globals['_HEADCHANGED']._serialized_end=1157
-  _globals['_ANNOUNCEMENT']._serialized_start=1159
-  _globals['_ANNOUNCEMENT']._serialized_end=1222
-  _globals['_DEADLETTER']._serialized_start=1225
-  _globals['_DEADLETTER']._serialized_end=1554
+  _globals['_DOCUMENTCHANGE']._serialized_end=469
+  _globals['_UPSERT']._serialized_start=472
+  _globals['_UPSERT']._serialized_end=764
+  _globals['_DELETE']._serialized_start=766
+  _globals['_DELETE']._serialized_end=774
+  _globals['_SETACCESS']._serialized_start=776
+  _globals['_SETACCESS']._serialized_end=832
+  _globals['_HEADCHANGED']._serialized_start=835
+  _globals['_HEADCHANGED']._serialized_end=1173
+  _globals['_ANNOUNCEMENT']._serialized_start=1175
+  _globals['_ANNOUNCEMENT']._serialized_end=1238
+  _globals['_KEPTRECORD']._serialized_start=1241
+  _globals['_KEPTRECORD']._serialized_end=1407
+  _globals['_KEPTRECORD_HEADERSENTRY']._serialized_start=1351
+  _globals['_KEPTRECORD_HEADERSENTRY']._serialized_end=1397
+  _globals['_DEADLETTER']._serialized_start=1410
+  _globals['_DEADLETTER']._serialized_end=1826
 # @@protoc_insertion_point(module_scope)

@@ -56,12 +56,17 @@ class DocumentChange(google.protobuf.message.Message):
     UPSERT_FIELD_NUMBER: builtins.int
     DELETE_FIELD_NUMBER: builtins.int
     SET_ACCESS_FIELD_NUMBER: builtins.int
+    REPLAY_FIELD_NUMBER: builtins.int
     event_id: builtins.str
     """UUID of this event; a redelivered event has the same one."""
     tenant_id: builtins.str
     document_id: builtins.str
     version: builtins.int
     """Owned by the source and monotone per document, 1 to 2^63 - 1. Never a log offset."""
+    replay: builtins.int
+    """How often an operator has had the change tried again after it became a dead letter; 0 for the change as it was
+    accepted. A dead letter opens again only for a greater number, so a redelivered replay has no effect.
+    """
     @property
     def accepted_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -81,9 +86,10 @@ class DocumentChange(google.protobuf.message.Message):
         upsert: Global___Upsert | None = ...,
         delete: Global___Delete | None = ...,
         set_access: Global___SetAccess | None = ...,
+        replay: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["accepted_at", b"accepted_at", "change", b"change", "delete", b"delete", "set_access", b"set_access", "upsert", b"upsert"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["accepted_at", b"accepted_at", "change", b"change", "delete", b"delete", "document_id", b"document_id", "event_id", b"event_id", "set_access", b"set_access", "tenant_id", b"tenant_id", "upsert", b"upsert", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["accepted_at", b"accepted_at", "change", b"change", "delete", b"delete", "document_id", b"document_id", "event_id", b"event_id", "replay", b"replay", "set_access", b"set_access", "tenant_id", b"tenant_id", "upsert", b"upsert", "version", b"version"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["change", b"change"]) -> typing.Literal["upsert", "delete", "set_access"] | None: ...
 
 Global___DocumentChange: typing_extensions.TypeAlias = DocumentChange
@@ -264,8 +270,53 @@ class Announcement(google.protobuf.message.Message):
 Global___Announcement: typing_extensions.TypeAlias = Announcement
 
 @typing.final
+class KeptRecord(google.protobuf.message.Message):
+    """A record of the log as it was received, kept in the object store for a replay."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    @typing.final
+    class HeadersEntry(google.protobuf.message.Message):
+        DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: builtins.int
+        VALUE_FIELD_NUMBER: builtins.int
+        key: builtins.str
+        value: builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: builtins.str = ...,
+            value: builtins.bytes = ...,
+        ) -> None: ...
+        def ClearField(self, field_name: typing.Literal["key", b"key", "value", b"value"]) -> None: ...
+
+    KEY_FIELD_NUMBER: builtins.int
+    VALUE_FIELD_NUMBER: builtins.int
+    HEADERS_FIELD_NUMBER: builtins.int
+    key: builtins.bytes
+    value: builtins.bytes
+    """Absent for a record without a value."""
+    @property
+    def headers(self) -> google.protobuf.internal.containers.ScalarMap[builtins.str, builtins.bytes]: ...
+    def __init__(
+        self,
+        *,
+        key: builtins.bytes = ...,
+        value: builtins.bytes | None = ...,
+        headers: collections.abc.Mapping[builtins.str, builtins.bytes] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["_value", b"_value", "value", b"value"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["_value", b"_value", "headers", b"headers", "key", b"key", "value", b"value"]) -> None: ...
+    def WhichOneof(self, oneof_group: typing.Literal["_value", b"_value"]) -> typing.Literal["value"] | None: ...
+
+Global___KeptRecord: typing_extensions.TypeAlias = KeptRecord
+
+@typing.final
 class DeadLetter(google.protobuf.message.Message):
-    """A change that can't be applied because the document itself is bad, on topic headwater.dead-letters.v1."""
+    """An event that can't be applied because the document itself is bad, or that isn't a document change at all, on topic
+    headwater.dead-letters.v1 under the key letter_id.
+    """
 
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
@@ -283,7 +334,12 @@ class DeadLetter(google.protobuf.message.Message):
     TRACE_ID_FIELD_NUMBER: builtins.int
     OBJECT_KEY_FIELD_NUMBER: builtins.int
     EVENT_FIELD_NUMBER: builtins.int
+    LETTER_ID_FIELD_NUMBER: builtins.int
+    FIRST_REASON_FIELD_NUMBER: builtins.int
+    EVENT_OBJECT_KEY_FIELD_NUMBER: builtins.int
+    REGISTERED_FIELD_NUMBER: builtins.int
     event_id: builtins.str
+    """The change's id; empty when the record could not be read as a change."""
     tenant_id: builtins.str
     document_id: builtins.str
     version: builtins.int
@@ -298,7 +354,15 @@ class DeadLetter(google.protobuf.message.Message):
     object_key: builtins.str
     """Where the bytes are kept for a replay."""
     event: builtins.bytes
-    """The event as it was received; empty when it has more than 4 MiB, and then where its coordinates say."""
+    """The event as it was received; empty when it has more than 4 MiB, and then under event_object_key."""
+    letter_id: builtins.str
+    """Names the letter: the change's id, or, of a record that is no change, a hash of its coordinates and its bytes."""
+    first_reason: builtins.str
+    """Reason of the first attempt that failed; another one than reason when something was down before."""
+    event_object_key: builtins.str
+    """Where the object store keeps the event as it was received."""
+    registered: builtins.bool
+    """The same bytes were refused before by the same parser: they were not parsed again."""
     @property
     def first_failed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -320,8 +384,12 @@ class DeadLetter(google.protobuf.message.Message):
         trace_id: builtins.str = ...,
         object_key: builtins.str = ...,
         event: builtins.bytes = ...,
+        letter_id: builtins.str = ...,
+        first_reason: builtins.str = ...,
+        event_object_key: builtins.str = ...,
+        registered: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["first_failed_at", b"first_failed_at", "last_failed_at", b"last_failed_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "document_id", b"document_id", "event", b"event", "event_id", b"event_id", "first_failed_at", b"first_failed_at", "last_failed_at", b"last_failed_at", "object_key", b"object_key", "offset", b"offset", "partition", b"partition", "reason", b"reason", "tenant_id", b"tenant_id", "topic", b"topic", "trace_id", b"trace_id", "version", b"version"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["attempts", b"attempts", "document_id", b"document_id", "event", b"event", "event_id", b"event_id", "event_object_key", b"event_object_key", "first_failed_at", b"first_failed_at", "first_reason", b"first_reason", "last_failed_at", b"last_failed_at", "letter_id", b"letter_id", "object_key", b"object_key", "offset", b"offset", "partition", b"partition", "reason", b"reason", "registered", b"registered", "tenant_id", b"tenant_id", "topic", b"topic", "trace_id", b"trace_id", "version", b"version"]) -> None: ...
 
 Global___DeadLetter: typing_extensions.TypeAlias = DeadLetter

@@ -707,6 +707,43 @@ class GetChangesResponse(google.protobuf.message.Message):
 Global___GetChangesResponse: typing_extensions.TypeAlias = GetChangesResponse
 
 @typing.final
+class ListOpenChangesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+Global___ListOpenChangesRequest: typing_extensions.TypeAlias = ListOpenChangesRequest
+
+@typing.final
+class ListOpenChangesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    @property
+    def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[headwater.ingest.v1.ingest_pb2.OpenChange]: ...
+    def __init__(
+        self,
+        *,
+        changes: collections.abc.Iterable[headwater.ingest.v1.ingest_pb2.OpenChange] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListOpenChangesResponse: typing_extensions.TypeAlias = ListOpenChangesResponse
+
+@typing.final
 class GetIngestStatusRequest(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 

@@ -107,6 +107,11 @@ class GatewayServiceStub(object):
                 request_serializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.GetIngestStatusRequest.SerializeToString,
                 response_deserializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.GetIngestStatusResponse.FromString,
                 _registered_method=True)
+        self.ListOpenChanges = channel.unary_unary(
+                '/headwater.gateway.v1.GatewayService/ListOpenChanges',
+                request_serializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.ListOpenChangesRequest.SerializeToString,
+                response_deserializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.ListOpenChangesResponse.FromString,
+                _registered_method=True)
         self.CreateTenant = channel.unary_unary(
                 '/headwater.gateway.v1.GatewayService/CreateTenant',
                 request_serializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.CreateTenantRequest.SerializeToString,
@@ -230,6 +235,13 @@ class GatewayServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOpenChanges(self, request, context):
+        """As IngestService.ListOpenChanges; needs the write scope.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTenant(self, request, context):
         """As IngestService.CreateTenant.
         """
@@ -323,6 +335,11 @@ def add_GatewayServiceServicer_to_server(servicer, server):
                     servicer.GetIngestStatus,
                     request_deserializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.GetIngestStatusRequest.FromString,
                     response_serializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.GetIngestStatusResponse.SerializeToString,
+            ),
+            'ListOpenChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOpenChanges,
+                    request_deserializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.ListOpenChangesRequest.FromString,
+                    response_serializer=headwater_dot_gateway_dot_v1_dot_gateway__pb2.ListOpenChangesResponse.SerializeToString,
             ),
             'CreateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTenant,
@@ -721,6 +738,33 @@ class GatewayService(object):
             '/headwater.gateway.v1.GatewayService/GetIngestStatus',
             headwater_dot_gateway_dot_v1_dot_gateway__pb2.GetIngestStatusRequest.SerializeToString,
             headwater_dot_gateway_dot_v1_dot_gateway__pb2.GetIngestStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOpenChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headwater.gateway.v1.GatewayService/ListOpenChanges',
+            headwater_dot_gateway_dot_v1_dot_gateway__pb2.ListOpenChangesRequest.SerializeToString,
+            headwater_dot_gateway_dot_v1_dot_gateway__pb2.ListOpenChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

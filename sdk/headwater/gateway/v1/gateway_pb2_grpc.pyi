@@ -249,6 +249,22 @@ _GatewayServiceGetIngestStatusType = typing_extensions.TypeVar(
     ],
 )
 
+_GatewayServiceListOpenChangesType = typing_extensions.TypeVar(
+    '_GatewayServiceListOpenChangesType',
+    grpc.UnaryUnaryMultiCallable[
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse,
+    ],
+)
+
 _GatewayServiceCreateTenantType = typing_extensions.TypeVar(
     '_GatewayServiceCreateTenantType',
     grpc.UnaryUnaryMultiCallable[
@@ -297,7 +313,7 @@ _GatewayServiceListTenantsType = typing_extensions.TypeVar(
     ],
 )
 
-class GatewayServiceStub(typing.Generic[_GatewayServiceAskType, _GatewayServiceAskBatchType, _GatewayServiceGetAnswerType, _GatewayServiceSendFeedbackType, _GatewayServiceSearchType, _GatewayServiceSearchBatchType, _GatewayServicePutDocumentType, _GatewayServiceUploadDocumentType, _GatewayServiceDeleteDocumentType, _GatewayServiceSetDocumentAccessType, _GatewayServiceGetDocumentType, _GatewayServiceListDocumentsType, _GatewayServiceGetChangesType, _GatewayServiceGetIngestStatusType, _GatewayServiceCreateTenantType, _GatewayServiceDeleteTenantType, _GatewayServiceListTenantsType]):
+class GatewayServiceStub(typing.Generic[_GatewayServiceAskType, _GatewayServiceAskBatchType, _GatewayServiceGetAnswerType, _GatewayServiceSendFeedbackType, _GatewayServiceSearchType, _GatewayServiceSearchBatchType, _GatewayServicePutDocumentType, _GatewayServiceUploadDocumentType, _GatewayServiceDeleteDocumentType, _GatewayServiceSetDocumentAccessType, _GatewayServiceGetDocumentType, _GatewayServiceListDocumentsType, _GatewayServiceGetChangesType, _GatewayServiceGetIngestStatusType, _GatewayServiceListOpenChangesType, _GatewayServiceCreateTenantType, _GatewayServiceDeleteTenantType, _GatewayServiceListTenantsType]):
     """The edge. Every call needs a bearer token ("authorization" metadata), or the development identity on loopback.
     Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED) with a retry
     delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
@@ -360,6 +376,10 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceAskType, _GatewayServiceA
         grpc.UnaryUnaryMultiCallable[
             headwater.gateway.v1.gateway_pb2.GetIngestStatusRequest,
             headwater.gateway.v1.gateway_pb2.GetIngestStatusResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+            headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             headwater.gateway.v1.gateway_pb2.CreateTenantRequest,
@@ -434,6 +454,10 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceAskType, _GatewayServiceA
             headwater.gateway.v1.gateway_pb2.GetIngestStatusResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+            headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             headwater.gateway.v1.gateway_pb2.CreateTenantRequest,
             headwater.gateway.v1.gateway_pb2.CreateTenantResponse,
         ],
@@ -492,6 +516,9 @@ class GatewayServiceStub(typing.Generic[_GatewayServiceAskType, _GatewayServiceA
 
     GetIngestStatus: _GatewayServiceGetIngestStatusType
     """As IngestService.GetIngestStatus; needs the write scope."""
+
+    ListOpenChanges: _GatewayServiceListOpenChangesType
+    """As IngestService.ListOpenChanges; needs the write scope."""
 
     CreateTenant: _GatewayServiceCreateTenantType
     """As IngestService.CreateTenant."""
@@ -558,6 +585,10 @@ GatewayServiceAsyncStub: typing_extensions.TypeAlias = GatewayServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         headwater.gateway.v1.gateway_pb2.GetIngestStatusRequest,
         headwater.gateway.v1.gateway_pb2.GetIngestStatusResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+        headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         headwater.gateway.v1.gateway_pb2.CreateTenantRequest,
@@ -694,6 +725,14 @@ class GatewayServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[headwater.gateway.v1.gateway_pb2.GetIngestStatusResponse, collections.abc.Awaitable[headwater.gateway.v1.gateway_pb2.GetIngestStatusResponse]]:
         """As IngestService.GetIngestStatus; needs the write scope."""
+
+    @abc.abstractmethod
+    def ListOpenChanges(
+        self,
+        request: headwater.gateway.v1.gateway_pb2.ListOpenChangesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse, collections.abc.Awaitable[headwater.gateway.v1.gateway_pb2.ListOpenChangesResponse]]:
+        """As IngestService.ListOpenChanges; needs the write scope."""
 
     @abc.abstractmethod
     def CreateTenant(

@@ -81,6 +81,8 @@ class _ChangeStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._En
     """The same version was applied already."""
     CHANGE_STATE_DEAD_LETTERED: _ChangeState.ValueType  # 5
     """The document is bad; see reason."""
+    CHANGE_STATE_DISCARDED: _ChangeState.ValueType  # 6
+    """A dead letter that an operator gave up for good; see message."""
 
 class ChangeState(_ChangeState, metaclass=_ChangeStateEnumTypeWrapper): ...
 
@@ -94,6 +96,8 @@ CHANGE_STATE_DUPLICATE: ChangeState.ValueType  # 4
 """The same version was applied already."""
 CHANGE_STATE_DEAD_LETTERED: ChangeState.ValueType  # 5
 """The document is bad; see reason."""
+CHANGE_STATE_DISCARDED: ChangeState.ValueType  # 6
+"""A dead letter that an operator gave up for good; see message."""
 Global___ChangeState: typing_extensions.TypeAlias = ChangeState
 
 class _ChangeKind:
@@ -135,6 +139,36 @@ DOCUMENT_STATE_DELETED: DocumentState.ValueType  # 2
 DOCUMENT_STATE_PENDING: DocumentState.ValueType  # 3
 """Accepted, but no version was applied yet."""
 Global___DocumentState: typing_extensions.TypeAlias = DocumentState
+
+class _OpenCause:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _OpenCauseEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_OpenCause.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    OPEN_CAUSE_UNSPECIFIED: _OpenCause.ValueType  # 0
+    OPEN_CAUSE_WAITING: _OpenCause.ValueType  # 1
+    """No worker has tried it yet: it waits in the log for its turn."""
+    OPEN_CAUSE_RETRYING: _OpenCause.ValueType  # 2
+    """An attempt failed because something was down; it is tried again. The change says what and how often."""
+    OPEN_CAUSE_HALTED: _OpenCause.ValueType  # 3
+    """Workers are halted and hold it back; see halts."""
+    OPEN_CAUSE_REPLAYED: _OpenCause.ValueType  # 4
+    """An operator had a dead letter tried again; it waits in the log. The change says why it was refused before."""
+
+class OpenCause(_OpenCause, metaclass=_OpenCauseEnumTypeWrapper):
+    """What an open change waits for."""
+
+OPEN_CAUSE_UNSPECIFIED: OpenCause.ValueType  # 0
+OPEN_CAUSE_WAITING: OpenCause.ValueType  # 1
+"""No worker has tried it yet: it waits in the log for its turn."""
+OPEN_CAUSE_RETRYING: OpenCause.ValueType  # 2
+"""An attempt failed because something was down; it is tried again. The change says what and how often."""
+OPEN_CAUSE_HALTED: OpenCause.ValueType  # 3
+"""Workers are halted and hold it back; see halts."""
+OPEN_CAUSE_REPLAYED: OpenCause.ValueType  # 4
+"""An operator had a dead letter tried again; it waits in the log. The change says why it was refused before."""
+Global___OpenCause: typing_extensions.TypeAlias = OpenCause
 
 @typing.final
 class DocumentDraft(google.protobuf.message.Message):
@@ -638,6 +672,9 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     LIVE_TOKENS_FIELD_NUMBER: builtins.int
     BULK_LAG_FIELD_NUMBER: builtins.int
+    OPEN_FIELD_NUMBER: builtins.int
+    HALTS_FIELD_NUMBER: builtins.int
+    OPEN_DEAD_LETTERS_FIELD_NUMBER: builtins.int
     lag: builtins.int
     """Events of the log that no worker has finished, over all tenants."""
     live_documents: builtins.int
@@ -647,6 +684,10 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     """Tokens of the live chunks, as counted by the embedding model."""
     bulk_lag: builtins.int
     """Those of lag that are in the bulk lane."""
+    open_dead_letters: builtins.int
+    """Dead letters that nobody has decided on, of all tenants, and records that could not be read as changes among them.
+    Only for callers with the admin scope.
+    """
     @property
     def change_counts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___StateCount]: ...
     @property
@@ -655,6 +696,14 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
     def oldest_pending(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Change]: ...
     @property
     def newest_dead_letters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Change]: ...
+    @property
+    def open(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OpenChange]:
+        """The oldest open changes with their ages and what they wait for; as many as oldest_pending."""
+
+    @property
+    def halts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Halt]:
+        """Workers that have stopped taking changes, because what they refuse is not the documents' fault."""
+
     def __init__(
         self,
         *,
@@ -668,11 +717,120 @@ class GetIngestStatusResponse(google.protobuf.message.Message):
         generation: builtins.str = ...,
         live_tokens: builtins.int = ...,
         bulk_lag: builtins.int = ...,
+        open: collections.abc.Iterable[Global___OpenChange] | None = ...,
+        halts: collections.abc.Iterable[Global___Halt] | None = ...,
+        open_dead_letters: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["bulk_lag", b"bulk_lag", "change_counts", b"change_counts", "generation", b"generation", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["bulk_lag", b"bulk_lag", "change_counts", b"change_counts", "generation", b"generation", "halts", b"halts", "lag", b"lag", "live_chunks", b"live_chunks", "live_documents", b"live_documents", "live_tokens", b"live_tokens", "newest_dead_letters", b"newest_dead_letters", "oldest_pending", b"oldest_pending", "oldest_pending_accepted_at", b"oldest_pending_accepted_at", "open", b"open", "open_dead_letters", b"open_dead_letters"]) -> None: ...
 
 Global___GetIngestStatusResponse: typing_extensions.TypeAlias = GetIngestStatusResponse
+
+@typing.final
+class OpenChange(google.protobuf.message.Message):
+    """A change that is in no terminal state."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: builtins.int
+    CAUSE_FIELD_NUMBER: builtins.int
+    AGE_SECONDS_FIELD_NUMBER: builtins.int
+    cause: Global___OpenCause.ValueType
+    age_seconds: builtins.float
+    """Since it was accepted."""
+    @property
+    def change(self) -> Global___Change: ...
+    def __init__(
+        self,
+        *,
+        change: Global___Change | None = ...,
+        cause: Global___OpenCause.ValueType = ...,
+        age_seconds: builtins.float = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["change", b"change"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["age_seconds", b"age_seconds", "cause", b"cause", "change", b"change"]) -> None: ...
+
+Global___OpenChange: typing_extensions.TypeAlias = OpenChange
+
+@typing.final
+class Halt(google.protobuf.message.Message):
+    """A worker that has stopped taking changes."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WORKER_FIELD_NUMBER: builtins.int
+    SINCE_FIELD_NUMBER: builtins.int
+    SEEN_AT_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    MESSAGE_FIELD_NUMBER: builtins.int
+    REJECTIONS_FIELD_NUMBER: builtins.int
+    worker: builtins.str
+    """Host and process."""
+    reason: builtins.str
+    """Stable upper-case reason that the worker refused its built-in document with."""
+    message: builtins.str
+    """One sentence for a person: what is wrong and what to do."""
+    rejections: builtins.int
+    """Rejections in a row that made the worker doubt itself."""
+    @property
+    def since(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def seen_at(self) -> google.protobuf.timestamp_pb2.Timestamp:
+        """When the worker said so last."""
+
+    def __init__(
+        self,
+        *,
+        worker: builtins.str = ...,
+        since: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        seen_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        reason: builtins.str = ...,
+        message: builtins.str = ...,
+        rejections: builtins.int = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["seen_at", b"seen_at", "since", b"since"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["message", b"message", "reason", b"reason", "rejections", b"rejections", "seen_at", b"seen_at", "since", b"since", "worker", b"worker"]) -> None: ...
+
+Global___Halt: typing_extensions.TypeAlias = Halt
+
+@typing.final
+class ListOpenChangesRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    page_size: builtins.int
+    """At most 1,000; 0 means 100."""
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token"]) -> None: ...
+
+Global___ListOpenChangesRequest: typing_extensions.TypeAlias = ListOpenChangesRequest
+
+@typing.final
+class ListOpenChangesResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty at the end."""
+    @property
+    def changes(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___OpenChange]: ...
+    def __init__(
+        self,
+        *,
+        changes: collections.abc.Iterable[Global___OpenChange] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]) -> None: ...
+
+Global___ListOpenChangesResponse: typing_extensions.TypeAlias = ListOpenChangesResponse
 
 @typing.final
 class StateCount(google.protobuf.message.Message):

@@ -76,6 +76,11 @@ class IngestServiceStub(object):
                 request_serializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.GetIngestStatusRequest.SerializeToString,
                 response_deserializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.GetIngestStatusResponse.FromString,
                 _registered_method=True)
+        self.ListOpenChanges = channel.unary_unary(
+                '/headwater.ingest.v1.IngestService/ListOpenChanges',
+                request_serializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.ListOpenChangesRequest.SerializeToString,
+                response_deserializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.ListOpenChangesResponse.FromString,
+                _registered_method=True)
         self.CreateTenant = channel.unary_unary(
                 '/headwater.ingest.v1.IngestService/CreateTenant',
                 request_serializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.CreateTenantRequest.SerializeToString,
@@ -158,6 +163,14 @@ class IngestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOpenChanges(self, request, context):
+        """Changes of the tenant that are in no terminal state, oldest first, page by page: each with its age and with what it
+        waits for. Errors: INVALID_ARGUMENT BAD_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CreateTenant(self, request, context):
         """Creates a tenant, or adds declared fields to it. Idempotent. Needs the admin scope.
         Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes).
@@ -222,6 +235,11 @@ def add_IngestServiceServicer_to_server(servicer, server):
                     servicer.GetIngestStatus,
                     request_deserializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.GetIngestStatusRequest.FromString,
                     response_serializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.GetIngestStatusResponse.SerializeToString,
+            ),
+            'ListOpenChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOpenChanges,
+                    request_deserializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.ListOpenChangesRequest.FromString,
+                    response_serializer=headwater_dot_ingest_dot_v1_dot_ingest__pb2.ListOpenChangesResponse.SerializeToString,
             ),
             'CreateTenant': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateTenant,
@@ -457,6 +475,33 @@ class IngestService(object):
             '/headwater.ingest.v1.IngestService/GetIngestStatus',
             headwater_dot_ingest_dot_v1_dot_ingest__pb2.GetIngestStatusRequest.SerializeToString,
             headwater_dot_ingest_dot_v1_dot_ingest__pb2.GetIngestStatusResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOpenChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headwater.ingest.v1.IngestService/ListOpenChanges',
+            headwater_dot_ingest_dot_v1_dot_ingest__pb2.ListOpenChangesRequest.SerializeToString,
+            headwater_dot_ingest_dot_v1_dot_ingest__pb2.ListOpenChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -153,6 +153,22 @@ _IngestServiceGetIngestStatusType = typing_extensions.TypeVar(
     ],
 )
 
+_IngestServiceListOpenChangesType = typing_extensions.TypeVar(
+    '_IngestServiceListOpenChangesType',
+    grpc.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse,
+    ],
+)
+
 _IngestServiceCreateTenantType = typing_extensions.TypeVar(
     '_IngestServiceCreateTenantType',
     grpc.UnaryUnaryMultiCallable[
@@ -201,7 +217,7 @@ _IngestServiceListTenantsType = typing_extensions.TypeVar(
     ],
 )
 
-class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestServiceUploadDocumentType, _IngestServiceDeleteDocumentType, _IngestServiceSetDocumentAccessType, _IngestServiceGetDocumentType, _IngestServiceListDocumentsType, _IngestServiceGetChangesType, _IngestServiceGetIngestStatusType, _IngestServiceCreateTenantType, _IngestServiceDeleteTenantType, _IngestServiceListTenantsType]):
+class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestServiceUploadDocumentType, _IngestServiceDeleteDocumentType, _IngestServiceSetDocumentAccessType, _IngestServiceGetDocumentType, _IngestServiceListDocumentsType, _IngestServiceGetChangesType, _IngestServiceGetIngestStatusType, _IngestServiceListOpenChangesType, _IngestServiceCreateTenantType, _IngestServiceDeleteTenantType, _IngestServiceListTenantsType]):
     """Accepts documents and their changes. A call that returns OK has stored the bytes and appended the event durably: the
     change is then applied, or ends in another named terminal state, whatever crashes.
     """
@@ -239,6 +255,10 @@ class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestSer
         grpc.UnaryUnaryMultiCallable[
             headwater.ingest.v1.ingest_pb2.GetIngestStatusRequest,
             headwater.ingest.v1.ingest_pb2.GetIngestStatusResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+            headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse,
         ],
         grpc.UnaryUnaryMultiCallable[
             headwater.ingest.v1.ingest_pb2.CreateTenantRequest,
@@ -289,6 +309,10 @@ class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestSer
             headwater.ingest.v1.ingest_pb2.GetIngestStatusResponse,
         ],
         grpc.aio.UnaryUnaryMultiCallable[
+            headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+            headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
             headwater.ingest.v1.ingest_pb2.CreateTenantRequest,
             headwater.ingest.v1.ingest_pb2.CreateTenantResponse,
         ],
@@ -330,6 +354,11 @@ class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestSer
 
     GetIngestStatus: _IngestServiceGetIngestStatusType
     """Lag, counts and what is still open, for the caller's tenant."""
+
+    ListOpenChanges: _IngestServiceListOpenChangesType
+    """Changes of the tenant that are in no terminal state, oldest first, page by page: each with its age and with what it
+    waits for. Errors: INVALID_ARGUMENT BAD_PAGE_TOKEN.
+    """
 
     CreateTenant: _IngestServiceCreateTenantType
     """Creates a tenant, or adds declared fields to it. Idempotent. Needs the admin scope.
@@ -374,6 +403,10 @@ IngestServiceAsyncStub: typing_extensions.TypeAlias = IngestServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         headwater.ingest.v1.ingest_pb2.GetIngestStatusRequest,
         headwater.ingest.v1.ingest_pb2.GetIngestStatusResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+        headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse,
     ],
     grpc.aio.UnaryUnaryMultiCallable[
         headwater.ingest.v1.ingest_pb2.CreateTenantRequest,
@@ -462,6 +495,16 @@ class IngestServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[headwater.ingest.v1.ingest_pb2.GetIngestStatusResponse, collections.abc.Awaitable[headwater.ingest.v1.ingest_pb2.GetIngestStatusResponse]]:
         """Lag, counts and what is still open, for the caller's tenant."""
+
+    @abc.abstractmethod
+    def ListOpenChanges(
+        self,
+        request: headwater.ingest.v1.ingest_pb2.ListOpenChangesRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse, collections.abc.Awaitable[headwater.ingest.v1.ingest_pb2.ListOpenChangesResponse]]:
+        """Changes of the tenant that are in no terminal state, oldest first, page by page: each with its age and with what it
+        waits for. Errors: INVALID_ARGUMENT BAD_PAGE_TOKEN.
+        """
 
     @abc.abstractmethod
     def CreateTenant(

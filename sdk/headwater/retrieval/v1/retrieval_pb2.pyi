@@ -100,6 +100,7 @@ class SearchQuery(google.protobuf.message.Message):
     MIN_SCORE_FIELD_NUMBER: builtins.int
     MAX_PER_DOCUMENT_FIELD_NUMBER: builtins.int
     VECTOR_WEIGHT_FIELD_NUMBER: builtins.int
+    GENERATION_FIELD_NUMBER: builtins.int
     text: builtins.str
     """1 to 8,192 characters."""
     k: builtins.int
@@ -114,6 +115,10 @@ class SearchQuery(google.protobuf.message.Message):
     """At most this many hits of one document; 0 takes the service's setting."""
     vector_weight: builtins.float
     """Weight of the vector leg, 0 to 1, instead of the configured one per document type."""
+    generation: builtins.str
+    """Name of a generation to search instead of the active one, to compare it; needs the admin scope. One that is not kept
+    up to date: NOT_FOUND UNKNOWN_GENERATION.
+    """
     @property
     def filter(self) -> google.protobuf.struct_pb2.Struct:
         """Filter language over declared fields, for instance {"language": "python", "year": {"$gte": 2024}}."""
@@ -136,9 +141,10 @@ class SearchQuery(google.protobuf.message.Message):
         min_score: builtins.float = ...,
         max_per_document: builtins.int = ...,
         vector_weight: builtins.float | None = ...,
+        generation: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_vector_weight", b"_vector_weight", "filter", b"filter", "vector_weight", b"vector_weight"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_vector_weight", b"_vector_weight", "expansion", b"expansion", "explain", b"explain", "filter", b"filter", "fusion", b"fusion", "k", b"k", "legs", b"legs", "max_per_document", b"max_per_document", "min_score", b"min_score", "rerank", b"rerank", "text", b"text", "vector_weight", b"vector_weight"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_vector_weight", b"_vector_weight", "expansion", b"expansion", "explain", b"explain", "filter", b"filter", "fusion", b"fusion", "generation", b"generation", "k", b"k", "legs", b"legs", "max_per_document", b"max_per_document", "min_score", b"min_score", "rerank", b"rerank", "text", b"text", "vector_weight", b"vector_weight"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_vector_weight", b"_vector_weight"]) -> typing.Literal["vector_weight"] | None: ...
 
 Global___SearchQuery: typing_extensions.TypeAlias = SearchQuery

@@ -1,0 +1,341 @@
+"""``watch``: keeps documents equal to a folder while it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import json as json_text
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from headwater.aio import AsyncClient
+from headwater.cli.context import (
+    DEFAULT_DATA,
+    DataOption,
+    JsonOption,
+    TargetOption,
+    TenantOption,
+    connect_async,
+    identity_of,
+)
+from headwater.cli.documents import readers
+from headwater.cli.ingest import CALLS_AT_ONCE, key_value
+from headwater.cli.output import console
+from headwater.cli.problems import EXIT_NOT_FOUND, EXIT_UNAVAILABLE, CommandError
+from headwater.cli.sources import Source, in_folder, is_wanted
+from headwater.errors import InvalidRequestError, OverloadedError, TimeoutExceededError, UnavailableError
+
+DEBOUNCE_MILLISECONDS = 400
+"""An editor's save is several events: written aside, renamed, touched."""
+COMPARE_SECONDS = 60.0
+"""Between two looks at the whole folder, whatever was said to have changed: notifications may get lost, and network
+file systems send none."""
+UNTOLD_COMPARE_SECONDS = 5.0
+FOLLOW_SECONDS = 1.0
+"""Between two questions what became of changes that were sent."""
+ASKED_AT_ONCE = 500
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 15.0
+
+_AWAY = (UnavailableError, OverloadedError, TimeoutExceededError)
+
+Stamp = tuple[int, int, int]
+"""Size, time of the last change in ns, and inode of a file."""
+Kind = Literal["put", "deleted", "refused", "away", "back", "missing", "untold"]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command."""
+    app.command()(watch)
+
+
+def watch(
+    folder: Annotated[Path, typer.Argument(help="The folder.", metavar="DIR")],
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", help="A group that may read; repeatable. Default: everybody in the tenant."),
+    ] = None,
+    doc_type: Annotated[str, typer.Option("--doc-type", help="Document type, for instance guide.")] = "",
+    metadata: Annotated[
+        list[str] | None, typer.Option("--metadata", help="k=v; repeatable. Numbers, true and false are recognised.")
+    ] = None,
+    id_prefix: Annotated[str, typer.Option("--id-prefix", help="Put in front of every document id.")] = "",
+    target: TargetOption = None,
+    data: DataOption = DEFAULT_DATA,
+    tenant: TenantOption = "default",
+    json: JsonOption = False,
+) -> None:
+    """Keep documents equal to a folder until Ctrl-C: new, changed, renamed and deleted files.
+
+    Begins with a full comparison like "ingest DIR --sync": documents under the folder's id prefix whose files are not
+    there are deleted. While the service is away changes wait. With --json, one JSON object a line.
+
+    Example:  headwater watch ./handbook --group staff
+    """
+    if not folder.is_dir():
+        raise CommandError(f"There is no folder {folder}.", exit_code=EXIT_NOT_FOUND)
+    description = {
+        "readers": readers(group, None, public=not group),
+        "doc_type": doc_type,
+        "metadata": dict(key_value(item) for item in metadata or ()),
+    }
+
+    async def work() -> Watcher:
+        async with connect_async(target, data, identity_of(tenant)) as client:
+            watcher = Watcher(client, folder, id_prefix, description, json)
+            await watcher.run()
+        return watcher
+
+    watcher = asyncio.run(work())
+    if not json:
+        console.print(f"stopped: {watcher.puts} put, {watcher.deletes} deleted, {watcher.refusals} refused")
+    if watcher.is_behind:
+        raise CommandError(
+            "Some changes were not sent: the service was away.",
+            hint="The next start compares the whole folder, so nothing is lost.",
+            exit_code=EXIT_UNAVAILABLE,
+        )
+
+
+@dataclass(slots=True)
+class Watcher:
+    """Compares a folder with what the service has accepted of it, whenever something may have changed.
+
+    Notifications only say when to look, and which files to send whatever their time of change says. What to do follows
+    from the comparison, so lost, doubled and reordered notifications do no harm.
+    """
+
+    client: AsyncClient
+    folder: Path
+    id_prefix: str
+    description: Mapping[str, Any]
+    json: bool
+    puts: int = 0
+    deletes: int = 0
+    refusals: int = 0
+    _accepted: dict[str, Stamp | None] = field(default_factory=dict)
+    """Documents of the folder, and the file that each was last made from; None: from one that is not known."""
+    _open: dict[str, str] = field(default_factory=dict)
+    """Changes whose end is not known, with their documents."""
+    _touched: set[Path] = field(default_factory=set)
+    _stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    _something: asyncio.Event = field(default_factory=asyncio.Event)
+    _file_system: int = 0
+    _compare_seconds: float = COMPARE_SECONDS
+    _complete: bool = False
+    """Whether everything that the last look found was sent."""
+
+    def stop(self) -> None:
+        """Lets ``run`` return once what it is sending is sent."""
+        self._stopping.set()
+        self._something.set()
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether something is known to have changed and not sent."""
+        return not self._complete or bool(self._touched)
+
+    async def run(self) -> None:
+        """Returns after a signal. Raises what waiting can't mend, for instance PermissionDeniedError."""
+        self.folder = self.folder.resolve()
+        self._file_system = self.folder.stat().st_dev
+        learned = False
+        async with self._signals(), self._notifications():
+            pause = FIRST_PAUSE_SECONDS
+            while not self._stopping.is_set():
+                touched, self._touched = self._touched, set()
+                try:
+                    if not learned:
+                        await self._learn()
+                        learned = True
+                    await self._compare(touched)
+                    await self._follow()
+                except _AWAY as error:
+                    self._touched |= touched
+                    if pause == FIRST_PAUSE_SECONDS:
+                        self._say("away", "", error.reason)
+                    await self._wait(pause)
+                    pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+                    continue
+                if pause > FIRST_PAUSE_SECONDS:
+                    self._say("back", "", "")
+                pause = FIRST_PAUSE_SECONDS
+                if not self._touched:
+                    await self._wait(FOLLOW_SECONDS if self._open else self._compare_seconds)
+
+    @property
+    def _root(self) -> str:
+        return f"{self.id_prefix}{self.folder.name}/"
+
+    async def _learn(self) -> None:
+        """What the service has under the folder's prefix; which files that was made from it can't say."""
+        self._accepted = {
+            document.document_id: None async for document in self.client.list_documents(prefix=self._root)
+        }
+
+    async def _compare(self, touched: set[Path]) -> None:
+        if not self._is_there():
+            self._say("missing", str(self.folder), "the folder is gone or unmounted; nothing is deleted")
+            return
+        files = await asyncio.to_thread(self._files)
+        changed = [
+            (source, stamp)
+            for source, stamp in files
+            if self._accepted.get(source.document_id) != stamp or source.content in touched
+        ]
+        gone = sorted(self._accepted.keys() - {source.document_id for source, _ in files})
+        self._complete = not (changed or gone)
+        room = asyncio.Semaphore(CALLS_AT_ONCE)
+
+        async def in_turn(work: Callable[[], Awaitable[None]]) -> bool:
+            async with room:
+                if self._stopping.is_set():
+                    return False
+                await work()
+                return True
+
+        async with _all_or_first_error() as start:
+            sent = [start(in_turn(partial(self._put, *pair))) for pair in changed]
+            sent += [start(in_turn(partial(self._delete, document_id))) for document_id in gone]
+        self._complete = all(task.result() for task in sent)
+
+    def _is_there(self) -> bool:
+        # Where a file system was unmounted an empty folder remains, which must not delete everything.
+        with suppress(OSError):
+            return self.folder.stat().st_dev == self._file_system
+        return False
+
+    def _files(self) -> list[tuple[Source, Stamp]]:
+        found = []
+        for source in in_folder(self.folder, self._root, []):
+            with suppress(OSError):  # gone again
+                status = Path(str(source.content)).stat()
+                found.append((source, (status.st_size, status.st_mtime_ns, status.st_ino)))
+        return found
+
+    async def _put(self, source: Source, stamp: Stamp) -> None:
+        # The stamp was taken before the bytes are read: a file that changes meanwhile differs at the next look.
+        described = {"filename": source.filename, "media_type": source.media_type, "uri": source.uri}
+        try:
+            receipt = await self.client.put_document(
+                source.document_id, source.content, **{**described, **self.description}
+            )
+        except FileNotFoundError:
+            return
+        except (InvalidRequestError, OSError) as error:
+            self._accepted[source.document_id] = stamp
+            self._refused(source.document_id, getattr(error, "reason", "UNREADABLE_FILE"))
+            return
+        self._accepted[source.document_id] = stamp
+        if not receipt.unchanged:
+            self.puts += 1
+            self._open[receipt.event_id] = source.document_id
+            self._say("put", source.document_id, "")
+
+    async def _delete(self, document_id: str) -> None:
+        receipt = await self.client.delete_document(document_id)
+        self._accepted.pop(document_id, None)
+        if not receipt.unchanged:
+            self.deletes += 1
+            self._say("deleted", document_id, "")
+
+    async def _follow(self) -> None:
+        """Tells of changes that turn out to be bad."""
+        asked = list(self._open)[:ASKED_AT_ONCE]
+        if not asked:
+            return
+        for change in await self.client.get_changes(asked):
+            if change.state != "pending":
+                self._open.pop(change.event_id, None)
+            if change.state == "dead_lettered":
+                self._refused(change.document_id, change.reason)
+
+    def _refused(self, document_id: str, reason: str) -> None:
+        self.refusals += 1
+        self._say("refused", document_id, reason)
+
+    def _say(self, kind: Kind, what: str, why: str) -> None:
+        if self.json:
+            said = {"event": kind, "document_id": what, "reason": why}
+            console.file.write(json_text.dumps({name: value for name, value in said.items() if value}) + "\n")
+            console.file.flush()
+            return
+        texts: dict[Kind, str] = {
+            "away": f"the service is away ({why}); changes wait",
+            "back": "the service is back",
+            "untold": f"the system tells of no changes; the folder is compared every {UNTOLD_COMPARE_SECONDS:.0f} s",
+        }
+        console.print(texts.get(kind, f"{kind} {what}{f': {why}' if why else ''}"))
+
+    async def _wait(self, seconds: float) -> None:
+        """Until something changes, or for so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._something.wait()
+        self._something.clear()
+
+    @asynccontextmanager
+    async def _notifications(self) -> AsyncIterator[None]:
+        """Notes what is said to have changed, from before the first comparison on."""
+        from watchfiles import awatch  # a native library that only this command needs
+
+        async def note() -> None:
+            changes = awatch(
+                self.folder,
+                watch_filter=lambda _, path: is_wanted(Path(path).relative_to(self.folder)),
+                debounce=DEBOUNCE_MILLISECONDS,
+                stop_event=self._stopping,
+                # Told of nothing there is to see for a while, it looks whether to stop.
+                rust_timeout=500,
+                ignore_permission_denied=True,
+            )
+            try:
+                async for batch in changes:
+                    self._touched |= {Path(path) for _, path in batch}
+                    self._something.set()
+            except (OSError, RuntimeError, ExceptionGroup):
+                # The system has no more watches to give, or its limit is reached.
+                self._compare_seconds = UNTOLD_COMPARE_SECONDS
+                self._say("untold", "", "")
+                self._something.set()
+
+        noting = asyncio.create_task(note(), name="notifications")
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            await asyncio.gather(noting, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _signals(self) -> AsyncIterator[None]:
+        """The first Ctrl-C ends what is under way; the second one everything."""
+        loop = asyncio.get_running_loop()
+
+        def stop() -> None:
+            self.stop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+
+@asynccontextmanager
+async def _all_or_first_error() -> AsyncIterator[Callable[[Coroutine[Any, Any, bool]], asyncio.Task[bool]]]:
+    """Runs what is started inside; the first error ends the rest and is raised as it is, not in a group."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group.create_task
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None

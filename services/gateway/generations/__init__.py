@@ -1,0 +1,1 @@
+"""Generations, passed on."""

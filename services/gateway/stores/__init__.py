@@ -1,0 +1,1 @@
+"""Audits, rebuilds and earlier versions, passed on."""

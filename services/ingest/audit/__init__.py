@@ -1,0 +1,1 @@
+"""Whether the stores agree with each other, and making them agree again (docs/audit.md)."""

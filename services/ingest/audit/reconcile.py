@@ -1,0 +1,79 @@
+"""Audits in the background: one worker at a time, at a bounded rate, tenant by tenant."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import structlog
+
+from chassis.errors import HeadwaterError
+from chassis.telemetry.metrics import AUDIT_DIFFERENCES, AUDIT_FINISHED, AUDIT_OPEN, AUDIT_UNSETTLED
+from ingest.audit.audit import AuditStores
+from ingest.audit.differences import DifferenceKind, StoreName
+from ingest.audit.survey import Pace
+
+_log = structlog.get_logger()
+
+_Open = Counter[tuple[DifferenceKind, StoreName]]
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """``is_leader`` says whether this process is the one of all workers that does it: which worker has the first
+    partition of the changes is known to the log, and there is only one. Two at once would do no harm but twice the
+    work."""
+
+    audits: AuditStores
+    is_leader: Callable[[], bool]
+    every_seconds: float
+    rows_per_second: float
+    repair: bool
+    _reported: set[tuple[DifferenceKind, StoreName]] = field(default_factory=set)
+
+    async def run(self) -> None:
+        """Passes for ever, with a pause before each."""
+        for kind in DifferenceKind:
+            for store in StoreName:
+                # An increase from nothing is no increase: the first differences that are found would alert nobody.
+                AUDIT_DIFFERENCES.add(0, kind=kind.value, store=store.value)
+        while True:
+            await asyncio.sleep(self.every_seconds)
+            if self.is_leader():
+                await self.reconcile()
+            else:
+                self._report(Counter(), 0)
+
+    async def reconcile(self) -> None:
+        """One pass over all tenants. What fails is logged and left to the next pass."""
+        left: _Open = Counter()
+        unsettled = 0
+        try:
+            for tenant in await self.audits.tenants.list():
+                pace = Pace(self.rows_per_second)
+                report = await self.audits.audit(tenant.tenant_id, repair=self.repair, pace=pace)
+                for (kind, store), count in report.counts.items():
+                    AUDIT_DIFFERENCES.add(count, kind=kind.value, store=store.value)
+                left.update((each.kind, each.store) for each in report.left)
+                unsettled += report.unsettled
+                if report.found:
+                    _log.warning(
+                        "stores_differed",
+                        found=len(report.found),
+                        left=len(report.left),
+                        unrepairable=dict(report.unrepairable),
+                    )
+        except HeadwaterError as error:
+            _log.warning("audit_failed", reason=error.reason)
+            return
+        self._report(left, unsettled)
+        AUDIT_FINISHED.set(self.audits.clock.now().timestamp())
+        _log.info("stores_audited", left=left.total(), unsettled=unsettled)
+
+    def _report(self, left: _Open, unsettled: int) -> None:
+        self._reported |= left.keys()
+        for kind, store in self._reported:
+            AUDIT_OPEN.set(left[kind, store], kind=kind.value, store=store.value)
+        AUDIT_UNSETTLED.set(unsettled)

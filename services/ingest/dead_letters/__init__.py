@@ -1,0 +1,1 @@
+"""Events that could not be applied, and what operators do about them."""

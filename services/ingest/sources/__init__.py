@@ -1,0 +1,1 @@
+"""Records of other systems, mapped to changes: Debezium, CloudEvents and S3 notifications on a topic of their own."""

@@ -1,0 +1,1 @@
+"""Earlier versions of documents, as long as they are kept."""
