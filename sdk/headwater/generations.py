@@ -15,6 +15,8 @@ from headwater.ingest.v1 import generations_pb2, generations_pb2_grpc
 
 COUNTING_SECONDS: Final = 120.0
 """What is missing is counted over all heads."""
+CHANGING_SECONDS: Final = 3_600.0
+"""Of a promotion, a roll back or a drop, which must not stop half-way through the count."""
 
 _Call = Callable[[Any, Any, float], Awaitable[Any]]
 
@@ -130,20 +132,20 @@ class Generations:
         """Makes the shadow what is searched. Raises PreconditionError VERDICT_FAILED (unless forced, with a reason),
         GENERATION_INCOMPLETE."""
         request = generations_pb2.PromoteGenerationRequest(name=name, force=force, reason=reason)
-        reply = await self._write(self._stub.PromoteGeneration, request, COUNTING_SECONDS)
+        reply = await self._write(self._stub.PromoteGeneration, request, CHANGING_SECONDS)
         return _settings(reply.active)
 
     async def roll_back(self, *, force: bool = False) -> GenerationSettings:
         """Makes the previous generation what is searched, at once. Raises PreconditionError NOT_BESIDE,
         GENERATION_INCOMPLETE (unless forced)."""
         request = generations_pb2.RollbackGenerationRequest(force=force)
-        reply = await self._write(self._stub.RollbackGeneration, request, COUNTING_SECONDS)
+        reply = await self._write(self._stub.RollbackGeneration, request, CHANGING_SECONDS)
         return _settings(reply.active)
 
     async def drop(self, name: str) -> None:
         """Keeps the generation beside the active one no longer. Raises PreconditionError."""
         request = generations_pb2.DropGenerationRequest(name=name)
-        await self._write(self._stub.DropGeneration, request, COUNTING_SECONDS)
+        await self._write(self._stub.DropGeneration, request, CHANGING_SECONDS)
 
 
 def _status(message: generations_pb2.GenerationStatus) -> GenerationStatus:

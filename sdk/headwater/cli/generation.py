@@ -24,7 +24,7 @@ from headwater.cli.context import (
     connect_async,
     identity_of,
 )
-from headwater.cli.output import console, print_json, progress, table
+from headwater.cli.output import console, errors, print_json, progress, table
 from headwater.cli.problems import EXIT_CHECK_FAILED, CommandError
 from headwater.generations import GenerationComparison, GenerationSettings, GenerationStatus
 
@@ -36,6 +36,7 @@ app = typer.Typer(
 
 NameArgument = Annotated[str, typer.Argument(help="Name of the generation, as status prints it.")]
 WARM_UP_QUERIES = 5
+COUNTING = "counting what is missing there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def promote(
 
     Example:  headwater generation promote g0123456789abcdef
     """
-    with connect(target, data, identity_of("default")) as client:
+    with connect(target, data, identity_of("default")) as client, errors.status(COUNTING):
         active = client.promote_generation(name, force=force, reason=reason)
     _say_active(active, json)
 
@@ -141,7 +142,7 @@ def rollback(
 
     Example:  headwater generation rollback
     """
-    with connect(target, data, identity_of("default")) as client:
+    with connect(target, data, identity_of("default")) as client, errors.status(COUNTING):
         active = client.roll_back_generation(force=force)
     _say_active(active, json)
 
@@ -152,7 +153,7 @@ def drop(name: NameArgument, target: TargetOption = None, data: DataOption = DEF
 
     Example:  headwater generation drop g0123456789abcdef
     """
-    with connect(target, data, identity_of("default")) as client:
+    with connect(target, data, identity_of("default")) as client, errors.status(COUNTING):
         client.drop_generation(name)
     console.print(f"{name} is dropped; its rows are being removed.")
 

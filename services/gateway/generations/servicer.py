@@ -16,6 +16,8 @@ Context = Any
 
 COUNTING_SECONDS = 120.0
 """What is missing is counted over all heads, of all tenants."""
+CHANGING_SECONDS = 3_600.0
+"""The same, and a count that is cut off would have to begin again: a million heads take two minutes on servers."""
 
 
 class ForwardedGenerations(generations_pb2_grpc.GenerationServiceServicer):
@@ -53,7 +55,9 @@ class ForwardedGenerations(generations_pb2_grpc.GenerationServiceServicer):
         self, request: generations_pb2.PromoteGenerationRequest, context: Context
     ) -> generations_pb2.PromoteGenerationResponse:
         """See the proto."""
-        response: generations_pb2.PromoteGenerationResponse = await self._forward(self._stub.PromoteGeneration, request)
+        response: generations_pb2.PromoteGenerationResponse = await self._forward(
+            self._stub.PromoteGeneration, request, seconds=CHANGING_SECONDS
+        )
         return response
 
     async def RollbackGeneration(
@@ -61,7 +65,7 @@ class ForwardedGenerations(generations_pb2_grpc.GenerationServiceServicer):
     ) -> generations_pb2.RollbackGenerationResponse:
         """See the proto."""
         response: generations_pb2.RollbackGenerationResponse = await self._forward(
-            self._stub.RollbackGeneration, request
+            self._stub.RollbackGeneration, request, seconds=CHANGING_SECONDS
         )
         return response
 
@@ -69,11 +73,15 @@ class ForwardedGenerations(generations_pb2_grpc.GenerationServiceServicer):
         self, request: generations_pb2.DropGenerationRequest, context: Context
     ) -> generations_pb2.DropGenerationResponse:
         """See the proto."""
-        response: generations_pb2.DropGenerationResponse = await self._forward(self._stub.DropGeneration, request)
+        response: generations_pb2.DropGenerationResponse = await self._forward(
+            self._stub.DropGeneration, request, seconds=CHANGING_SECONDS
+        )
         return response
 
-    async def _forward(self, method: Any, request: Any, spending: Spending = Spending.WRITE) -> Any:
+    async def _forward(
+        self, method: Any, request: Any, spending: Spending = Spending.WRITE, seconds: float = COUNTING_SECONDS
+    ) -> Any:
         caller = current_caller()
         caller.require(Scope.ADMIN)
         self._rates.spend(spending, caller)
-        return await call(method, request, timeout_seconds=COUNTING_SECONDS, as_caller=caller)
+        return await call(method, request, timeout_seconds=seconds, as_caller=caller)
