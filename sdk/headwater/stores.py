@@ -73,6 +73,7 @@ class AuditReport:
     left: Sequence[DifferenceCount]
     differences: Sequence[Difference]
     unsettled: int
+    buckets_left: int
     unrepairable: Mapping[str, int]
     repaired: bool
 
@@ -183,6 +184,7 @@ def audit_report(message: stores_pb2.AuditReport) -> AuditReport:
             for each in message.differences
         ],
         unsettled=message.unsettled,
+        buckets_left=message.buckets_left,
         unrepairable={each.reason: each.count for each in message.unrepairable},
         repaired=message.repaired,
     )

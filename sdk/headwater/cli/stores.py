@@ -51,7 +51,7 @@ def audit(
     else:
         for report in reports:
             _print(report)
-    if any(report.left for report in reports):
+    if any(report.left or report.buckets_left for report in reports):
         hint = (
             "See 'unrepairable' above and docs/audit.md."
             if repair
@@ -88,7 +88,7 @@ def rebuild(
     else:
         for tenant_id, result in results.items():
             _print_rebuilt(tenant_id, wanted, result)
-    if any(result.audit.left or result.lost for result in results.values()):
+    if any(result.audit.left or result.audit.buckets_left or result.lost for result in results.values()):
         raise CommandError(
             "Not everything could be rebuilt.", hint="docs/audit.md says what is needed.", exit_code=EXIT_CHECK_FAILED
         )
@@ -134,6 +134,9 @@ def _print(report: AuditReport) -> None:
         console.print(f"  unrepairable: {count} {reason}")
     if report.unsettled:
         console.print(f"  {report.unsettled} documents kept changing; nothing is said of them")
+    if report.buckets_left:
+        again = "audit again" if report.repaired else "repair (--repair) and audit again"
+        console.print(f"  {report.buckets_left} more parts of the stores differ than one audit holds: {again}")
 
 
 def _print_rebuilt(tenant_id: str, store: str, result: RebuildResult) -> None:

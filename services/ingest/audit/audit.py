@@ -126,6 +126,7 @@ class AuditStores:
             documents=surveyed.documents,
             buckets=surveyed.buckets,
             buckets_listed=surveyed.listed,
+            buckets_left=surveyed.unlisted,
             rows={**surveyed.rows, StoreName.OBJECTS: objects.seen},
             found=found,
             left=left,

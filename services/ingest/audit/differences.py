@@ -79,6 +79,8 @@ class AuditReport:
         unsettled: Documents that were changing all the time, so that nothing is said of them.
         unrepairable: Reason → differences that a repair could not mend.
         rows: Rows read by store.
+        buckets_left: Buckets that differ and were not listed, because one audit holds only so many rows: audit again
+            after a repair.
     """
 
     tenant_id: str
@@ -87,6 +89,7 @@ class AuditReport:
     documents: int
     buckets: int
     buckets_listed: int
+    buckets_left: int
     rows: Mapping[StoreName, int]
     found: Sequence[Difference]
     left: Sequence[Difference]

@@ -64,6 +64,7 @@ class Reconciler:
                         found=len(report.found),
                         left=len(report.left),
                         unrepairable=dict(report.unrepairable),
+                        buckets_left=report.buckets_left,
                     )
         except HeadwaterError as error:
             _log.warning("audit_failed", reason=error.reason)

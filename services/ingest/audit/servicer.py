@@ -139,6 +139,7 @@ def _report(report: AuditReport) -> stores_pb2.AuditReport:
         left=_counts(report.left),
         differences=[_difference(each) for each in report.found[:MOST_LISTED]],
         unsettled=report.unsettled,
+        buckets_left=report.buckets_left,
         unrepairable=[
             stores_pb2.Unrepairable(reason=reason, count=count) for reason, count in report.unrepairable.items()
         ],

@@ -24,6 +24,8 @@ from ingest.audit.expected import DocumentState, document_pages, named_in, super
 
 ROWS_LISTED_AT_ONCE = 200_000
 """Of all stores together: about 60 MB."""
+MOST_SUSPECT_ROWS = 100_000
+"""After which no more buckets are listed: about 50 MB. An index may be lost as a whole."""
 
 
 @dataclass(slots=True)
@@ -46,12 +48,20 @@ class Surveyed:
     """That is searched, "" before the first."""
     documents: int = 0
     listed: int = 0
+    unlisted: int = 0
+    """Buckets that differ, left to another audit."""
+    suspect_rows: int = 0
     rows: dict[StoreName, int] = field(default_factory=lambda: dict.fromkeys((*INDEXES, StoreName.CHUNKS), 0))
     suspects: dict[str, Suspect] = field(default_factory=dict)
 
     def suspect(self, document_id: str) -> Suspect:
         """The suspect with this id, made if need be."""
         return self.suspects.setdefault(document_id, Suspect(document_id))
+
+    def suspect_row(self, document_id: str, store: StoreName, generation: str, chunk_id: str) -> None:
+        """Notes a row to be looked at again."""
+        self.suspect_rows += 1
+        self.suspect(document_id).add_row(store, generation, chunk_id)
 
 
 @dataclass(slots=True)
@@ -79,6 +89,8 @@ class SurveyStores:
     generations: Generations
     clock: Clock
     grace_seconds: float
+    rows_listed_at_once: int = ROWS_LISTED_AT_ONCE
+    most_suspect_rows: int = MOST_SUSPECT_ROWS
 
     def scan(self, store: StoreName, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
         """Every row of one of the indexes."""
@@ -97,7 +109,10 @@ class SurveyStores:
                 for row in page:
                     digests.add(bucket_of(row.document_id, seen.buckets), row_hash(*row))
                 await pace.spent(len(page))
-        for group in _groups(side):
+        for group in _groups(side, self.rows_listed_at_once):
+            if seen.suspect_rows >= self.most_suspect_rows:
+                seen.unlisted += len(group)
+                continue
             seen.listed += len(group)
             await self._list(tenant_id, generation, group, seen, pace)
         return seen
@@ -141,11 +156,11 @@ class SurveyStores:
                     known = expected.get(row.chunk_id)
                     fits = known == (row.document_id, row_hash(*row)) if known else row.chunk_id in superseded
                     if not fits or row.chunk_id in there:
-                        seen.suspect(row.document_id).add_row(store, generation, row.chunk_id)
+                        seen.suspect_row(row.document_id, store, generation, row.chunk_id)
                     there.add(row.chunk_id)
                 await pace.spent(len(page))
             for chunk_id in expected.keys() - there:
-                seen.suspect(expected[chunk_id][0]).add_row(store, generation, chunk_id)
+                seen.suspect_row(expected[chunk_id][0], store, generation, chunk_id)
 
     def _past(self, state: DocumentState) -> set[tuple[int, str]]:
         return superseded_for_good(state, self.clock.now(), timedelta(seconds=self.grace_seconds))
@@ -185,13 +200,13 @@ def _named_rows(state: DocumentState, generation: str) -> Mapping[str, tuple[str
     }
 
 
-def _groups(side: _Side) -> Iterable[set[int]]:
+def _groups(side: _Side, most_rows: int) -> Iterable[set[int]]:
     """Buckets to be listed, in groups whose rows fit into memory."""
     group: set[int] = set()
     rows = 0
     for bucket in sorted(side.unsettled()):
         size = side.expected.rows[bucket] + sum(digests.rows[bucket] for digests in side.found.values())
-        if group and rows + size > ROWS_LISTED_AT_ONCE:
+        if group and rows + size > most_rows:
             yield group
             group, rows = set(), 0
         group.add(bucket)

@@ -69,6 +69,23 @@ async def test_fifty_chunks_deleted_behind_our_back_are_reported_and_mended(stor
         await clean(world)
 
 
+async def test_an_index_that_is_lost_as_a_whole_is_mended_by_several_audits_of_bounded_size() -> None:
+    async with World() as world:
+        await filled(world, 40)
+        before = await indexed(world, "vectors")
+        await world.stores.vectors.delete(world.generation.current().name, TENANT, before)
+        made = audits(world)
+        small = replace(made, survey=replace(made.survey, rows_listed_at_once=20, most_suspect_rows=30))
+        reports = [await small.audit(TENANT, repair=True)]
+        while reports[-1].buckets_left:
+            reports.append(await small.audit(TENANT, repair=True))
+        assert len(reports) > 2
+        assert all(0 < len(report.found) <= 50 for report in reports)
+        assert sum(len(report.found) for report in reports) == len(before)
+        assert await indexed(world, "vectors") == before
+        await clean(world)
+
+
 async def test_what_was_mended_is_found_by_the_same_searches_as_before() -> None:
     async with World() as world:
         await filled(world)

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headwater/ingest/v1/stores.proto\x12\x13headwater.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x01\n\nDifference\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.headwater.ingest.v1.DifferenceKind\x12-\n\x05store\x18\x02 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63hunks_version\x18\x04 \x01(\x04\x12\x12\n\ngeneration\x18\x05 \x01(\t\x12\x10\n\x08\x63hunk_id\x18\x06 \x01(\t\x12\x12\n\nobject_key\x18\x07 \x01(\t\"\x82\x01\n\x0f\x44ifferenceCount\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.headwater.ingest.v1.DifferenceKind\x12-\n\x05store\x18\x02 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"H\n\tStoreRows\x12-\n\x05store\x18\x01 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\x0c\n\x04rows\x18\x02 \x01(\x04\"-\n\x0cUnrepairable\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\xe8\x03\n\x0b\x41uditReport\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tdocuments\x18\x04 \x01(\x04\x12,\n\x04rows\x18\x05 \x03(\x0b\x32\x1e.headwater.ingest.v1.StoreRows\x12\x0f\n\x07\x62uckets\x18\x06 \x01(\r\x12\x16\n\x0e\x62uckets_listed\x18\x07 \x01(\r\x12\x33\n\x05\x66ound\x18\x08 \x03(\x0b\x32$.headwater.ingest.v1.DifferenceCount\x12\x32\n\x04left\x18\t \x03(\x0b\x32$.headwater.ingest.v1.DifferenceCount\x12\x34\n\x0b\x64ifferences\x18\n \x03(\x0b\x32\x1f.headwater.ingest.v1.Difference\x12\x11\n\tunsettled\x18\x0b \x01(\x04\x12\x37\n\x0cunrepairable\x18\x0c \x03(\x0b\x32!.headwater.ingest.v1.Unrepairable\x12\x10\n\x08repaired\x18\r \x01(\x08\";\n\rStageProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"7\n\x12\x41uditStoresRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\x8a\x01\n\x13\x41uditStoresResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".headwater.ingest.v1.StageProgressH\x00\x12\x32\n\x06report\x18\x02 \x01(\x0b\x32 .headwater.ingest.v1.AuditReportH\x00\x42\x07\n\x05\x65vent\"e\n\x13RebuildStoreRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12-\n\x05store\x18\x02 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\x0c\n\x04\x64rop\x18\x03 \x01(\x08\"\x8b\x01\n\rRebuildResult\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0f\n\x07written\x18\x02 \x01(\x04\x12\x17\n\x0fwithout_readers\x18\x03 \x03(\t\x12\x0c\n\x04lost\x18\x04 \x03(\t\x12/\n\x05\x61udit\x18\x05 \x01(\x0b\x32 .headwater.ingest.v1.AuditReport\"\x8d\x01\n\x14RebuildStoreResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".headwater.ingest.v1.StageProgressH\x00\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32\".headwater.ingest.v1.RebuildResultH\x00\x42\x07\n\x05\x65vent*\xeb\x01\n\x0e\x44ifferenceKind\x12\x1f\n\x1b\x44IFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44IFFERENCE_KIND_MISSING\x10\x01\x12\x19\n\x15\x44IFFERENCE_KIND_STALE\x10\x02\x12\x1a\n\x16\x44IFFERENCE_KIND_ORPHAN\x10\x03\x12\x1d\n\x19\x44IFFERENCE_KIND_DUPLICATE\x10\x04\x12#\n\x1f\x44IFFERENCE_KIND_ACCESS_MISMATCH\x10\x05\x12 \n\x1c\x44IFFERENCE_KIND_UNREFERENCED\x10\x06*\x9b\x01\n\tStoreName\x12\x1a\n\x16STORE_NAME_UNSPECIFIED\x10\x00\x12\x15\n\x11STORE_NAME_VECTOR\x10\x01\x12\x16\n\x12STORE_NAME_LEXICAL\x10\x02\x12\x15\n\x11STORE_NAME_CHUNKS\x10\x03\x12\x16\n\x12STORE_NAME_OBJECTS\x10\x04\x12\x14\n\x10STORE_NAME_HEADS\x10\x05\x32\xd9\x01\n\x0cStoreService\x12\x62\n\x0b\x41uditStores\x12\'.headwater.ingest.v1.AuditStoresRequest\x1a(.headwater.ingest.v1.AuditStoresResponse0\x01\x12\x65\n\x0cRebuildStore\x12(.headwater.ingest.v1.RebuildStoreRequest\x1a).headwater.ingest.v1.RebuildStoreResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n headwater/ingest/v1/stores.proto\x12\x13headwater.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd5\x01\n\nDifference\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.headwater.ingest.v1.DifferenceKind\x12-\n\x05store\x18\x02 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\x13\n\x0b\x64ocument_id\x18\x03 \x01(\t\x12\x16\n\x0e\x63hunks_version\x18\x04 \x01(\x04\x12\x12\n\ngeneration\x18\x05 \x01(\t\x12\x10\n\x08\x63hunk_id\x18\x06 \x01(\t\x12\x12\n\nobject_key\x18\x07 \x01(\t\"\x82\x01\n\x0f\x44ifferenceCount\x12\x31\n\x04kind\x18\x01 \x01(\x0e\x32#.headwater.ingest.v1.DifferenceKind\x12-\n\x05store\x18\x02 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\r\n\x05\x63ount\x18\x03 \x01(\x04\"H\n\tStoreRows\x12-\n\x05store\x18\x01 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\x0c\n\x04rows\x18\x02 \x01(\x04\"-\n\x0cUnrepairable\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x04\"\xfe\x03\n\x0b\x41uditReport\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12.\n\nstarted_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tdocuments\x18\x04 \x01(\x04\x12,\n\x04rows\x18\x05 \x03(\x0b\x32\x1e.headwater.ingest.v1.StoreRows\x12\x0f\n\x07\x62uckets\x18\x06 \x01(\r\x12\x16\n\x0e\x62uckets_listed\x18\x07 \x01(\r\x12\x33\n\x05\x66ound\x18\x08 \x03(\x0b\x32$.headwater.ingest.v1.DifferenceCount\x12\x32\n\x04left\x18\t \x03(\x0b\x32$.headwater.ingest.v1.DifferenceCount\x12\x34\n\x0b\x64ifferences\x18\n \x03(\x0b\x32\x1f.headwater.ingest.v1.Difference\x12\x11\n\tunsettled\x18\x0b \x01(\x04\x12\x37\n\x0cunrepairable\x18\x0c \x03(\x0b\x32!.headwater.ingest.v1.Unrepairable\x12\x10\n\x08repaired\x18\r \x01(\x08\x12\x14\n\x0c\x62uckets_left\x18\x0e \x01(\r\";\n\rStageProgress\x12\r\n\x05stage\x18\x01 \x01(\t\x12\x0c\n\x04\x64one\x18\x02 \x01(\x04\x12\r\n\x05total\x18\x03 \x01(\x04\"7\n\x12\x41uditStoresRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x0e\n\x06repair\x18\x02 \x01(\x08\"\x8a\x01\n\x13\x41uditStoresResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".headwater.ingest.v1.StageProgressH\x00\x12\x32\n\x06report\x18\x02 \x01(\x0b\x32 .headwater.ingest.v1.AuditReportH\x00\x42\x07\n\x05\x65vent\"e\n\x13RebuildStoreRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12-\n\x05store\x18\x02 \x01(\x0e\x32\x1e.headwater.ingest.v1.StoreName\x12\x0c\n\x04\x64rop\x18\x03 \x01(\x08\"\x8b\x01\n\rRebuildResult\x12\x11\n\tdocuments\x18\x01 \x01(\x04\x12\x0f\n\x07written\x18\x02 \x01(\x04\x12\x17\n\x0fwithout_readers\x18\x03 \x03(\t\x12\x0c\n\x04lost\x18\x04 \x03(\t\x12/\n\x05\x61udit\x18\x05 \x01(\x0b\x32 .headwater.ingest.v1.AuditReport\"\x8d\x01\n\x14RebuildStoreResponse\x12\x36\n\x08progress\x18\x01 \x01(\x0b\x32\".headwater.ingest.v1.StageProgressH\x00\x12\x34\n\x06result\x18\x02 \x01(\x0b\x32\".headwater.ingest.v1.RebuildResultH\x00\x42\x07\n\x05\x65vent*\xeb\x01\n\x0e\x44ifferenceKind\x12\x1f\n\x1b\x44IFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44IFFERENCE_KIND_MISSING\x10\x01\x12\x19\n\x15\x44IFFERENCE_KIND_STALE\x10\x02\x12\x1a\n\x16\x44IFFERENCE_KIND_ORPHAN\x10\x03\x12\x1d\n\x19\x44IFFERENCE_KIND_DUPLICATE\x10\x04\x12#\n\x1f\x44IFFERENCE_KIND_ACCESS_MISMATCH\x10\x05\x12 \n\x1c\x44IFFERENCE_KIND_UNREFERENCED\x10\x06*\x9b\x01\n\tStoreName\x12\x1a\n\x16STORE_NAME_UNSPECIFIED\x10\x00\x12\x15\n\x11STORE_NAME_VECTOR\x10\x01\x12\x16\n\x12STORE_NAME_LEXICAL\x10\x02\x12\x15\n\x11STORE_NAME_CHUNKS\x10\x03\x12\x16\n\x12STORE_NAME_OBJECTS\x10\x04\x12\x14\n\x10STORE_NAME_HEADS\x10\x05\x32\xd9\x01\n\x0cStoreService\x12\x62\n\x0b\x41uditStores\x12\'.headwater.ingest.v1.AuditStoresRequest\x1a(.headwater.ingest.v1.AuditStoresResponse0\x01\x12\x65\n\x0cRebuildStore\x12(.headwater.ingest.v1.RebuildStoreRequest\x1a).headwater.ingest.v1.RebuildStoreResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headwater.ingest.v1.stores_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DIFFERENCEKIND']._serialized_start=1700
-  _globals['_DIFFERENCEKIND']._serialized_end=1935
-  _globals['_STORENAME']._serialized_start=1938
-  _globals['_STORENAME']._serialized_end=2093
+  _globals['_DIFFERENCEKIND']._serialized_start=1722
+  _globals['_DIFFERENCEKIND']._serialized_end=1957
+  _globals['_STORENAME']._serialized_start=1960
+  _globals['_STORENAME']._serialized_end=2115
   _globals['_DIFFERENCE']._serialized_start=91
   _globals['_DIFFERENCE']._serialized_end=304
   _globals['_DIFFERENCECOUNT']._serialized_start=307
@@ -45,19 +45,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UNREPAIRABLE']._serialized_start=513
   _globals['_UNREPAIRABLE']._serialized_end=558
   _globals['_AUDITREPORT']._serialized_start=561
-  _globals['_AUDITREPORT']._serialized_end=1049
-  _globals['_STAGEPROGRESS']._serialized_start=1051
-  _globals['_STAGEPROGRESS']._serialized_end=1110
-  _globals['_AUDITSTORESREQUEST']._serialized_start=1112
-  _globals['_AUDITSTORESREQUEST']._serialized_end=1167
-  _globals['_AUDITSTORESRESPONSE']._serialized_start=1170
-  _globals['_AUDITSTORESRESPONSE']._serialized_end=1308
-  _globals['_REBUILDSTOREREQUEST']._serialized_start=1310
-  _globals['_REBUILDSTOREREQUEST']._serialized_end=1411
-  _globals['_REBUILDRESULT']._serialized_start=1414
-  _globals['_REBUILDRESULT']._serialized_end=1553
-  _globals['_REBUILDSTORERESPONSE']._serialized_start=1556
-  _globals['_REBUILDSTORERESPONSE']._serialized_end=1697
-  _globals['_STORESERVICE']._serialized_start=2096
-  _globals['_STORESERVICE']._serialized_end=2313
+  _globals['_AUDITREPORT']._serialized_end=1071
+  _globals['_STAGEPROGRESS']._serialized_start=1073
+  _globals['_STAGEPROGRESS']._serialized_end=1132
+  _globals['_AUDITSTORESREQUEST']._serialized_start=1134
+  _globals['_AUDITSTORESREQUEST']._serialized_end=1189
+  _globals['_AUDITSTORESRESPONSE']._serialized_start=1192
+  _globals['_AUDITSTORESRESPONSE']._serialized_end=1330
+  _globals['_REBUILDSTOREREQUEST']._serialized_start=1332
+  _globals['_REBUILDSTOREREQUEST']._serialized_end=1433
+  _globals['_REBUILDRESULT']._serialized_start=1436
+  _globals['_REBUILDRESULT']._serialized_end=1575
+  _globals['_REBUILDSTORERESPONSE']._serialized_start=1578
+  _globals['_REBUILDSTORERESPONSE']._serialized_end=1719
+  _globals['_STORESERVICE']._serialized_start=2118
+  _globals['_STORESERVICE']._serialized_end=2335
 # @@protoc_insertion_point(module_scope)

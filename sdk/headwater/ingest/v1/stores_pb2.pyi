@@ -193,6 +193,7 @@ class AuditReport(google.protobuf.message.Message):
     UNSETTLED_FIELD_NUMBER: builtins.int
     UNREPAIRABLE_FIELD_NUMBER: builtins.int
     REPAIRED_FIELD_NUMBER: builtins.int
+    BUCKETS_LEFT_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     documents: builtins.int
     buckets: builtins.int
@@ -201,6 +202,10 @@ class AuditReport(google.protobuf.message.Message):
     unsettled: builtins.int
     """Documents that were changing all the time: nothing is said of them."""
     repaired: builtins.bool
+    buckets_left: builtins.int
+    """Buckets that differ and were not listed: one audit holds about 100,000 rows that look different. Repair what was
+    found, and audit again.
+    """
     @property
     def started_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
@@ -237,9 +242,10 @@ class AuditReport(google.protobuf.message.Message):
         unsettled: builtins.int = ...,
         unrepairable: collections.abc.Iterable[Global___Unrepairable] | None = ...,
         repaired: builtins.bool = ...,
+        buckets_left: builtins.int = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["finished_at", b"finished_at", "started_at", b"started_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["buckets", b"buckets", "buckets_listed", b"buckets_listed", "differences", b"differences", "documents", b"documents", "finished_at", b"finished_at", "found", b"found", "left", b"left", "repaired", b"repaired", "rows", b"rows", "started_at", b"started_at", "tenant_id", b"tenant_id", "unrepairable", b"unrepairable", "unsettled", b"unsettled"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["buckets", b"buckets", "buckets_left", b"buckets_left", "buckets_listed", b"buckets_listed", "differences", b"differences", "documents", b"documents", "finished_at", b"finished_at", "found", b"found", "left", b"left", "repaired", b"repaired", "rows", b"rows", "started_at", b"started_at", "tenant_id", b"tenant_id", "unrepairable", b"unrepairable", "unsettled", b"unsettled"]) -> None: ...
 
 Global___AuditReport: typing_extensions.TypeAlias = AuditReport
 
