@@ -214,6 +214,13 @@ RETRIEVAL_HEAD_REJECTED: Final = Counter(
     description="Candidates dropped by the head check: deleted, superseded, expired, denied, unknown.",
     labels=("cause",),
 )
+RETRIEVAL_OVERTAKEN: Final = Counter(
+    "headwater.retrieval.overtaken",
+    unit="{search}",
+    description="Searches that an edit overtook, by outcome: found or missed the new version when made once more, "
+    "out_of_time for that.",
+    labels=("outcome",),
+)
 HEADS_REPLICA_READS: Final = Counter(
     "headwater.heads.replica.reads",
     unit="{head}",
