@@ -10,9 +10,9 @@ A rejection is believed as long as a probe has lately shown that this worker rea
 A run of rejections that no document can be at fault for (its stored bytes are gone, its vectors are none) needs no
 probe: it halts the worker after as many.
 
-A probe that fails halts the worker: the rejected event and all others wait, nothing is committed or given up. Every few
-seconds one waiting document is tried. It ends the halt when it can be indexed, or when it is refused and the built-in
-document is not. An operator may end it as well.
+A probe that fails halts the worker: the rejected document and all others wait, nothing is committed or given up;
+deletes and changes of access are applied. Every few seconds one waiting document is tried. It ends the halt when it can
+be indexed, or when it is refused and the built-in document is not. An operator may end it as well.
 """
 
 from __future__ import annotations

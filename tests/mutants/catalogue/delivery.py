@@ -100,6 +100,22 @@ REFUSALS = (
         ("tests/unit/ingest/test_rejections.py",),
     ),
     Mutant(
+        "halted-deletes",
+        "while a worker is halted, deletes and revocations behind the documents that wait are applied",
+        "services/ingest/consumer.py",
+        "return len(self._running) - len(self._held) + self._held_in_work",
+        "return len(self._running)",
+        ("tests/unit/ingest/test_halted_worker.py",),
+    ),
+    Mutant(
+        "halted-bounded",
+        "a halted worker takes a bounded number of records",
+        "services/ingest/consumer.py",
+        "if self._stopping or len(self._held) >= MOST_HELD else",
+        "if self._stopping else",
+        ("tests/unit/ingest/test_halted_worker.py",),
+    ),
+    Mutant(
         "known-bad-file",
         "a file that is known to be bad is not parsed again",
         "services/ingest/known_bad.py",
