@@ -12,6 +12,7 @@ up to a bound: deletes and changes of access of other documents need nothing tha
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -238,7 +239,8 @@ class ChangeConsumer:
             self._held.add(task)
             # In the order in which they were taken, so whoever waits for one of these comes later.
             self._held.update(each for each in self._running if self._before.get(each) in self._held)
-        await asyncio.sleep(_wait_seconds(error, attempts))
+        # Not all at one pace, or it might be the same ones that are tried each time.
+        await asyncio.sleep(_wait_seconds(error, attempts) * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def _back_off(self, partition: Partition, error: HeadwaterError, attempts: int) -> None:
         wait = _wait_seconds(error, attempts)

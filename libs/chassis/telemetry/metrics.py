@@ -122,7 +122,9 @@ INGEST_REGISTERED: Final = Counter(
 INGEST_HALTED: Final = Gauge(
     "headwater.ingest.halted",
     unit="1",
-    description="1 while the worker takes no changes because it refuses documents that it should be able to read.",
+    description="1 while the worker takes no changes because it refuses documents that it should be able to read, or no "
+    "records of sources because it refuses so many.",
+    labels=("part",),
 )
 AUDIT_DIFFERENCES: Final = Counter(
     "headwater.audit.differences",

@@ -100,6 +100,14 @@ REFUSALS = (
         ("tests/unit/ingest/test_rejections.py",),
     ),
     Mutant(
+        "sources-breaker",
+        "a wrong mapping does not turn the topic of sources into dead letters",
+        "services/ingest/sources/handle.py",
+        '            await self.breaker.judge(error, "")\n',
+        "            pass\n",
+        ("tests/unit/ingest/test_sources_halt.py",),
+    ),
+    Mutant(
         "halted-deletes",
         "while a worker is halted, deletes and revocations behind the documents that wait are applied",
         "services/ingest/consumer.py",
