@@ -122,8 +122,8 @@ INGEST_REGISTERED: Final = Counter(
 INGEST_HALTED: Final = Gauge(
     "headwater.ingest.halted",
     unit="1",
-    description="1 while the worker takes no changes because it refuses documents that it should be able to read, or no "
-    "records of sources because it refuses so many.",
+    description="1 while the worker takes no documents because it refuses those that it should be able to read (part "
+    "changes), or no records of sources because it refuses so many (part sources).",
     labels=("part",),
 )
 AUDIT_DIFFERENCES: Final = Counter(
