@@ -13,7 +13,7 @@ A search goes through these steps; all queries of a batch take each step togethe
 8. confirm      heads again, unless step 4 read them last and a moment ago: nothing is served on an older word
 
 Steps 2 to 8 are taken once more for queries that an edit overtook: what was dropped gave way to a newer version that
-the reader may be shown, and the legs answered just before its rows were there.
+the reader may be shown, and the legs answered just before its rows were there, or step 4 just before its head was.
 """
 
 from __future__ import annotations

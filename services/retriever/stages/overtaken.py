@@ -1,4 +1,4 @@
-"""Searches that an edit overtook: the legs answered from before it, the heads are from after it."""
+"""Searches that an edit overtook: legs, or the first look at heads, are from before it, the last look from after it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _REMEMBERED = 10_000
 class Overtaken:
     """Tells a search that met an edit from one that is made long after it.
 
-    Rows of a version are there before its head is, and those of the version before stay for a day. So whoever finds
-    only old rows of a document may have asked a moment too early; but once somebody has seen the new head, whoever asks
-    later would be told of the new rows if they answered the question.
+    Rows of a version are there before its head is, and those of the version before stay for a day. So whoever can show
+    nothing of a document but was told of old rows may have asked a moment too early; but once somebody has seen the new
+    head, whoever asks later is told of the new rows if they answer the question.
     """
 
     def __init__(self) -> None:

@@ -61,7 +61,7 @@ class Ranking:
         live: Candidates up to the cursor that passed the head check, in fused order.
         payloads: Payloads of candidates, by chunk id.
         heads: Heads as they were read last, by document id.
-        dropped: Chunk ids that a head check forbade, over all rounds.
+        dropped: Chunk ids that a head check forbade, over all rounds, and none allowed since.
         overtaken: Of documents with dropped chunks the newer version that the reader may be shown, by document id.
         rerank_scores: The reranker's own scores, by chunk id.
         scores: Final scores of the live ones.
@@ -127,6 +127,7 @@ class Ranking:
                     rejected[cause] += 1
                 self._drop(chunk_id, head, reader, now)
             elif chunk_id in self.payloads:
+                self.dropped.discard(chunk_id)
                 self.live.append(chunk_id)
         return rejected
 
@@ -155,10 +156,12 @@ class Ranking:
 
     @property
     def missed(self) -> dict[str, int]:
-        """Documents of whose live version the legs found nothing, but of an older one; by id, with that version."""
+        """Documents of which only old chunks were found, or only such as were not live yet; by id, with the version
+        that is live now."""
         if not self.overtaken:
             return {}
-        found = {(each.document_id, each.chunks_version) for each in self.fused.candidates.values()}
+        candidates = (each for each in self.fused.candidates.values() if each.chunk_id not in self.dropped)
+        found = {(each.document_id, each.chunks_version) for each in candidates}
         return {each: version for each, version in self.overtaken.items() if (each, version) not in found}
 
     def score(self, now: datetime) -> None:

@@ -40,7 +40,7 @@ DELIVERY = (
         "services/ingest/consumer.py",
         "        if before is not None:\n            await asyncio.wait({before})\n",
         "        if before is not None and before.done():\n            await asyncio.wait({before})\n",
-        (CONSUMER,),
+        (CONSUMER, "tests/unit/ingest/test_halted_worker.py"),
         INGEST,
     ),
     Mutant(
@@ -49,7 +49,7 @@ DELIVERY = (
         "services/ingest/handle.py",
         "if key_bytes(event.key) != work.record.key:",
         "if False:",
-        (CONSUMER,),
+        ("tests/unit/ingest/test_consumer_dead_letters.py",),
         INGEST,
     ),
     Mutant(

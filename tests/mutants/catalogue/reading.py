@@ -79,6 +79,14 @@ READING = (
         (OVERTAKEN,),
     ),
     Mutant(
+        "overtaken-not-live-yet",
+        "a search whose first look at the heads an edit overtakes is made once more",
+        "services/retriever/stages/ranking.py",
+        "(each for each in self.fused.candidates.values() if each.chunk_id not in self.dropped)",
+        "self.fused.candidates.values()",
+        (OVERTAKEN,),
+    ),
+    Mutant(
         "overtaken-readers",
         "a search is not made once more for what its reader may not be shown",
         "services/retriever/stages/head_check.py",

@@ -98,6 +98,17 @@ async def test_a_document_edited_while_the_reranker_works_is_found_as_it_is_now(
     assert result.hits[0].section == world.chunks.sections["edited", 3, "g1", 0]
 
 
+async def test_a_document_whose_new_rows_were_found_before_they_were_live_is_found_as_it_is_now(
+    world: World, outcomes: Outcomes
+):
+    edit(world, version=3, chunks_version=2)
+    world.reranker.before = once(world, lambda: world.change_head("edited", **NEWER))
+    result = await search(world, replace(OFF, rerank=RerankMode.ON))
+    assert found(result) == ["edited@3", "good#0"]
+    assert result.dropped_by_head_check == 1
+    assert outcomes() == {"found": 1.0}
+
+
 async def test_a_search_is_made_again_once_however_often_it_is_overtaken(world: World):
     versions = iter(range(3, 100))
 
