@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from chassis.clock import Clock
 from chassis.identity import Caller, Scope
-from corpus.dead_letters import DeadLetterStore, Halt, Halts, LetterFilter, LetterState
+from corpus.dead_letters import OF_SOURCES, DeadLetterStore, Halt, Halts, LetterFilter, LetterState
 from corpus.domain import TRIED_AGAIN, ChangeRecord
 from corpus.ports import ChangeLedger
 from ingest.ageing import HALT_SEEN_SECONDS
@@ -62,7 +62,7 @@ class LookAtOpenChanges:
         if not records:
             return ()
         now = self.clock.now()
-        halted = bool(await self.halted())
+        halted = any(not halt.worker.endswith(OF_SOURCES) for halt in await self.halted())
         return [
             OpenChange(record, _cause(record, halted), max((now - record.accepted_at).total_seconds(), 0.0))
             for record in records

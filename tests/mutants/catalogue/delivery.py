@@ -40,7 +40,7 @@ DELIVERY = (
         "services/ingest/consumer.py",
         "        if before is not None:\n            await asyncio.wait({before})\n",
         "        if before is not None and before.done():\n            await asyncio.wait({before})\n",
-        (CONSUMER,),
+        (CONSUMER, "tests/unit/ingest/test_halted_worker.py"),
         INGEST,
     ),
     Mutant(
@@ -49,7 +49,7 @@ DELIVERY = (
         "services/ingest/handle.py",
         "if key_bytes(event.key) != work.record.key:",
         "if False:",
-        (CONSUMER,),
+        ("tests/unit/ingest/test_consumer_dead_letters.py",),
         INGEST,
     ),
     Mutant(
@@ -98,6 +98,30 @@ REFUSALS = (
         "if self._halt is None and not self._in_doubt():",
         "if self._halt is None:",
         ("tests/unit/ingest/test_rejections.py",),
+    ),
+    Mutant(
+        "sources-breaker",
+        "a wrong mapping does not turn the topic of sources into dead letters",
+        "services/ingest/sources/handle.py",
+        '            await self.breaker.judge(error, "")\n',
+        "            pass\n",
+        ("tests/unit/ingest/test_sources_halt.py",),
+    ),
+    Mutant(
+        "halted-deletes",
+        "while a worker is halted, deletes and revocations behind the documents that wait are applied",
+        "services/ingest/consumer.py",
+        "return len(self._running) - len(self._held) + self._held_in_work",
+        "return len(self._running)",
+        ("tests/unit/ingest/test_halted_worker.py",),
+    ),
+    Mutant(
+        "halted-bounded",
+        "a halted worker takes a bounded number of records",
+        "services/ingest/consumer.py",
+        "if self._stopping or len(self._held) >= MOST_HELD else",
+        "if self._stopping else",
+        ("tests/unit/ingest/test_halted_worker.py",),
     ),
     Mutant(
         "known-bad-file",
