@@ -288,14 +288,31 @@ class ChangeLedger(Protocol):
 
 
 class Tenants(Protocol):
-    """Registry of tenants and their declared metadata fields."""
+    """Registry of tenants and their declared metadata fields.
 
-    async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
-        """Creates the tenant or adds fields to it. Idempotent. Raises FailedPrecondition FIELD_TYPE_CONFLICT when a
-        declared (or built-in) field has another type, and then changes nothing."""
+    Callers know a tenant by its *name*, which may be used again after the tenant was deleted; everything else knows it
+    by its *id*, which may not: what is written late for a tenant that is gone never meets a later one of its name
+    (docs/adr/0011)."""
+
+    async def create(self, name: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
+        """Creates the tenant of this name or adds fields to the one that is there. Idempotent. A new tenant has an id
+        that none before it had: the first one of a name its name, each later one its name with the next number. Raises
+        FailedPrecondition: FIELD_TYPE_CONFLICT when a declared (or built-in) field has another type, TENANT_NAME_SPENT
+        when the name is too long for another number; and then changes nothing."""
         ...
 
-    async def get(self, tenant_id: str) -> Tenant | None: ...
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant with this id, as of now; None when it is gone, whoever has its name since."""
+        ...
+
+    async def named(self, name: str) -> Tenant | None:
+        """The tenant that has this name, as of now; None when none has it. No id with a number is a name."""
+        ...
+
+    async def latest_id(self, name: str) -> str:
+        """Id of the tenant that has this name, or else had it last; the name itself when none ever had it. Raises
+        InvalidRequest INVALID_TENANT_ID for what can't be a name."""
+        ...
 
     async def list(self) -> Sequence[Tenant]:
         """All tenants by id."""
@@ -307,7 +324,8 @@ class Tenants(Protocol):
         ...
 
     async def delete(self, tenant_id: str) -> None:
-        """Forgets the tenant. Idempotent. Its data is removed through the other ports."""
+        """Forgets the tenant with this id, and remembers that the id was used; a later tenant of its name stays.
+        Idempotent. Its data is removed through the other ports."""
         ...
 
 

@@ -72,7 +72,7 @@ class AcceptChanges:
         caller.require(Scope.WRITE)
         _check_version(draft.version)
         tenant = await self._tenant(caller.tenant_id)
-        stored = await self._store(caller.tenant_id, content)
+        stored = await self._store(tenant.tenant_id, content)
         return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored), lane, origin)
 
     async def delete(self, caller: Caller, document_id: str, version: int, *, origin: str = "") -> Receipt:
@@ -89,7 +89,7 @@ class AcceptChanges:
         caller.require(Scope.WRITE)
         _check_version(version)
         tenant = await self._tenant(caller.tenant_id)
-        if not await self.ledger.newest(DocumentKey(caller.tenant_id, document_id), limit=1):
+        if not await self.ledger.newest(DocumentKey(tenant.tenant_id, document_id), limit=1):
             raise NotFound("There is no document with this id; put it first.", reason="UNKNOWN_DOCUMENT")
         return await self._accept(tenant, document_id, version, SetAccess(principals, security_level))
 
@@ -97,17 +97,11 @@ class AcceptChanges:
         """Appends a change of the service's own at exactly this version. Raises Conflict VERSION_CONFLICT when another
         change has it, NotFound UNKNOWN_TENANT, InvalidRequest BAD_VERSION, DependencyUnavailable."""
         _check_version(version)
-        return await self._accept_version(await self._tenant(key.tenant_id), key, version, change, Lane.LIVE)
+        tenant = _known(await self.tenants.get(key.tenant_id), key.tenant_id)
+        return await self._accept_version(tenant, key, version, change, Lane.LIVE)
 
-    async def _tenant(self, tenant_id: str) -> Tenant:
-        tenant = await self.tenants.get(tenant_id)
-        if tenant is None:
-            raise NotFound(
-                "This tenant does not exist; an administrator creates it with CreateTenant.",
-                reason="UNKNOWN_TENANT",
-                metadata={"tenant_id": tenant_id},
-            )
-        return tenant
+    async def _tenant(self, name: str) -> Tenant:
+        return _known(await self.tenants.named(name), name)
 
     async def _store(self, tenant_id: str, content: bytes | AsyncIterator[bytes]) -> StoredContent:
         if isinstance(content, bytes):
@@ -179,7 +173,7 @@ class AcceptChanges:
             version=version,
             kind=change.kind,
             state=ChangeState.PENDING,
-            # Never before the tenant: workers tell by it changes of an earlier tenant of the same name.
+            # Never before the tenant: see ``belongs_to``.
             accepted_at=max(self.clock.now(), tenant.created_at),
             fingerprint=fingerprint(change),
             trace_id=current_trace_id(),
@@ -191,6 +185,16 @@ class AcceptChanges:
         # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
         # drops the other one, whose caller is told of the conflict here.
         return _receipt(await self.ledger.accept(record))
+
+
+def _known(tenant: Tenant | None, asked_for: str) -> Tenant:
+    if tenant is None:
+        raise NotFound(
+            "This tenant does not exist; an administrator creates it with CreateTenant.",
+            reason="UNKNOWN_TENANT",
+            metadata={"tenant_id": asked_for},
+        )
+    return tenant
 
 
 def _repeatable_id(origin: str, key: DocumentKey, version: int, change: Change) -> str:

@@ -11,7 +11,7 @@ from chassis.clock import Clock
 from chassis.identity import Caller, Scope
 from corpus.dead_letters import OF_SOURCES, DeadLetterStore, Halt, Halts, LetterFilter, LetterState
 from corpus.domain import TRIED_AGAIN, ChangeRecord
-from corpus.ports import ChangeLedger
+from corpus.ports import ChangeLedger, Tenants
 from ingest.ageing import HALT_SEEN_SECONDS
 from ingest.known_bad import INGEST_HALTED
 
@@ -48,6 +48,7 @@ class LookAtOpenChanges:
     halts: Halts
     letters: DeadLetterStore
     clock: Clock
+    tenants: Tenants
 
     async def list(
         self, caller: Caller, after: tuple[datetime, str] | None = None, page_size: int = 0
@@ -55,7 +56,8 @@ class LookAtOpenChanges:
         """One page of the tenant's open changes, oldest first."""
         caller.require(Scope.WRITE)
         limit = min(page_size or 100, MAX_PAGE)
-        return await self.describe(await self.ledger.oldest_pending(caller.tenant_id, limit, after=after))
+        tenant_id = await self.tenants.latest_id(caller.tenant_id)
+        return await self.describe(await self.ledger.oldest_pending(tenant_id, limit, after=after))
 
     async def describe(self, records: Sequence[ChangeRecord]) -> Sequence[OpenChange]:
         """These open changes with their ages and causes."""

@@ -50,7 +50,7 @@ def decisions(corpus: CorpusStores, objects: ObjectStore, producer: Producer, cl
 
 def open_changes(corpus: CorpusStores, clock: Clock) -> LookAtOpenChanges:
     """What has no end yet."""
-    return LookAtOpenChanges(corpus.ledger, corpus.halts, corpus.letters, clock)
+    return LookAtOpenChanges(corpus.ledger, corpus.halts, corpus.letters, clock, corpus.tenants)
 
 
 def known_bad_files(corpus: CorpusStores, limits: ParseLimits, max_chunks: int, clock: Clock) -> KnownBadFiles:

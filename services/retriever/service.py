@@ -163,7 +163,7 @@ class SearchPassages:
         for query in queries:
             check(query)
         tenant = await self._catalogue.tenant(caller.tenant_id)
-        reader = reader_of(caller)
+        reader = reader_of(caller, tenant)
         try:
             return [understand(query, tenant, reader) for query in queries], reader
         except HeadwaterError as error:
@@ -171,6 +171,7 @@ class SearchPassages:
                 raise
         # The field may have been declared since the tenant was read.
         tenant = await self._catalogue.tenant(caller.tenant_id, fresh=True)
+        reader = reader_of(caller, tenant)
         return [understand(query, tenant, reader) for query in queries], reader
 
     def _depth(self, query: Query) -> int:

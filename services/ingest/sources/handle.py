@@ -16,7 +16,7 @@ from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id, extract, tracer
 from chassis.telemetry.metrics import INGEST_DEAD_LETTERS, INGEST_SOURCE_CHANGES
 from corpus.domain import ChangeState, DocumentKey, Tenant
-from corpus.ids import validate_document_id, validate_tenant_id
+from corpus.ids import validate_document_id, validate_tenant_name
 from corpus.ports import ChangeLedger, Tenants
 from ingest.accept import AcceptChanges
 from ingest.domain import Outcome
@@ -126,8 +126,8 @@ class HandleSourceRecord:
         return problem
 
     async def _accept(self, change: SourceChange) -> str:
-        tenant = await self.tenants.get(validate_tenant_id(change.tenant_id))
-        key = DocumentKey(change.tenant_id, validate_document_id(change.document_id))
+        tenant = await self.tenants.named(validate_tenant_name(change.tenant_id))
+        key = DocumentKey(tenant.tenant_id if tenant else change.tenant_id, validate_document_id(change.document_id))
         caller = Caller(change.tenant_id, f"service:source-{change.source}", scopes=frozenset({Scope.WRITE}))
         said = change.document
         if said is not None and isinstance(said.content, RemoteObject):

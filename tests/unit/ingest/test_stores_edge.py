@@ -15,6 +15,7 @@ from chassis.eventlog.memory import MemoryEventLog
 from chassis.identity import Caller, Scope, acting_as
 from chassis.telemetry.metrics import AUDIT_OPEN
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
+from corpus.domain import DocumentKey
 from headwater.ingest.v1 import stores_pb2
 from ingest.adapters.event_log import EventLogHeadFeed
 from ingest.audit.reconcile import Reconciler
@@ -85,6 +86,20 @@ async def test_what_can_not_be_audited_or_rebuilt_is_refused() -> None:
         ):
             with pytest.raises(InvalidRequest):
                 await told(WRITER, servicer.RebuildStore(bad, None))
+
+
+async def test_what_is_audited_is_the_tenant_that_has_the_name_now() -> None:
+    async with World() as world:
+        await world.apply.apply(await world.upsert("guide", 1, "one two"))
+        await world.manage.delete(WRITER, TENANT)
+        servicer = StoreServicer(upkeep(world), world.stores.tenants)
+        with pytest.raises(NotFound):
+            await told(WRITER, servicer.AuditStores(stores_pb2.AuditStoresRequest(tenant_id=TENANT), None))
+        later = await world.manage.create(WRITER, TENANT, {})
+        event = await world.upsert("other", 1, "three")
+        await world.apply.apply(replace(event, key=DocumentKey(later.tenant_id, "other")))
+        *_, last = await told(WRITER, servicer.AuditStores(stores_pb2.AuditStoresRequest(tenant_id=TENANT), None))
+        assert (last.report.tenant_id, last.report.documents) == (TENANT, 1)
 
 
 async def test_progress_comes_first_and_the_report_last() -> None:
