@@ -87,7 +87,8 @@ async def test_a_wrong_mapping_halts_the_consumer_and_what_waits_is_taken_once_i
         assert len(await operated.all()) == LEAST_IN_A_MINUTE - 1
         # Nothing that was accepted waits for it.
         await operated.put("other", "words")
-        look = LookAtOpenChanges(world.stores.ledger, operated.halts, operated.letters, world.clock)
+        stores = world.stores
+        look = LookAtOpenChanges(stores.ledger, operated.halts, operated.letters, world.clock, stores.tenants)
         assert [each.cause for each in await look.list(WRITER)] == [OpenCause.WAITING]
         await stop(running)
         # With the file mended a new worker is started.
