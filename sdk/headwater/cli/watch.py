@@ -47,7 +47,7 @@ _AWAY = (UnavailableError, OverloadedError, TimeoutExceededError)
 
 Stamp = tuple[int, int, int]
 """Size, time of the last change in ns, and inode of a file."""
-Kind = Literal["put", "deleted", "refused", "away", "back", "missing", "untold"]
+Kind = Literal["put", "deleted", "refused", "away", "back", "missing", "unreadable", "untold"]
 
 
 def register(app: typer.Typer) -> None:
@@ -123,6 +123,8 @@ class Watcher:
     """Documents of the folder, and the file that each was last made from; None: from one that is not known."""
     _open: dict[str, str] = field(default_factory=dict)
     """Changes whose end is not known, with their documents."""
+    _unread: set[str] = field(default_factory=set)
+    """Id prefixes of what in the folder can't be looked at, and was said to."""
     _touched: set[Path] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _something: asyncio.Event = field(default_factory=asyncio.Event)
@@ -183,13 +185,15 @@ class Watcher:
         if not self._is_there():
             self._say("missing", str(self.folder), "the folder is gone or unmounted; nothing is deleted")
             return
-        files = await asyncio.to_thread(self._files)
+        files, unread = await asyncio.to_thread(self._files)
+        self._name_unread(unread)
         changed = [
             (source, stamp)
             for source, stamp in files
             if self._accepted.get(source.document_id) != stamp or source.content in touched
         ]
-        gone = sorted(self._accepted.keys() - {source.document_id for source, _ in files})
+        absent = self._accepted.keys() - {source.document_id for source, _ in files}
+        gone = [document_id for document_id in sorted(absent) if not document_id.startswith(tuple(unread))]
         self._complete = not (changed or gone)
         room = asyncio.Semaphore(CALLS_AT_ONCE)
 
@@ -211,13 +215,25 @@ class Watcher:
             return self.folder.stat().st_dev == self._file_system
         return False
 
-    def _files(self) -> list[tuple[Source, Stamp]]:
-        found = []
-        for source in in_folder(self.folder, self._root, []):
-            with suppress(OSError):  # gone again
+    def _files(self) -> tuple[list[tuple[Source, Stamp]], dict[str, OSError]]:
+        """The folder's files, and what in it can't be looked at."""
+        found, unread = [], dict[str, OSError]()
+        for source in in_folder(self.folder, self._root, [], unread):
+            try:
                 status = Path(str(source.content)).stat()
-                found.append((source, (status.st_size, status.st_mtime_ns, status.st_ino)))
-        return found
+            except FileNotFoundError:
+                continue  # gone again
+            except OSError as error:
+                unread[source.document_id] = error
+                continue
+            found.append((source, (status.st_size, status.st_mtime_ns, status.st_ino)))
+        return found, unread
+
+    def _name_unread(self, unread: Mapping[str, OSError]) -> None:
+        lasting = {prefix: error for prefix, error in unread.items() if not isinstance(error, FileNotFoundError)}
+        for prefix in sorted(lasting.keys() - self._unread):
+            self._say("unreadable", prefix, f"{lasting[prefix].strerror}; nothing below it is deleted")
+        self._unread = set(lasting)
 
     async def _put(self, source: Source, stamp: Stamp) -> None:
         # The stamp was taken before the bytes are read: a file that changes meanwhile differs at the next look.

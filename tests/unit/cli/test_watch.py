@@ -57,6 +57,9 @@ class Service:
         self.documents.pop(document_id, None)
         return receipt
 
+    async def wait_for_changes(self, event_ids: Sequence[str]) -> dict[str, Any]:
+        return dict.fromkeys(event_ids)
+
     async def get_changes(self, event_ids: Sequence[str]) -> list[Any]:
         states = {event_id: "dead_lettered" if event_id in self.bad else "applied" for event_id in event_ids}
         return [
@@ -225,6 +228,37 @@ async def test_a_folder_that_is_gone_deletes_nothing(
         folder.rename(tmp_path / "elsewhere")
         await until(is_missed)
         assert set(service.documents) == {"handbook/a.md"}
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, folder: Path, error: type[OSError] = PermissionError) -> None:
+    """Has the system refuse to list the folder; modes of files mean nothing where tests run as root."""
+    listed = os.scandir
+
+    def scan(path: Any) -> Any:
+        if Path(path) == folder:
+            raise error(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+async def test_documents_of_a_folder_inside_that_cant_be_read_stay_and_it_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "x.md").write_text("Chi")
+    service = Service({"handbook/sub/x.md": b"Chi", "handbook/gone.md": b"old"})
+    deny(monkeypatch, folder / "sub")
+    async with watching(service, folder):
+        await until(lambda: set(service.documents) == {"handbook/sub/x.md", "handbook/a.md"})
+        (folder / "b.md").write_text("Beta")
+        await until(lambda: "handbook/b.md" in service.documents)
+        assert "handbook/sub/x.md" in service.documents
+        monkeypatch.undo()
+        (folder / "sub" / "x.md").unlink()
+        await equal(service, folder)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["document_id"] for line in said if line["event"] == "unreadable"] == ["handbook/sub/"]
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,0 +1,44 @@
+"""What ``ingest`` makes of folders."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.test_watch import Service, deny
+
+from headwater.cli import ingest
+from headwater.cli.ingest import Report
+from headwater.cli.sources import find
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "handbook" / "sub").mkdir(parents=True)
+    for name in ("a.md", "sub/x.md"):
+        (tmp_path / "handbook" / name).write_text(name)
+    return tmp_path / "handbook"
+
+
+async def test_synchronising_deletes_nothing_below_a_folder_that_cant_be_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = Service({"handbook/sub/x.md": b"sub/x.md", "handbook/gone.md": b"old"})
+    deny(monkeypatch, folder / "sub")
+    found = find([str(folder)])
+    assert list(found.unread) == ["handbook/sub/"]
+    report = Report()
+    await ingest._delete_vanished(service, found, report)
+    assert report.deleted == ["handbook/gone.md"]
+    assert set(service.documents) == {"handbook/sub/x.md"}
+
+
+def test_files_are_found_in_the_order_of_their_names_and_links_to_folders_are_not_followed(folder: Path) -> None:
+    (folder / "sub.md").write_text("between")
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "h.md").write_text("hidden")
+    os.symlink(folder / "sub", folder / "linked")
+    os.symlink(folder / "a.md", folder / "again.md")
+    ids = [source.document_id for source in find([str(folder)]).sources]
+    assert ids == ["handbook/a.md", "handbook/again.md", "handbook/sub/x.md", "handbook/sub.md"]
