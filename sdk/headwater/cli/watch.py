@@ -66,6 +66,9 @@ def watch(
         list[str] | None, typer.Option("--metadata", help="k=v; repeatable. Numbers, true and false are recognised.")
     ] = None,
     id_prefix: Annotated[str, typer.Option("--id-prefix", help="Put in front of every document id.")] = "",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Delete everything when the folder is empty at the start.")
+    ] = False,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
     tenant: TenantOption = "default",
@@ -88,7 +91,7 @@ def watch(
 
     async def work() -> Watcher:
         async with connect_async(target, data, identity_of(tenant)) as client:
-            watcher = Watcher(client, folder, id_prefix, description, json)
+            watcher = Watcher(client, folder, id_prefix, description, json, allow_empty)
             await watcher.run()
         return watcher
 
@@ -116,6 +119,7 @@ class Watcher:
     id_prefix: str
     description: Mapping[str, Any]
     json: bool
+    allow_empty: bool = False
     puts: int = 0
     deletes: int = 0
     refusals: int = 0
@@ -128,7 +132,8 @@ class Watcher:
     _touched: set[Path] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _something: asyncio.Event = field(default_factory=asyncio.Event)
-    _file_system: int = 0
+    _seen_at: tuple[int, int] | None = None
+    """File system and inode of the folder when it last held files."""
     _compare_seconds: float = COMPARE_SECONDS
     _complete: bool = False
     """Whether everything that the last look found was sent."""
@@ -146,7 +151,6 @@ class Watcher:
     async def run(self) -> None:
         """Returns after a signal. Raises what waiting can't mend, for instance PermissionDeniedError."""
         self.folder = self.folder.resolve()
-        self._file_system = self.folder.stat().st_dev
         learned = False
         async with self._signals(), self._notifications():
             pause = FIRST_PAUSE_SECONDS
@@ -182,10 +186,12 @@ class Watcher:
         }
 
     async def _compare(self, touched: set[Path]) -> None:
-        if not self._is_there():
-            self._say("missing", str(self.folder), "the folder is gone or unmounted; nothing is deleted")
+        looked = await asyncio.to_thread(self._look)
+        if looked is None:
+            self._say("missing", str(self.folder), "the folder is gone, unmounted or empty; nothing is deleted")
+            self._complete = True
             return
-        files, unread = await asyncio.to_thread(self._files)
+        files, unread = looked
         self._name_unread(unread)
         changed = [
             (source, stamp)
@@ -209,14 +215,32 @@ class Watcher:
             sent += [start(in_turn(partial(self._delete, document_id))) for document_id in gone]
         self._complete = all(task.result() for task in sent)
 
-    def _is_there(self) -> bool:
-        # Where a file system was unmounted an empty folder remains, which must not delete everything.
-        with suppress(OSError):
-            return self.folder.stat().st_dev == self._file_system
-        return False
+    def _look(self) -> tuple[list[tuple[Source, Stamp]], dict[str, OSError]] | None:
+        """The folder's files, and what in it can't be looked at. None for what may be somewhere else's emptiness.
+
+        Where a file system is not mounted yet or any more an empty folder is there, which must not delete everything:
+        an empty folder is believed where files were seen before.
+        """
+        try:
+            place = self._place()
+            files, unread = self._files()
+            if self._place() != place:
+                return None
+        except OSError:
+            return None
+        if self._seen_at is not None and place[0] != self._seen_at[0]:
+            return None
+        if files:
+            self._seen_at = place
+        elif self._accepted and place != self._seen_at and not self.allow_empty:
+            return None
+        return files, unread
+
+    def _place(self) -> tuple[int, int]:
+        status = self.folder.stat()
+        return status.st_dev, status.st_ino
 
     def _files(self) -> tuple[list[tuple[Source, Stamp]], dict[str, OSError]]:
-        """The folder's files, and what in it can't be looked at."""
         found, unread = [], dict[str, OSError]()
         for source in in_folder(self.folder, self._root, [], unread):
             try:

@@ -74,8 +74,8 @@ class Service:
 
 
 @asynccontextmanager
-async def watching(service: Service, folder: Path, prefix: str = "") -> AsyncIterator[Watcher]:
-    watcher = Watcher(service, folder, prefix, {"readers": ["public"]}, True)
+async def watching(service: Service, folder: Path, prefix: str = "", **parts: Any) -> AsyncIterator[Watcher]:
+    watcher = Watcher(service, folder, prefix, {"readers": ["public"]}, True, **parts)
     task = asyncio.create_task(watcher.run())
     try:
         yield watcher
@@ -212,21 +212,60 @@ async def test_refused_and_unreadable_documents_are_named_and_not_sent_again(
     }
 
 
+def hears(capsys: pytest.CaptureFixture[str], event: str) -> Callable[[], bool]:
+    """Whether the event was told of by now."""
+    said = ""
+
+    def heard() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return f'"{event}"' in said
+
+    return heard
+
+
 async def test_a_folder_that_is_gone_deletes_nothing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = Service()
-    said = ""
-
-    def is_missed() -> bool:
-        nonlocal said
-        said += capsys.readouterr().out
-        return '"missing"' in said
-
     async with watching(service, folder):
         await equal(service, folder)
         folder.rename(tmp_path / "elsewhere")
-        await until(is_missed)
+        await until(hears(capsys, "missing"))
+        assert set(service.documents) == {"handbook/a.md"}
+
+
+async def test_a_folder_that_is_empty_at_the_start_deletes_nothing_until_files_were_seen_in_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service({"handbook/a.md": b"Alpha", "handbook/b.md": b"Beta"})
+    (folder / "a.md").unlink()
+    async with watching(service, folder):
+        await until(hears(capsys, "missing"))
+        assert len(service.documents) == 2
+        (folder / "a.md").write_text("Alpha")
+        await equal(service, folder)
+        (folder / "a.md").unlink()
+        await until(lambda: not service.documents)
+
+
+async def test_a_folder_that_is_empty_at_the_start_empties_its_documents_when_that_is_allowed(folder: Path) -> None:
+    service = Service({"handbook/a.md": b"Alpha"})
+    (folder / "a.md").unlink()
+    async with watching(service, folder, allow_empty=True):
+        await until(lambda: not service.documents)
+
+
+async def test_an_empty_folder_in_place_of_the_one_that_had_files_deletes_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service()
+    async with watching(service, folder) as watcher:
+        await equal(service, folder)
+        folder.rename(tmp_path / "elsewhere")
+        folder.mkdir()
+        watcher._something.set()
+        await until(hears(capsys, "missing"))
         assert set(service.documents) == {"handbook/a.md"}
 
 
