@@ -129,6 +129,8 @@ class Watcher:
     """Changes whose end is not known, with their documents."""
     _unread: set[str] = field(default_factory=set)
     """Id prefixes of what in the folder can't be looked at, and was said to."""
+    _is_unsure: bool = False
+    """Whether something went away while it was looked at."""
     _touched: set[Path] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _something: asyncio.Event = field(default_factory=asyncio.Event)
@@ -173,7 +175,8 @@ class Watcher:
                     self._say("back", "", "")
                 pause = FIRST_PAUSE_SECONDS
                 if not self._touched:
-                    await self._wait(FOLLOW_SECONDS if self._open else self._compare_seconds)
+                    soon = self._open or self._is_unsure
+                    await self._wait(FOLLOW_SECONDS if soon else self._compare_seconds)
 
     @property
     def _root(self) -> str:
@@ -258,6 +261,7 @@ class Watcher:
         for prefix in sorted(lasting.keys() - self._unread):
             self._say("unreadable", prefix, f"{lasting[prefix].strerror}; nothing below it is deleted")
         self._unread = set(lasting)
+        self._is_unsure = len(lasting) < len(unread)
 
     async def _put(self, source: Source, stamp: Stamp) -> None:
         # The stamp was taken before the bytes are read: a file that changes meanwhile differs at the next look.

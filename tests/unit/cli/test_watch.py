@@ -7,6 +7,8 @@ import hashlib
 import json
 import os
 import random
+import shutil
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from headwater.cli.sources import is_wanted
+from headwater.cli.sources import in_folder, is_wanted
 from headwater.cli.watch import Watcher
 from headwater.errors import InvalidRequestError, UnavailableError
 from headwater.types import Receipt
@@ -298,6 +300,44 @@ async def test_documents_of_a_folder_inside_that_cant_be_read_stay_and_it_is_nam
         await equal(service, folder)
     said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["document_id"] for line in said if line["event"] == "unreadable"] == ["handbook/sub/"]
+
+
+async def test_a_folder_that_goes_while_it_is_looked_at_ends_nothing_and_is_looked_at_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "x.md").write_text("Chi")
+    service = Service()
+    async with watching(service, folder) as watcher:
+        await equal(service, folder)
+        deny(monkeypatch, folder / "sub", FileNotFoundError)
+        watcher._something.set()
+        await until(lambda: watcher._is_unsure)
+        assert "handbook/sub/x.md" in service.documents
+        (folder / "sub" / "x.md").unlink()
+        monkeypatch.undo()
+        await equal(service, folder)
+
+
+def test_folders_that_come_and_go_beside_a_look_never_end_it(folder: Path) -> None:
+    ending = threading.Event()
+
+    def churn() -> None:
+        while not ending.is_set():
+            for number in range(20):
+                (folder / f"d{number}" / "deep").mkdir(parents=True)
+                (folder / f"d{number}" / "deep" / "x.md").write_text("Chi")
+            for number in range(20):
+                shutil.rmtree(folder / f"d{number}")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(200):
+            assert "handbook/a.md" in [each.document_id for each in in_folder(folder, "handbook/", [], {})]
+    finally:
+        ending.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("seed", range(3))
