@@ -25,7 +25,7 @@ from headwater.cli.context import (
 from headwater.cli.documents import readers
 from headwater.cli.output import console, print_json, progress
 from headwater.cli.problems import EXIT_PARTIAL, EXIT_UNAVAILABLE, CommandError
-from headwater.cli.sources import Found, Source, find
+from headwater.cli.sources import NAME_REFUSED, Found, Source, find, printable
 from headwater.errors import InvalidRequestError, OverloadedError, UnavailableError
 from headwater.types import Change, Receipt
 
@@ -110,7 +110,8 @@ def ingest(
 
     report = asyncio.run(work())
     report.skipped = found.skipped
-    report.refused.update((prefix, f"UNREADABLE_FOLDER: {error.strerror}.") for prefix, error in found.unread.items())
+    for prefix, error in found.unread.items():
+        report.refused[printable(prefix)] = f"UNREADABLE_FOLDER: {error.strerror}."
     show_report(report, json)
     if report.failed:
         raise typer.Exit(EXIT_PARTIAL)
@@ -144,6 +145,8 @@ async def send(
                     receipt = await put_patiently(client, source, said)
                 except InvalidRequestError as error:
                     report.refused[source.document_id] = f"{error.reason}: {error.message}"
+                except UnicodeEncodeError:
+                    report.refused[printable(source.document_id)] = f"{NAME_REFUSED}: The file's name is no UTF-8."
                 else:
                     report.receipts.append(receipt)
                 bars.advance(accepted)

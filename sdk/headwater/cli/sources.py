@@ -59,6 +59,8 @@ _TEMPORARY = re.compile(
     re.IGNORECASE,
 )
 URL_SECONDS = 60.0
+NAME_REFUSED = "INVALID_DOCUMENT_ID"
+"""Why a file is refused whose name is no UTF-8, as the service says it of other names that are no ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,11 @@ def is_wanted(inside: Path) -> bool:
     return not _TEMPORARY.fullmatch(inside.name)
 
 
+def printable(name: str) -> str:
+    """The name with an escape for each byte that is no UTF-8, which can neither be sent nor shown."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _is_hidden(name: str) -> bool:
     return name.startswith(".") or name == "__pycache__"
 
@@ -154,7 +161,7 @@ def in_folder(folder: Path, root: str, skipped: list[str], unread: dict[str, OSE
             unread[f"{root}{inside.as_posix()}"] = error
             continue
         if path.suffix.lower() in MEDIA_SUFFIXES:
-            skipped.append(str(inside))
+            skipped.append(printable(str(inside)))
             continue
         yield _from_file(path, f"{root}{inside.as_posix()}")
 

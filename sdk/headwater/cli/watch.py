@@ -28,7 +28,7 @@ from headwater.cli.documents import readers
 from headwater.cli.ingest import CALLS_AT_ONCE, key_value
 from headwater.cli.output import console
 from headwater.cli.problems import EXIT_NOT_FOUND, EXIT_UNAVAILABLE, CommandError
-from headwater.cli.sources import Source, in_folder, is_wanted
+from headwater.cli.sources import NAME_REFUSED, Source, in_folder, is_wanted, printable
 from headwater.errors import InvalidRequestError, OverloadedError, TimeoutExceededError, UnavailableError
 
 DEBOUNCE_MILLISECONDS = 400
@@ -272,9 +272,10 @@ class Watcher:
             )
         except FileNotFoundError:
             return
-        except (InvalidRequestError, OSError) as error:
+        except (InvalidRequestError, OSError, UnicodeEncodeError) as error:
             self._accepted[source.document_id] = stamp
-            self._refused(source.document_id, getattr(error, "reason", "UNREADABLE_FILE"))
+            unnamed = isinstance(error, UnicodeEncodeError)
+            self._refused(source.document_id, NAME_REFUSED if unnamed else getattr(error, "reason", "UNREADABLE_FILE"))
             return
         self._accepted[source.document_id] = stamp
         if not receipt.unchanged:
@@ -283,7 +284,12 @@ class Watcher:
             self._say("put", source.document_id, "")
 
     async def _delete(self, document_id: str) -> None:
-        receipt = await self.client.delete_document(document_id)
+        try:
+            receipt = await self.client.delete_document(document_id)
+        except (InvalidRequestError, UnicodeEncodeError):
+            # No id, so the file that is gone was refused as well.
+            self._accepted.pop(document_id, None)
+            return
         self._accepted.pop(document_id, None)
         if not receipt.unchanged:
             self.deletes += 1
@@ -305,6 +311,7 @@ class Watcher:
         self._say("refused", document_id, reason)
 
     def _say(self, kind: Kind, what: str, why: str) -> None:
+        what = printable(what)
         if self.json:
             said = {"event": kind, "document_id": what, "reason": why}
             console.file.write(json_text.dumps({name: value for name, value in said.items() if value}) + "\n")

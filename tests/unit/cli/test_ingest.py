@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.test_watch import Service, deny
 
 from headwater.cli import ingest
-from headwater.cli.ingest import Report
+from headwater.cli.ingest import Report, send, show_report
 from headwater.cli.sources import find
 
 
@@ -42,3 +42,18 @@ def test_files_are_found_in_the_order_of_their_names_and_links_to_folders_are_no
     os.symlink(folder / "a.md", folder / "again.md")
     ids = [source.document_id for source in find([str(folder)]).sources]
     assert ids == ["handbook/a.md", "handbook/again.md", "handbook/sub/x.md", "handbook/sub.md"]
+
+
+async def test_a_file_whose_name_is_no_text_is_refused_by_itself(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / os.fsdecode(b"caf\xe9.md")).write_text("Coffee")
+    (folder / os.fsdecode(b"caf\xe9.png")).write_bytes(b"\x89PNG")
+    found = find([str(folder)])
+    report = await send(Service(), found.sources, {}, wait=False)
+    report.skipped = found.skipped
+    assert list(report.refused) == ["handbook/caf\\udce9.md"]
+    assert len(report.receipts) == 2
+    for json in (True, False):
+        show_report(report, json)
+    assert capsys.readouterr().out.count("caf\\") >= 2

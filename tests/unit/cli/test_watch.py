@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from headwater import messages
 from headwater.cli.sources import in_folder, is_wanted
 from headwater.cli.watch import Watcher
 from headwater.errors import InvalidRequestError, UnavailableError
@@ -40,6 +41,7 @@ class Service:
             raise UnavailableError("Away.", reason="GATEWAY_UNREACHABLE")
 
     def _receipt(self, document_id: str, unchanged: bool) -> Receipt:
+        messages.draft(document_id)  # raises what the client does for a name that is no text
         self._require_to_be_there()
         self.puts += 1
         return Receipt(f"e{self.puts}", document_id, self.puts, unchanged, "")
@@ -338,6 +340,24 @@ def test_folders_that_come_and_go_beside_a_look_never_end_it(folder: Path) -> No
     finally:
         ending.set()
         thread.join()
+
+
+async def test_a_file_whose_name_is_no_text_is_refused_and_ends_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = folder / os.fsdecode(b"caf\xe9.md")
+    odd.write_text("Coffee")
+    service = Service()
+    async with watching(service, folder) as watcher:
+        await until(lambda: watcher.refusals == 1 and "handbook/a.md" in service.documents)
+        odd.unlink()
+        (folder / "b.md").write_text("Beta")
+        await equal(service, folder)
+        assert watcher.refusals == 1
+    refused = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["event"] == "refused"]
+    assert refused == [
+        {"event": "refused", "document_id": "handbook/caf\\udce9.md", "reason": "INVALID_DOCUMENT_ID"},
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))
