@@ -26,9 +26,10 @@ from headwater.cli.context import (
 )
 from headwater.cli.documents import readers
 from headwater.cli.ingest import CALLS_AT_ONCE, key_value
+from headwater.cli.looks import Looker, Stamp
 from headwater.cli.output import console
 from headwater.cli.problems import EXIT_NOT_FOUND, EXIT_UNAVAILABLE, CommandError
-from headwater.cli.sources import NAME_REFUSED, Source, in_folder, is_wanted, printable
+from headwater.cli.sources import NAME_REFUSED, Source, is_wanted, printable
 from headwater.errors import InvalidRequestError, OverloadedError, TimeoutExceededError, UnavailableError
 
 DEBOUNCE_MILLISECONDS = 400
@@ -45,8 +46,6 @@ LONGEST_PAUSE_SECONDS = 15.0
 
 _AWAY = (UnavailableError, OverloadedError, TimeoutExceededError)
 
-Stamp = tuple[int, int, int]
-"""Size, time of the last change in ns, and inode of a file."""
 Kind = Literal["put", "deleted", "refused", "away", "back", "missing", "unreadable", "untold"]
 
 
@@ -129,13 +128,12 @@ class Watcher:
     """Changes whose end is not known, with their documents."""
     _unread: set[str] = field(default_factory=set)
     """Id prefixes of what in the folder can't be looked at, and was said to."""
+    _look: Looker = field(init=False)
     _is_unsure: bool = False
     """Whether something went away while it was looked at."""
     _touched: set[Path] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _something: asyncio.Event = field(default_factory=asyncio.Event)
-    _seen_at: tuple[int, int] | None = None
-    """File system and inode of the folder when it last held files."""
     _compare_seconds: float = COMPARE_SECONDS
     _complete: bool = False
     """Whether everything that the last look found was sent."""
@@ -153,6 +151,7 @@ class Watcher:
     async def run(self) -> None:
         """Returns after a signal. Raises what waiting can't mend, for instance PermissionDeniedError."""
         self.folder = self.folder.resolve()
+        self._look = Looker(self.folder, self._root, self.allow_empty)
         learned = False
         async with self._signals(), self._notifications():
             pause = FIRST_PAUSE_SECONDS
@@ -189,7 +188,7 @@ class Watcher:
         }
 
     async def _compare(self, touched: set[Path]) -> None:
-        looked = await asyncio.to_thread(self._look)
+        looked = await asyncio.to_thread(self._look.look, is_empty_right=not self._accepted)
         if looked is None:
             self._say("missing", str(self.folder), "the folder is gone, unmounted or empty; nothing is deleted")
             self._complete = True
@@ -217,44 +216,6 @@ class Watcher:
             sent = [start(in_turn(partial(self._put, *pair))) for pair in changed]
             sent += [start(in_turn(partial(self._delete, document_id))) for document_id in gone]
         self._complete = all(task.result() for task in sent)
-
-    def _look(self) -> tuple[list[tuple[Source, Stamp]], dict[str, OSError]] | None:
-        """The folder's files, and what in it can't be looked at. None for what may be somewhere else's emptiness.
-
-        Where a file system is not mounted yet or any more an empty folder is there, which must not delete everything:
-        an empty folder is believed where files were seen before.
-        """
-        try:
-            place = self._place()
-            files, unread = self._files()
-            if self._place() != place:
-                return None
-        except OSError:
-            return None
-        if self._seen_at is not None and place[0] != self._seen_at[0]:
-            return None
-        if files:
-            self._seen_at = place
-        elif self._accepted and place != self._seen_at and not self.allow_empty:
-            return None
-        return files, unread
-
-    def _place(self) -> tuple[int, int]:
-        status = self.folder.stat()
-        return status.st_dev, status.st_ino
-
-    def _files(self) -> tuple[list[tuple[Source, Stamp]], dict[str, OSError]]:
-        found, unread = [], dict[str, OSError]()
-        for source in in_folder(self.folder, self._root, [], unread):
-            try:
-                status = Path(str(source.content)).stat()
-            except FileNotFoundError:
-                continue  # gone again
-            except OSError as error:
-                unread[source.document_id] = error
-                continue
-            found.append((source, (status.st_size, status.st_mtime_ns, status.st_ino)))
-        return found, unread
 
     def _name_unread(self, unread: Mapping[str, OSError]) -> None:
         lasting = {prefix: error for prefix, error in unread.items() if not isinstance(error, FileNotFoundError)}
