@@ -135,6 +135,9 @@ class Watcher:
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _something: asyncio.Event = field(default_factory=asyncio.Event)
     _compare_seconds: float = COMPARE_SECONDS
+    _learn_seconds: float = COMPARE_SECONDS
+    _learn_at: float = 0.0
+    """When to ask the service what it has, in the loop's time."""
     _complete: bool = False
     """Whether everything that the last look found was sent."""
 
@@ -152,15 +155,12 @@ class Watcher:
         """Returns after a signal. Raises what waiting can't mend, for instance PermissionDeniedError."""
         self.folder = self.folder.resolve()
         self._look = Looker(self.folder, self._root, self.allow_empty)
-        learned = False
         async with self._signals(), self._notifications():
             pause = FIRST_PAUSE_SECONDS
             while not self._stopping.is_set():
                 touched, self._touched = self._touched, set()
                 try:
-                    if not learned:
-                        await self._learn()
-                        learned = True
+                    await self._learn()
                     await self._compare(touched)
                     await self._follow()
                 except _AWAY as error:
@@ -182,10 +182,17 @@ class Watcher:
         return f"{self.id_prefix}{self.folder.name}/"
 
     async def _learn(self) -> None:
-        """What the service has under the folder's prefix; which files that was made from it can't say."""
-        self._accepted = {
-            document.document_id: None async for document in self.client.list_documents(prefix=self._root)
-        }
+        """Now and then, what the service has under the folder's prefix; which files that was made from it can't say.
+        Changes that were accepted before the start, and other programs' documents, come to light only in time."""
+        now = asyncio.get_running_loop().time()
+        if now < self._learn_at:
+            return
+        listed = [document.document_id async for document in self.client.list_documents(prefix=self._root)]
+        on_their_way = set(self._open.values())
+        for document_id in listed:
+            if document_id not in on_their_way:
+                self._accepted.setdefault(document_id, None)
+        self._learn_at = now + self._learn_seconds
 
     async def _compare(self, touched: set[Path]) -> None:
         looked = await asyncio.to_thread(self._look.look, is_empty_right=not self._accepted)
@@ -227,11 +234,16 @@ class Watcher:
     async def _put(self, source: Source, stamp: Stamp) -> None:
         # The stamp was taken before the bytes are read: a file that changes meanwhile differs at the next look.
         described = {"filename": source.filename, "media_type": source.media_type, "uri": source.uri}
+        # Noted before: a put whose end nobody knows may be accepted, and is deleted once its file is gone.
+        is_new = source.document_id not in self._accepted
+        self._accepted.setdefault(source.document_id, None)
         try:
             receipt = await self.client.put_document(
                 source.document_id, source.content, **{**described, **self.description}
             )
         except FileNotFoundError:
+            if is_new:
+                self._accepted.pop(source.document_id, None)
             return
         except (InvalidRequestError, OSError, UnicodeEncodeError) as error:
             self._accepted[source.document_id] = stamp
@@ -254,6 +266,7 @@ class Watcher:
         self._accepted.pop(document_id, None)
         if not receipt.unchanged:
             self.deletes += 1
+            self._open[receipt.event_id] = document_id
             self._say("deleted", document_id, "")
 
     async def _follow(self) -> None:

@@ -34,6 +34,7 @@ class Service:
     puts: int = 0
     refusals: int = 0
     bad: dict[str, str] = field(default_factory=dict)
+    loses_the_next_reply: bool = False
 
     def _require_to_be_there(self) -> None:
         if self.away:
@@ -54,6 +55,9 @@ class Service:
         self.documents[document_id] = data
         if data.startswith(b"BAD"):
             self.bad[receipt.event_id] = document_id
+        if self.loses_the_next_reply:
+            self.loses_the_next_reply, self.away = False, True
+            raise UnavailableError("Gone.", reason="GATEWAY_UNREACHABLE")
         return receipt
 
     async def delete_document(self, document_id: str) -> Receipt:
@@ -358,6 +362,28 @@ async def test_a_file_whose_name_is_no_text_is_refused_and_ends_nothing(
     assert refused == [
         {"event": "refused", "document_id": "handbook/caf\\udce9.md", "reason": "INVALID_DOCUMENT_ID"},
     ]
+
+
+async def test_a_file_that_goes_while_nobody_knows_whether_it_was_accepted_takes_its_document_along(
+    folder: Path,
+) -> None:
+    service = Service()
+    async with watching(service, folder):
+        await equal(service, folder)
+        service.loses_the_next_reply = True
+        (folder / "b.md").write_text("Beta")
+        await until(lambda: service.away)
+        (folder / "b.md").unlink()
+        service.away = False
+        await equal(service, folder)
+
+
+async def test_documents_that_come_to_light_later_go_when_they_have_no_file(folder: Path) -> None:
+    service = Service()
+    async with watching(service, folder, _learn_seconds=0.1, _compare_seconds=0.1):
+        await equal(service, folder)
+        service.documents["handbook/other.md"] = b"put by another program, or accepted before the start"
+        await equal(service, folder)
 
 
 @pytest.mark.parametrize("seed", range(3))
