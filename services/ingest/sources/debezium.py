@@ -127,7 +127,7 @@ def _version(mapping: DebeziumMapping, source: Row, row: Row, rank: Rank) -> int
     if mapping.version == "lsn":
         position = _lsn(source.get("lsn"))
     elif mapping.version == "binlog":
-        position = _binlog(source.get("file"), source.get("pos"))
+        position = _binlog(source.get("file"), source.get("pos"), source.get("row"))
     else:
         position = whole_number(Template.parse(mapping.version).value(row))
     version = position * RANKS + rank if position is not None else 0
@@ -157,13 +157,15 @@ def _lsn(value: object) -> int | None:
     return whole_number(value)
 
 
-def _binlog(file: object, position: object) -> int | None:
-    """Number of the file, then the position in it."""
+def _binlog(file: object, event: object, row: object) -> int | None:
+    """Number of the file, then the position in it. The rows of one event share the event's position; each takes a byte
+    at least, so counted from there they stay before the next event."""
     match = _BINLOG_FILE.fullmatch(file) if isinstance(file, str) else None
-    at = whole_number(position)
-    if match is None or at is None or at >> _BINLOG_BITS:
+    begin, number = whole_number(event), whole_number(0 if row is None else row)
+    if match is None or begin is None or number is None or number < 0 or begin < 0:
         return None
-    return int(match[1]) << _BINLOG_BITS | at
+    at = begin + number
+    return int(match[1]) << _BINLOG_BITS | at if at >> _BINLOG_BITS == 0 else None
 
 
 def _row(value: object) -> Row:

@@ -146,6 +146,29 @@ def test_positions_of_a_binlog_grow_over_its_files() -> None:
     assert versions == sorted(set(versions))
 
 
+def notes(op: str, number: int, row: object, pos: int = 484) -> SourceChange:
+    """One row of a Rows event of MySQL's log."""
+    envelope = content("debezium-mysql-create")
+    envelope["source"].update(row=row, pos=pos)
+    said = {"id": number, "note": f"Note {number}"}
+    envelope.update(op=op, before=said if op != "c" else None, after=said if op != "d" else None)
+    return only(SourceRecord(json.dumps({"id": number}).encode(), json.dumps(envelope).encode()))
+
+
+def test_rows_of_one_event_of_a_binlog_keep_their_order() -> None:
+    # UPDATE notes SET id = id + 1 ORDER BY id DESC: 3 becomes 4, then 2 becomes 3.
+    gone, came = notes("d", 3, 0), notes("c", 3, 1)
+    assert gone.document_id == came.document_id
+    assert gone.version < came.version < notes("u", 3, 2).version < notes("u", 3, 0, pos=487).version
+
+
+@pytest.mark.parametrize("row", [-1, "x", 0.5, 2**36, [1]])
+def test_a_row_that_is_no_number_is_no_position(row: object) -> None:
+    envelope = content("debezium-mysql-create")
+    envelope["source"]["row"] = row
+    assert refused(SourceRecord(b'{"id":7}', json.dumps(envelope).encode())) == "INVALID_POSITION"
+
+
 def test_a_table_without_a_mapping_is_refused() -> None:
     source = {**content("debezium-create")["source"], "table": "salaries"}
     assert refused(edited("debezium-create", source=source)) == "NO_MAPPING"
