@@ -116,7 +116,15 @@ def test_positions_are_read_as_debezium_and_as_postgresql_write_them(lsn: object
     assert only(edited("debezium-create", source=source)).version == position * RANKS + Rank.WRITTEN
 
 
-@pytest.mark.parametrize("lsn", [None, -1, 0.5, True, "", "x", "1/2/3", 2**61, "9" * 30, [1], "123456789/0"])
+@pytest.mark.parametrize("op", ["r", "c", "u", "d"])
+def test_nothing_happens_at_position_zero(op: str) -> None:
+    row = content("debezium-create")["after"]
+    source = {**content("debezium-create")["source"], "lsn": 0}
+    parts = {"before": row if op == "d" else None, "after": None if op == "d" else row, "source": source}
+    assert refused(edited("debezium-create", op=op, **parts)) == "INVALID_POSITION"
+
+
+@pytest.mark.parametrize("lsn", [None, 0, -1, 0.5, True, "", "x", "1/2/3", 2**61, "9" * 30, [1], "123456789/0"])
 def test_a_record_without_a_usable_position_is_refused(lsn: object) -> None:
     source = {**content("debezium-create")["source"], "lsn": lsn}
     assert refused(edited("debezium-create", source=source)) == "INVALID_POSITION"
@@ -133,6 +141,27 @@ def test_a_database_that_begins_anew_is_newer_in_the_next_epoch() -> None:
     assert version(0, 2**55) < version(1, 1) < version(1, 2**56 - 1) < version(2, 1) < version(31, 2**56 - 1) < 2**63
     with pytest.raises(InvalidRequest):
         version(1, 2**56)
+
+
+def test_an_update_needs_no_version_of_the_row_before_unless_its_id_changed() -> None:
+    mapping = DebeziumMapping.model_validate({**MINIMAL, "version": "{revision}"})
+
+    def read(op: str, before: object, after: object) -> list[SourceChange]:
+        envelope = {**content("debezium-create"), "op": op, "before": before, "after": after}
+        return read_envelope("articles", mapping, envelope, {"id": 1})
+
+    # PostgreSQL's default replica identity: the row before is not told.
+    (updated,) = read("u", None, {"id": 1, "body": "Two.", "revision": 2})
+    assert updated.version == 2 * RANKS + Rank.WRITTEN
+    old = {"id": 1, "revision": 2}
+    deleted, written = read("u", old, {"id": 5, "body": "Three.", "revision": 3})
+    assert (deleted.document_id, deleted.version) == ("articles/1", 2 * RANKS + Rank.DELETED)
+    assert (written.document_id, written.version) == ("articles/5", 3 * RANKS + Rank.WRITTEN)
+    (gone,) = read("d", old, None)
+    assert gone.version == 2 * RANKS + Rank.DELETED
+    with pytest.raises(InvalidRequest) as caught:
+        read("d", {"id": 1}, None)
+    assert caught.value.reason == "INVALID_POSITION"
 
 
 def test_positions_of_a_binlog_grow_over_its_files() -> None:
