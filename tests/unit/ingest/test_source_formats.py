@@ -104,6 +104,21 @@ def test_a_value_that_the_update_left_out_is_never_taken_for_text() -> None:
     assert refused(debezium("debezium-toast")) == "VALUE_UNAVAILABLE"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["__debezium_unavailable_value"],
+        list(b"__debezium_unavailable_value"),
+        {"__debezium_unavailable_value": "__debezium_unavailable_value"},
+        "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+    ],
+)
+@pytest.mark.parametrize("column", ["tags", "year"])
+def test_what_stands_for_a_left_out_value_is_never_metadata_either(column: str, written: object) -> None:
+    row = {**content("debezium-update")["after"], column: written}
+    assert refused(edited("debezium-update", after=row)) == "VALUE_UNAVAILABLE"
+
+
 def test_a_truncated_table_is_not_ignored() -> None:
     assert refused(debezium("debezium-truncate")) == "UNKNOWN_OPERATION"
 
