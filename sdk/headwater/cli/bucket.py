@@ -116,7 +116,9 @@ class Syncing:
         """Raises CommandError for a bucket that can't be read."""
         report, began = Report(), time.monotonic()
         # Documents before objects: one that is put meanwhile is not taken for one whose object is gone.
-        known = {document.document_id: document async for document in self.client.list_documents(prefix=self._root)}
+        listed = {document.document_id: document async for document in self.client.list_documents(prefix=self._root)}
+        # Other suffixes may be another run's, with other readers.
+        known = {name: document for name, document in listed.items() if self._is_wanted(self._key(name))}
         items = await self._items(report)
         if not items and known and not allow_empty:
             raise CommandError(
@@ -150,6 +152,9 @@ class Syncing:
 
     def _id(self, key: str) -> str:
         return f"{self.id_prefix}{self.bucket}/{key}"
+
+    def _key(self, document_id: str) -> str:
+        return document_id.removeprefix(self._id(""))
 
     async def _items(self, report: Report) -> list[Item]:
         import obstore

@@ -1,0 +1,95 @@
+"""Documents become equal to the objects of a bucket, also beside its notifications."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from obstore.store import S3Store
+from tests.unit.small_s3 import SmallS3, small_s3
+
+from headwater.cli.bucket import Syncing
+from headwater.cli.ingest import Report
+from headwater.errors import ConflictError
+from headwater.types import Receipt
+
+
+@dataclass
+class Service:
+    """What a gateway does with documents, over a dict: content and description by id."""
+
+    documents: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
+    """The greatest version that was accepted, where it is not that of the documents."""
+    puts: list[str] = field(default_factory=list)
+    after_the_list: Callable[[], None] = lambda: None
+
+    def _takes(self, document_id: str, version: int) -> bool:
+        """Whether the change is the newest one."""
+        newest = self.versions.get(document_id, 0)
+        if version and version == newest:
+            raise ConflictError("Taken.", reason="VERSION_CONFLICT")
+        self.versions[document_id] = max(version or newest + 1, newest)
+        return not version or version > newest
+
+    async def put_document(self, document_id: str, content: Path, *, version: int = 0, **said: Any) -> Receipt:
+        self.puts.append(document_id)
+        if self._takes(document_id, version):
+            self.documents[document_id] = (content.read_bytes(), said)
+        return Receipt(f"e{len(self.puts)}", document_id, version, False, "")
+
+    async def delete_document(self, document_id: str, *, version: int = 0) -> Receipt:
+        if self._takes(document_id, version):
+            del self.documents[document_id]
+        return Receipt("deleted", document_id, version, False, "")
+
+    async def wait_for_changes(self, event_ids: Sequence[str], timeout_seconds: float) -> dict[str, Any]:
+        return {event_id: SimpleNamespace(state="applied") for event_id in event_ids}
+
+    async def list_documents(self, *, prefix: str) -> AsyncIterator[Any]:
+        listed = [
+            SimpleNamespace(document_id=document_id, version=self.versions.setdefault(document_id, 1), **said)
+            for document_id, (_, said) in self.documents.items()
+            if document_id.startswith(prefix)
+        ]
+        for document in listed:
+            yield document
+        self.after_the_list()
+
+
+@pytest.fixture
+def s3() -> Iterator[SmallS3]:
+    with small_s3() as held:
+        yield held
+
+
+def described(*readers: str) -> dict[str, Any]:
+    return {"readers": list(readers or ("public",)), "doc_type": "", "metadata": {}}
+
+
+async def sync(service: Service, s3: SmallS3, *suffixes: str, readers: Sequence[str] = ()) -> Report:
+    credentials = {"access_key_id": "key", "secret_access_key": "secret", "region": "eu-central-1"}
+    store = S3Store("books", config={"endpoint": s3.url, **credentials}, client_options={"allow_http": True})
+    return await Syncing(service, store, "books", "", "", described(*readers), suffixes).run(allow_empty=False)
+
+
+def held(service: Service) -> dict[str, bytes]:
+    return {document_id: content for document_id, (content, _) in service.documents.items()}
+
+
+async def test_two_runs_with_suffixes_of_their_own_leave_each_other_alone(s3: SmallS3) -> None:
+    s3.objects = {"a.md": b"Alpha", "b.pdf": b"Beta"}
+    service = Service()
+    for _ in range(2):
+        await sync(service, s3, ".md", readers=["group:writers"])
+        await sync(service, s3, ".pdf", readers=["group:readers"])
+    assert held(service) == {"books/a.md": b"Alpha", "books/b.pdf": b"Beta"}
+    assert len(service.puts) == 2
+    del s3.objects["b.pdf"]
+    s3.objects["c.pdf"] = b"Gamma"
+    assert (await sync(service, s3, ".pdf", readers=["group:readers"])).deleted == ["books/b.pdf"]
+    assert set(held(service)) == {"books/a.md", "books/c.pdf"}
