@@ -27,7 +27,7 @@ from headwater.cli.documents import readers
 from headwater.cli.ingest import LONGEST_STALL_SECONDS, Report, key_value, put_patiently, show_report
 from headwater.cli.problems import EXIT_NOT_FOUND, EXIT_PARTIAL, CommandError
 from headwater.cli.sources import MEDIA_SUFFIXES, Source
-from headwater.errors import InvalidRequestError
+from headwater.errors import ConflictError, InvalidRequestError
 from headwater.types import Change, Document, Receipt
 
 if TYPE_CHECKING:
@@ -129,21 +129,28 @@ class Syncing:
 
         async def put(item: Item) -> None:
             async with room:
-                await self._put(item, report)
+                await self._put(item, known.get(self._id(item.key)), report)
 
         changed = [item for item in items if not self._is_current(known.get(self._id(item.key)), item)]
         await asyncio.gather(*(put(item) for item in changed))
         gone = sorted(known.keys() - {self._id(item.key) for item in items})
-        deletes = [await self.client.delete_document(document_id) for document_id in gone]
-        report.deleted = gone
-        await self._wait(deletes)
+        await self._wait([await self._delete(known[document_id], report) for document_id in gone])
         report.changes = await self._wait(report.receipts)
         report.unchanged = len(items) - len(changed)
         report.seconds = time.monotonic() - began
         return report
 
-    async def _wait(self, receipts: Sequence[Receipt]) -> dict[str, Change]:
-        open_ids = [receipt.event_id for receipt in receipts if not receipt.unchanged]
+    async def _delete(self, document: Document, report: Report) -> Receipt | None:
+        # Right after what was listed: a notification that came since is newer, and has the last word.
+        try:
+            receipt = await self.client.delete_document(document.document_id, version=document.version + 1)
+        except ConflictError:
+            return None
+        report.deleted.append(document.document_id)
+        return receipt
+
+    async def _wait(self, receipts: Sequence[Receipt | None]) -> dict[str, Change]:
+        open_ids = [receipt.event_id for receipt in receipts if receipt is not None and not receipt.unchanged]
         return await self.client.wait_for_changes(open_ids, timeout_seconds=LONGEST_STALL_SECONDS)
 
     @property
@@ -190,7 +197,7 @@ class Syncing:
             and all(document.metadata.get(name) == value for name, value in said["metadata"].items())
         )
 
-    async def _put(self, item: Item, report: Report) -> None:
+    async def _put(self, item: Item, known: Document | None, report: Report) -> None:
         import obstore
 
         name = item.key.rpartition("/")[2]
@@ -213,10 +220,15 @@ class Syncing:
             media_type = mimetypes.guess_type(name)[0] or ""
             source = Source(self._id(item.key), Path(file.name), name, media_type, uri)
             said = {"filename": name, "media_type": media_type, "uri": uri, **self._described(item)}
+            if known is not None and item.etag:
+                # As for deletes. Without an ETag it is the content that tells whether there is a change at all.
+                said["version"] = known.version + 1
             try:
                 report.receipts.append(await put_patiently(self.client, source, said))
             except InvalidRequestError as error:
                 report.refused[source.document_id] = f"{error.reason}: {error.message}"
+            except ConflictError:
+                return  # somebody else was first
 
 
 def _parse(location: str) -> tuple[str, str]:

@@ -93,3 +93,28 @@ async def test_two_runs_with_suffixes_of_their_own_leave_each_other_alone(s3: Sm
     s3.objects["c.pdf"] = b"Gamma"
     assert (await sync(service, s3, ".pdf", readers=["group:readers"])).deleted == ["books/b.pdf"]
     assert set(held(service)) == {"books/a.md", "books/c.pdf"}
+
+
+@pytest.mark.parametrize("ahead", [1, 1000], ids=["the very next version", "a later version"])
+async def test_an_object_that_comes_back_while_the_bucket_is_listed_keeps_its_document(s3: SmallS3, ahead: int) -> None:
+    service = Service({"books/a.md": (b"Alpha", described()), "books/b.md": (b"Beta", described())})
+    s3.objects = {"b.md": b"Beta, fetched"}
+
+    def notify() -> None:
+        """Notifications of newer objects, accepted after the documents were listed."""
+        for document_id in list(service.documents):
+            service.documents[document_id] = (b"newer", described())
+            service.versions[document_id] += ahead
+
+    service.after_the_list = notify
+    report = await sync(service, s3)
+    assert held(service) == {"books/a.md": b"newer", "books/b.md": b"newer"}
+    assert not report.failed
+
+
+async def test_without_anybody_else_documents_are_replaced_and_deleted(s3: SmallS3) -> None:
+    service = Service({"books/a.md": (b"Alpha", described()), "books/b.md": (b"Beta", described())})
+    s3.objects = {"b.md": b"Beta two"}
+    report = await sync(service, s3)
+    assert held(service) == {"books/b.md": b"Beta two"}
+    assert report.deleted == ["books/a.md"]
