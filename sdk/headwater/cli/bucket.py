@@ -6,8 +6,9 @@ import asyncio
 import mimetypes
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,7 @@ CALLS_AT_ONCE = 8
 ETAG = "s3_etag"
 """Metadata of each document: which content of the object it was made from."""
 _PIECE_BYTES = 2**20
+_REFUSED = ("dead_lettered", "discarded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,25 @@ class Syncing:
         return report
 
     async def _delete(self, document: Document, report: Report) -> Receipt | None:
-        # Right after what was listed: a notification that came since is newer, and has the last word.
-        try:
-            receipt = await self.client.delete_document(document.document_id, version=document.version + 1)
-        except ConflictError:
-            return None
-        report.deleted.append(document.document_id)
+        receipt = await self._after(document, partial(self.client.delete_document, document.document_id))
+        if receipt is not None:
+            report.deleted.append(document.document_id)
         return receipt
+
+    async def _after(self, listed: Document, change: Callable[..., Awaitable[Receipt]]) -> Receipt | None:
+        """Has a change accepted right after what was listed: a notification that came since is newer, and has the last
+        word. None when one has that version. Changes that were refused are nobody's word."""
+        version = listed.version + 1
+        while True:
+            try:
+                return await change(version=version)
+            except ConflictError:
+                changes = (await self.client.get_document(listed.document_id)).changes
+                since = [each for each in changes if each.version > listed.version]
+                following = max((each.version + 1 for each in since), default=0)
+                if following <= version or any(each.state not in _REFUSED for each in since):
+                    return None
+                version = following
 
     async def _wait(self, receipts: Sequence[Receipt | None]) -> dict[str, Change]:
         open_ids = [receipt.event_id for receipt in receipts if receipt is not None and not receipt.unchanged]
@@ -220,15 +234,18 @@ class Syncing:
             media_type = mimetypes.guess_type(name)[0] or ""
             source = Source(self._id(item.key), Path(file.name), name, media_type, uri)
             said = {"filename": name, "media_type": media_type, "uri": uri, **self._described(item)}
-            if known is not None and item.etag:
-                # As for deletes. Without an ETag it is the content that tells whether there is a change at all.
-                said["version"] = known.version + 1
+            put = partial(put_patiently, self.client, source)
             try:
-                report.receipts.append(await put_patiently(self.client, source, said))
+                # Without an ETag it is the content that tells whether there is a change at all.
+                if known is not None and item.etag:
+                    receipt = await self._after(known, lambda version: put({**said, "version": version}))
+                else:
+                    receipt = await put(said)
             except InvalidRequestError as error:
                 report.refused[source.document_id] = f"{error.reason}: {error.message}"
-            except ConflictError:
-                return  # somebody else was first
+                return
+            if receipt is not None:
+                report.receipts.append(receipt)
 
 
 def _parse(location: str) -> tuple[str, str]:

@@ -25,6 +25,8 @@ class Service:
     documents: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
     versions: dict[str, int] = field(default_factory=dict)
     """The greatest version that was accepted, where it is not that of the documents."""
+    dead: dict[str, int] = field(default_factory=dict)
+    """The greatest version, where it is one that was refused."""
     puts: list[str] = field(default_factory=list)
     after_the_list: Callable[[], None] = lambda: None
 
@@ -35,6 +37,10 @@ class Service:
             raise ConflictError("Taken.", reason="VERSION_CONFLICT")
         self.versions[document_id] = max(version or newest + 1, newest)
         return not version or version > newest
+
+    def _served(self, document_id: str) -> int:
+        newest = self.versions.setdefault(document_id, 1)
+        return newest - (self.dead.get(document_id) == newest)
 
     async def put_document(self, document_id: str, content: Path, *, version: int = 0, **said: Any) -> Receipt:
         self.puts.append(document_id)
@@ -47,12 +53,17 @@ class Service:
             del self.documents[document_id]
         return Receipt("deleted", document_id, version, False, "")
 
+    async def get_document(self, document_id: str) -> Any:
+        newest = self.versions[document_id]
+        state = "dead_lettered" if self.dead.get(document_id) == newest else "applied"
+        return SimpleNamespace(changes=[SimpleNamespace(version=newest, state=state)])
+
     async def wait_for_changes(self, event_ids: Sequence[str], timeout_seconds: float) -> dict[str, Any]:
         return {event_id: SimpleNamespace(state="applied") for event_id in event_ids}
 
     async def list_documents(self, *, prefix: str) -> AsyncIterator[Any]:
         listed = [
-            SimpleNamespace(document_id=document_id, version=self.versions.setdefault(document_id, 1), **said)
+            SimpleNamespace(document_id=document_id, version=self._served(document_id), **said)
             for document_id, (_, said) in self.documents.items()
             if document_id.startswith(prefix)
         ]
@@ -118,3 +129,12 @@ async def test_without_anybody_else_documents_are_replaced_and_deleted(s3: Small
     report = await sync(service, s3)
     assert held(service) == {"books/b.md": b"Beta two"}
     assert report.deleted == ["books/a.md"]
+
+
+async def test_what_was_refused_before_holds_nothing_up(s3: SmallS3) -> None:
+    service = Service({"books/a.md": (b"Alpha", described()), "books/b.md": (b"Beta", described())})
+    service.versions = dict.fromkeys(service.documents, 5)
+    service.dead = dict.fromkeys(service.documents, 5)
+    s3.objects = {"b.md": b"Beta, mended"}
+    await sync(service, s3)
+    assert held(service) == {"books/b.md": b"Beta, mended"}
