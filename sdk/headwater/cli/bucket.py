@@ -181,6 +181,7 @@ class Syncing:
         import obstore
 
         items: list[Item] = []
+        skipped: list[str] = []
         try:
             async for batch in obstore.list(self.store, prefix=self.prefix or None):
                 for each in batch:
@@ -188,9 +189,10 @@ class Syncing:
                     if self._is_wanted(key):
                         items.append(Item(key, (each["e_tag"] or "").strip('"')))
                     else:
-                        report.skipped = [*report.skipped, key]
+                        skipped.append(key)
         except (OSError, obstore.exceptions.BaseError) as error:
             raise _unreadable(self.bucket, error) from None
+        report.skipped = skipped
         return items
 
     def _is_wanted(self, key: str) -> bool:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 from obstore.store import S3Store
-from tests.unit.small_s3 import SmallS3, small_s3
+from tests.unit.small_s3 import PAGE, SmallS3, etag, small_s3
 
-from headwater.cli.bucket import Syncing
+from headwater.cli.bucket import ETAG, Syncing
 from headwater.cli.ingest import Report
+from headwater.cli.problems import CommandError
 from headwater.errors import ConflictError
 from headwater.types import Receipt
 
@@ -82,10 +83,14 @@ def described(*readers: str) -> dict[str, Any]:
     return {"readers": list(readers or ("public",)), "doc_type": "", "metadata": {}}
 
 
-async def sync(service: Service, s3: SmallS3, *suffixes: str, readers: Sequence[str] = ()) -> Report:
+def syncing(service: Service, s3: SmallS3, *suffixes: str, readers: Sequence[str] = ()) -> Syncing:
     credentials = {"access_key_id": "key", "secret_access_key": "secret", "region": "eu-central-1"}
     store = S3Store("books", config={"endpoint": s3.url, **credentials}, client_options={"allow_http": True})
-    return await Syncing(service, store, "books", "", "", described(*readers), suffixes).run(allow_empty=False)
+    return Syncing(service, store, "books", "", "", described(*readers), suffixes)
+
+
+async def sync(service: Service, s3: SmallS3, *suffixes: str, readers: Sequence[str] = ()) -> Report:
+    return await syncing(service, s3, *suffixes, readers=readers).run(allow_empty=False)
 
 
 def held(service: Service) -> dict[str, bytes]:
@@ -138,3 +143,43 @@ async def test_what_was_refused_before_holds_nothing_up(s3: SmallS3) -> None:
     s3.objects = {"b.md": b"Beta, mended"}
     await sync(service, s3)
     assert held(service) == {"books/b.md": b"Beta, mended"}
+
+
+async def test_a_bucket_of_many_pages_is_compared_as_a_whole(s3: SmallS3) -> None:
+    count = 2 * PAGE + 500
+    s3.objects = {f"{number:05}.md": b"Alpha" for number in range(count)}
+    known = {**described(), "metadata": {ETAG: etag(b"Alpha")}}
+    service = Service({f"books/{key}": (b"Alpha", known) for key in s3.objects})
+    service.documents["books/gone.md"] = (b"old", known)
+    s3.objects["99999.md"] = b"Omega"
+    report = await sync(service, s3)
+    assert (report.unchanged, report.deleted, service.puts) == (count, ["books/gone.md"], ["books/99999.md"])
+
+
+async def test_a_listing_that_fails_half_way_deletes_nothing(s3: SmallS3) -> None:
+    s3.objects = {f"{number:05}.md": b"Alpha" for number in range(PAGE + 1)}
+    s3.refused_pages = {1: (403, "AccessDenied")}
+    service = Service({f"books/{key}": (b"Alpha", described()) for key in s3.objects})
+    with pytest.raises(CommandError, match="can't be read"):
+        await sync(service, s3)
+    assert len(service.documents) == PAGE + 1
+    assert service.puts == []
+
+
+async def test_what_is_skipped_costs_no_more_where_there_is_much_of_it(s3: SmallS3) -> None:
+    s3.objects = {f"{number:05}.png": b"\x89PNG" for number in range(2 * PAGE)}
+
+    class Noting(Report):
+        """Notes how often the list is replaced."""
+
+        times = 0
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            Noting.times += name == "skipped"
+            super().__setattr__(name, value)
+
+    report = Noting()
+    before = Noting.times
+    await syncing(Service(), s3)._items(report)
+    assert len(report.skipped) == 2 * PAGE
+    assert Noting.times - before == 1
