@@ -82,6 +82,23 @@ def test_a_snapshot_is_a_backfill_and_older_than_the_first_change_after_it() -> 
     assert read.version < written.version
 
 
+def test_a_transaction_that_is_open_over_a_snapshot_counts_as_older_unless_a_column_tells() -> None:
+    """What docs/sources.md warns of: PostgreSQL's positions are those of the write, not of the commit."""
+
+    def version(how: str, name: str, lsn: int, revision: int) -> int:
+        mapping = DebeziumMapping.model_validate({**MINIMAL, "version": how})
+        envelope = content(name)
+        envelope["source"]["lsn"] = lsn
+        envelope["after"]["revision"] = revision
+        (change,) = read_envelope("articles", mapping, envelope, {"id": 1004})
+        return change.version
+
+    # Written at 150, not yet to be seen by the snapshot at 200, committed after it.
+    for how, is_newer in (("lsn", False), ("{revision}", True)):
+        read, written = version(how, "debezium-read", 200, 1), version(how, "debezium-update", 150, 2)
+        assert (written > read) is is_newer
+
+
 def test_a_deleted_row_is_a_deleted_document_though_only_its_key_is_known() -> None:
     change = only(debezium("debezium-delete"))
     assert change.document is None
