@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from tests.unit.cli.test_watch import Service, deny
 
 from headwater.cli import ingest
 from headwater.cli.ingest import Report, send, show_report
-from headwater.cli.sources import find
+from headwater.cli.sources import find, in_folder
 
 
 @pytest.fixture
@@ -57,3 +59,24 @@ async def test_a_file_whose_name_is_no_text_is_refused_by_itself(
     for json in (True, False):
         show_report(report, json)
     assert capsys.readouterr().out.count("caf\\") >= 2
+
+
+def test_folders_that_come_and_go_beside_a_look_never_end_it(folder: Path) -> None:
+    ending = threading.Event()
+
+    def churn() -> None:
+        while not ending.is_set():
+            for number in range(20):
+                (folder / f"d{number}" / "deep").mkdir(parents=True)
+                (folder / f"d{number}" / "deep" / "x.md").write_text("Chi")
+            for number in range(20):
+                shutil.rmtree(folder / f"d{number}")
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    try:
+        for _ in range(200):
+            assert "handbook/a.md" in [each.document_id for each in in_folder(folder, "handbook/", [], {})]
+    finally:
+        ending.set()
+        thread.join()

@@ -7,8 +7,6 @@ import hashlib
 import json
 import os
 import random
-import shutil
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from typing import Any
 import pytest
 
 from headwater import messages
-from headwater.cli.sources import in_folder, is_wanted
+from headwater.cli.sources import is_wanted
 from headwater.cli.watch import Watcher
 from headwater.errors import InvalidRequestError, UnavailableError
 from headwater.types import Receipt
@@ -323,27 +321,6 @@ async def test_a_folder_that_goes_while_it_is_looked_at_ends_nothing_and_is_look
         (folder / "sub" / "x.md").unlink()
         monkeypatch.undo()
         await equal(service, folder)
-
-
-def test_folders_that_come_and_go_beside_a_look_never_end_it(folder: Path) -> None:
-    ending = threading.Event()
-
-    def churn() -> None:
-        while not ending.is_set():
-            for number in range(20):
-                (folder / f"d{number}" / "deep").mkdir(parents=True)
-                (folder / f"d{number}" / "deep" / "x.md").write_text("Chi")
-            for number in range(20):
-                shutil.rmtree(folder / f"d{number}")
-
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
-        for _ in range(200):
-            assert "handbook/a.md" in [each.document_id for each in in_folder(folder, "handbook/", [], {})]
-    finally:
-        ending.set()
-        thread.join()
 
 
 async def test_a_file_whose_name_is_no_text_is_refused_and_ends_nothing(
