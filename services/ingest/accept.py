@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
 
-from chassis.clock import Clock, HybridLogicalClock
+from chassis.clock import Clock, HybridLogicalClock, to_micros
 from chassis.errors import Conflict, InvalidRequest, NotFound
 from chassis.identity import Caller, Scope
 from chassis.objectstore.port import ObjectStore
@@ -34,6 +35,9 @@ from ingest.domain import (
 from ingest.ports import ChangeLog
 
 _log = structlog.get_logger()
+
+_CLOCK_BEGAN = to_micros(datetime(2026, 1, 1, tzinfo=UTC))
+"""No clock that assigns versions was behind this; smaller versions count something else."""
 
 _GOOD_STATES = (ChangeState.PENDING, ChangeState.APPLIED)
 
@@ -156,13 +160,28 @@ class AcceptChanges:
             newest = next(iter(await self.ledger.newest(key, limit=1)), None)
             if newest is not None and newest.fingerprint == fingerprint(change) and newest.state in _GOOD_STATES:
                 return _receipt(newest)
-            assigned = max(self.versions.next(), newest.version + 1 if newest else 1)
+            assigned = self._next_version(newest)
             _check_version(assigned)
             try:
                 return await self._accept_version(tenant, key, assigned, change, lane)
             except Conflict:
                 # Somebody else used this version a moment ago; the next one is greater than theirs.
                 _log.info("assigned_version_taken", version=assigned)
+
+    def _next_version(self, newest: ChangeRecord | None) -> int:
+        """A version above all that were accepted of the document; the ledger keeps the greatest one for as long as the
+        tenant is there, tombstone or not.
+
+        Time is added where versions tell time, which keeps them growing also after a ledger that was lost or restored.
+        A source that counts its changes or the bytes of its log is far below: after a leap to the clock every later
+        change of its own would be out of date, without anybody being told. There the next number is taken.
+
+        Of two processes that take one number at the same time one is refused by the ledger, and looks again.
+        """
+        if newest is None:
+            return self.versions.next()
+        following = newest.version + 1
+        return following if newest.version < _CLOCK_BEGAN else max(self.versions.next(), following)
 
     async def _accept_version(
         self, tenant: Tenant, key: DocumentKey, version: int, change: Change, lane: Lane, origin: str = ""

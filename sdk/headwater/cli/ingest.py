@@ -25,7 +25,7 @@ from headwater.cli.context import (
 from headwater.cli.documents import readers
 from headwater.cli.output import console, print_json, progress
 from headwater.cli.problems import EXIT_PARTIAL, EXIT_UNAVAILABLE, CommandError
-from headwater.cli.sources import Source, find
+from headwater.cli.sources import NAME_REFUSED, Found, Source, find, printable
 from headwater.errors import InvalidRequestError, OverloadedError, UnavailableError
 from headwater.types import Change, Receipt
 
@@ -105,11 +105,13 @@ def ingest(
         async with connect_async(target, data, identity_of(tenant)) as client:
             report = await send(client, found.sources, description, wait=wait)
             if sync:
-                await _delete_vanished(client, found.prefixes, {source.document_id for source in found.sources}, report)
+                await _delete_vanished(client, found, report)
         return report
 
     report = asyncio.run(work())
     report.skipped = found.skipped
+    for prefix, error in found.unread.items():
+        report.refused[printable(prefix)] = f"UNREADABLE_FOLDER: {error.strerror}."
     show_report(report, json)
     if report.failed:
         raise typer.Exit(EXIT_PARTIAL)
@@ -143,6 +145,8 @@ async def send(
                     receipt = await put_patiently(client, source, said)
                 except InvalidRequestError as error:
                     report.refused[source.document_id] = f"{error.reason}: {error.message}"
+                except UnicodeEncodeError:
+                    report.refused[printable(source.document_id)] = f"{NAME_REFUSED}: The file's name is no UTF-8."
                 else:
                     report.receipts.append(receipt)
                 bars.advance(accepted)
@@ -209,11 +213,12 @@ async def _changes(client: AsyncClient, event_ids: Sequence[str]) -> list[Change
         return []
 
 
-async def _delete_vanished(client: AsyncClient, prefixes: Sequence[str], present: set[str], report: Report) -> None:
+async def _delete_vanished(client: AsyncClient, found: Found, report: Report) -> None:
     receipts: list[Receipt] = []
-    for prefix in prefixes:
+    present = {source.document_id for source in found.sources}
+    for prefix in found.prefixes:
         async for document in client.list_documents(prefix=prefix):
-            if document.document_id not in present:
+            if document.document_id not in present and not document.document_id.startswith(tuple(found.unread)):
                 receipts.append(await client.delete_document(document.document_id))
                 report.deleted.append(document.document_id)
     await client.wait_for_changes([receipt.event_id for receipt in receipts if not receipt.unchanged])

@@ -123,6 +123,9 @@ def objections(comparison: Comparison | None, active: str, rules: VerdictRules) 
     found = []
     if comparison.golden < rules.least_queries:
         found.append(f"Only {comparison.golden} golden queries were compared; {rules.least_queries} are needed.")
+    if comparison.golden and comparison.hit == 0:
+        # Two sides that find nothing agree in everything. The callers may not be allowed to read what is expected.
+        found.append(f"Hit@{comparison.k} of the active generation is 0: the golden queries say nothing about it.")
     if comparison.overlap < rules.least_overlap:
         found.append(f"Overlap@{comparison.k} is {comparison.overlap:.3f}, below {rules.least_overlap:.3f}.")
     if comparison.hit_beside < comparison.hit - rules.most_hit_loss:

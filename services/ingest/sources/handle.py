@@ -43,7 +43,8 @@ class SourceBuckets(Protocol):
 
     def read(self, source: str, key: str) -> AsyncIterator[bytes]:
         """The object's bytes, piece by piece. Has no effect, so it may be repeated. Raises NotFound
-        SOURCE_OBJECT_MISSING and InvalidRequest BAD_OBJECT_KEY before the first piece, DependencyUnavailable at any."""
+        SOURCE_OBJECT_MISSING and InvalidRequest BAD_OBJECT_KEY and OBJECT_FORBIDDEN before the first piece,
+        DependencyUnavailable at any."""
         ...
 
 
