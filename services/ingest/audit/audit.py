@@ -67,9 +67,9 @@ class AuditStores:
         found.sort()
         left: Sequence[Difference] = found
         refused: Mapping[str, int] = {}
-        if repair and found:
+        if repair:
             await progress("repair", len(found))
-            left, refused = await self._repair(tenant_id, surveyed, objects, found)
+            left, refused = await self._repair(tenant_id, surveyed, objects, found, pace)
         return self._report(tenant_id, started, surveyed, objects, found, left, len(unsettled), refused, repair)
 
     async def _confirm(
@@ -92,13 +92,18 @@ class AuditStores:
         surveyed: Surveyed,
         objects: SurveyedObjects,
         found: Sequence[Difference],
+        pace: Pace,
     ) -> tuple[list[Difference], Mapping[str, int]]:
-        """What is left, and why."""
+        """What is left, and why. Bytes come first: lost text is made from them. They are seen to even if nothing
+        differs, for what was set aside long ago is to go."""
         left = list(found)
         refused: Counter[str] = Counter()
         for _ in range(REPAIRS):
-            refused = await self.repair.repair(left)
-            await self.objects.collect(tenant_id, [each for each in left if each.store is StoreName.OBJECTS])
+            await self.objects.collect(tenant_id, objects, pace)
+            if not left:
+                break
+            rows = [each for each in left if each.store is not StoreName.OBJECTS]
+            refused = await self.repair.repair([*rows, *await self.objects.confirm(tenant_id, objects)])
             suspects = surveyed.suspects
             again = {each.document_id: suspects[each.document_id] for each in left if each.document_id in suspects}
             left, _ = await self._confirm(tenant_id, surveyed.generation, again)
