@@ -64,15 +64,18 @@ class RebuildIndexes:
     async def rebuild(
         self, tenant_id: str, store: StoreName, *, drop: bool = False, progress: Progress = silent
     ) -> Rebuilt:
-        """Writes every row that heads name and the index lacks. ``drop`` empties it first. Raises
-        DependencyUnavailable; repeating the call goes on."""
+        """Writes every row that heads name and the index lacks, in the generation that is searched. ``drop`` empties it
+        first; the one beside stays, for nothing here would fill it again. Raises DependencyUnavailable; repeating the
+        call goes on."""
         await self.tenants.set_rebuilding(tenant_id, store.value, True)
         if drop:
             await progress("drop", 0)
             # Who searches an empty index shall know that it is one.
             await asyncio.sleep(self.degraded_is_known_seconds)
             index = self.rows.vectors if store is StoreName.VECTOR else self.rows.lexical
-            await index.drop_tenant(tenant_id)
+            active = await self.repair.generations.active()
+            if active is not None:
+                await index.drop_tenant(tenant_id, active.name)
         documents = written = 0
         after = ""
         while page := await self.heads.list(tenant_id, after=after, limit=PAGE):
