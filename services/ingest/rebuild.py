@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from chassis.errors import FailedPrecondition
-from corpus.domain import Head, StoredRow
+from chassis.errors import FailedPrecondition, InvalidRequest
+from corpus.domain import Head, StoredRow, Tenant
 from corpus.ports import Heads, Tenants
 from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.audit.differences import AuditReport, DifferenceKind, StoreName
 from ingest.audit.expected import named_in
 from ingest.audit.repair import RepairStores
 from ingest.rows import ChunkRows
+from ingest.tenancy import tenant_of
 
 _log = structlog.get_logger()
 
@@ -66,7 +67,8 @@ class RebuildIndexes:
     ) -> Rebuilt:
         """Writes every row that heads name and the index lacks, in the generation that is searched. ``drop`` empties it
         first; the one beside stays, for nothing here would fill it again. Raises DependencyUnavailable; repeating the
-        call goes on."""
+        call goes on. Raises NotFound UNKNOWN_TENANT, also when the tenant is deleted meanwhile."""
+        tenant = await tenant_of(self.tenants, tenant_id)
         await self.tenants.set_rebuilding(tenant_id, store.value, True)
         if drop:
             await progress("drop", 0)
@@ -79,7 +81,7 @@ class RebuildIndexes:
         documents = written = 0
         after = ""
         while page := await self.heads.list(tenant_id, after=after, limit=PAGE):
-            written += await self._fill(tenant_id, store, page)
+            written += await self._fill(tenant, store, page)
             documents += len(page)
             after = page[-1].key.document_id
             await progress("write", documents)
@@ -91,8 +93,9 @@ class RebuildIndexes:
             await self.tenants.set_rebuilding(tenant_id, store.value, False)
         return Rebuilt(documents, written, report)
 
-    async def _fill(self, tenant_id: str, store: StoreName, page: Sequence[Head]) -> int:
+    async def _fill(self, tenant: Tenant, store: StoreName, page: Sequence[Head]) -> int:
         """Rows that were written for these documents, in the generation that is searched."""
+        tenant_id = tenant.tenant_id
         active = await self.repair.generations.active()
         if active is None:
             return 0
@@ -106,9 +109,9 @@ class RebuildIndexes:
         written = 0
         for head, missing in await self._missing(tenant_id, store, active.name, named):
             try:
-                await self.repair.write_rows(head, active.name, store, missing)
-            except FailedPrecondition as error:
-                # Its text is lost as well, or it is of another model: the audit says so.
+                await self.repair.write_rows(head, active.name, store, missing, tenant)
+            except (FailedPrecondition, InvalidRequest) as error:
+                # Its text is lost as well, or it is of another model, or there are no vectors of it: the audit says so.
                 _log.warning("rows_not_rebuilt", reason=error.reason, rows=len(missing))
             else:
                 written += len(missing)
