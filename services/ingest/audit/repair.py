@@ -15,10 +15,10 @@ import structlog
 
 from chassis.errors import DocumentRejected, FailedPrecondition, InvalidRequest
 from corpus.domain import ChunkedDocument, DocumentKey, Generation, Head, HeadState, Tenant
-from corpus.ports import Generations, Heads, LexicalIndex, Tenants, VectorIndex
-from ingest.align import align_rows
+from corpus.ports import ChangeLedger, Generations, Heads, LexicalIndex, Tenants, VectorIndex
+from ingest.align import align_rows, is_wanted
 from ingest.audit.differences import Difference, DifferenceKind, StoreName
-from ingest.audit.expected import is_named, named_ids
+from ingest.audit.expected import named_ids
 from ingest.document_rows import lexical_rows, only, vector_rows
 from ingest.domain import DocumentChange, Draft, StoredContent, Upsert
 from ingest.embedding import EmbedPassages
@@ -43,6 +43,7 @@ class RepairStores:
     embed: EmbedPassages
     generations: Generations
     tenants: Tenants
+    ledger: ChangeLedger
     index: IndexDocument | None = None
     recipes: Recipes | None = None
     """What it takes to make rows of a generation that an operator promoted, which may have another model."""
@@ -116,7 +117,7 @@ class RepairStores:
         rows = [each for each in differences if each.kind is not DifferenceKind.ACCESS]
         for each in rows:
             if each.store is StoreName.CHUNKS and not each.chunk_id and each.kind is not DifferenceKind.MISSING:
-                if not is_named(head, each.chunks_version, each.generation):
+                if not await is_wanted(self.heads, self.ledger, key, each.chunks_version):
                     await self.rows.remove(key, each.chunks_version, each.generation)
             elif each.store is not StoreName.CHUNKS and not _is_to_be_written(each, live, derived):
                 await self._delete(each)

@@ -47,6 +47,7 @@ def audits(
             world.embed,
             stores.generations,
             stores.tenants,
+            stores.ledger,
             world.apply.index if can_parse else None,
         ),
         clock=world.clock,
