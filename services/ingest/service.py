@@ -14,7 +14,7 @@ from corpus.access import access_tokens
 from corpus.dead_letters import DeadLetterStore, KnownBadContent
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
-from ingest.domain import Lane
+from ingest.domain import Lane, collected_key
 from ingest.ports import ChangeLog, HeadFeed
 
 MAX_PAGE = 1000
@@ -160,7 +160,8 @@ class ManageTenants:
             await self.letters.drop_tenant(tenant_id)
         if self.known_bad is not None:
             await self.known_bad.drop_tenant(tenant_id)
-        for kept in ("documents", "dead-letters"):
+        # What audits have set aside, and broken uploads, too: no audit visits a tenant that is gone.
+        for kept in ("documents", "dead-letters", "uploads", collected_key("documents")):
             async for key in self.objects.list(f"{kept}/{tenant_id}/"):
                 await self.objects.delete(key)
 

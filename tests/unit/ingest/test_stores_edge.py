@@ -172,3 +172,31 @@ async def test_the_reconciler_mends_what_it_can_and_counts_what_is_left(
         await world.stores.objects.put(head.object_key, b"text 1")
         await reconciler.reconcile()
         assert open_differences == {("missing", "objects"): 0}
+
+
+async def test_a_tenant_whose_audit_fails_stops_no_other_and_still_counts(
+    open_differences: dict[tuple[str, str], float],
+) -> None:
+    async with World() as world:
+        await world.stores.tenants.create("a-first", {}, at=world.clock.now())
+        await world.apply.apply(await world.upsert("d", 1, "text"))
+        head = await world.head("d")
+        assert head is not None
+        await world.stores.heads.put(
+            replace(head, key=DocumentKey("a-first", "d"), object_key="documents/a-first/gone", chunk_count=0)
+        )
+        reconciler = Reconciler(audits(world, can_parse=False), lambda: True, 0.0, 1e9, repair=False)
+        await reconciler.reconcile()
+        before = dict(open_differences)
+        assert before["missing", "objects"] == 1
+        counts = world.stores.heads.counts
+
+        async def fail(tenant_id: str) -> Any:
+            if tenant_id == "a-first":
+                raise InvalidRequest("This tenant's audit fails each time.")
+            return await counts(tenant_id)
+
+        world.stores.heads.counts = fail  # type: ignore[method-assign]
+        await world.stores.lexical.drop_tenant(TENANT)
+        await reconciler.reconcile()
+        assert open_differences == {**before, ("missing", "lexical"): 1}

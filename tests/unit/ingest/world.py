@@ -280,7 +280,8 @@ class World:
         return (await self.change_log.lag())[lane]
 
     def sweeper(self, grace_seconds: float = 3600.0) -> Sweeper:
-        return Sweeper(self.stores.tenants, self.stores.heads, self.rows, self.clock, grace_seconds)
+        stores = self.stores
+        return Sweeper(stores.tenants, stores.heads, stores.ledger, self.rows, self.clock, grace_seconds)
 
     # -- making ---------------------------------------------------------------------------------------------------
 
