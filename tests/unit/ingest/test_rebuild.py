@@ -100,7 +100,7 @@ async def put(world: World, name: str, text: str, readers: tuple[str, ...] = STA
 
 async def applied(world: World) -> None:
     async def nothing_waits() -> bool:
-        return not await world.stores.ledger.oldest_pending(TENANT, 1)
+        return not await world.stores.ledger.oldest_pending(await world.stores.tenant_id(), 1)
 
     await until(nothing_waits)
 

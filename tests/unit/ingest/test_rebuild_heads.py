@@ -112,9 +112,10 @@ async def test_documents_of_an_earlier_tenant_of_the_same_name_stay_gone() -> No
         world.clock.advance(10)
         await put(world, "new", 1, "text")
         await applied(world)
-        await world.stores.heads.drop_tenant(TENANT)
-        made = await (await heads_of(world)).rebuild(TENANT)
-        heads = await world.stores.heads.list(TENANT, include_deleted=True)
+        tenant_id = await world.stores.tenant_id()
+        await world.stores.heads.drop_tenant(tenant_id)
+        made = await (await heads_of(world)).rebuild(tenant_id)
+        heads = await world.stores.heads.list(tenant_id, include_deleted=True)
         assert [head.key.document_id for head in heads] == ["new"]
         assert (made.written, made.lost) == (1, [])
         await until_state(world, await put(world, "deleted", 7, "again"), ChangeState.APPLIED)

@@ -328,7 +328,7 @@ class World:
         return {(candidate.document_id, candidate.chunks_version) for candidate in found}
 
     async def record(self, event_id: str) -> ChangeRecord | None:
-        return (await self.stores.ledger.get_many(TENANT, [event_id])).get(event_id)
+        return (await self.stores.ledger.get_many(await self.stores.tenant_id(), [event_id])).get(event_id)
 
     async def dead_letters(self) -> list[events_pb2.DeadLetter]:
         return [events_pb2.DeadLetter.FromString(value) for value in await self.values(DEAD_LETTERS_TOPIC)]
