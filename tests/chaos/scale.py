@@ -23,6 +23,7 @@ class Scale:
         halted: P5b: documents.
         revoked, programs: P6: documents; random access programs.
         fresh, fresh_every_seconds, backfill: P10: live documents, and documents of the backfill.
+        swapped: P13: documents.
         questions: P14.
         rebuilt: P15: documents.
         slack: How much longer than in the guarantees something may take: the short form shares its cores with other
@@ -52,6 +53,7 @@ class Scale:
     fresh: int
     fresh_every_seconds: float
     backfill: int
+    swapped: int
     questions: int
     rebuilt: int
     slack: float
@@ -81,6 +83,7 @@ FULL: Final = Scale(
     fresh=150,
     fresh_every_seconds=0.4,
     backfill=600,
+    swapped=300,
     questions=150,
     rebuilt=300,
     slack=1.0,
@@ -110,8 +113,9 @@ SHORT: Final = Scale(
     fresh=20,
     fresh_every_seconds=0.4,
     backfill=60,
+    swapped=24,
     questions=15,
-    rebuilt=60,
+    rebuilt=30,
     slack=5.0,
 )
 

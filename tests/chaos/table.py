@@ -21,11 +21,10 @@ _HEAD: Final = (
 
 
 def row(promise: Promise, figures: Figures | None, command: str, where: str) -> str:
-    """One line of the table; ``figures`` None for what no scenario measures."""
+    """One line of the table; ``figures`` None for what was not measured yet."""
     shown = [promise.elsewhere] if promise.elsewhere else []
     if figures is None:
-        measured = NOT_MEASURED if promise.play else "passes, or the command fails"
-        cells = [measured, promise.elsewhere if not promise.play else "", ""]
+        cells = [NOT_MEASURED, "; ".join(shown), ""]
     else:
         verdict = "**held**" if figures.held else "**NOT HELD**"
         cells = [f"{verdict}: {figures.summary()}", "; ".join([f"`{command}`", *shown]), where]
@@ -43,11 +42,10 @@ def merged(page: str, promises: Sequence[Promise], rows: Mapping[str, str]) -> s
     old, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"the page lacks {BEGIN} or {END}")
-    known = {line.split("**")[1]: line for line in old.splitlines() if line.startswith("| **")}
-    lines = [
-        rows.get(each.number) or (known.get(each.number) if each.play else None) or row(each, None, "", "")
-        for each in promises
-    ]
+    known = {
+        line.split("**")[1]: line for line in old.splitlines() if line.startswith("| **") and NOT_MEASURED not in line
+    }
+    lines = [rows.get(each.number) or known.get(each.number) or row(each, None, "", "") for each in promises]
     return "\n".join([before + BEGIN, *_HEAD, *lines, END + after])
 
 

@@ -212,6 +212,7 @@ def _through(wire: Wire, direct: Mapping[str, str]) -> Mapping[str, str]:
         "HEADWATER_KAFKA__SESSION_SECONDS": str(SESSION_SECONDS),
         "HEADWATER_INGEST_MAX_CHUNKS_PER_DOCUMENT": str(MOST_CHUNKS),
         "HEADWATER_INGEST_PARSER_PROCESSES": str(PARSERS),
+        "HEADWATER_INGEST_GENERATION_PAUSE_SECONDS": "0.5",
         # What is broken on purpose is repaired when a scenario says so.
         "HEADWATER_INGEST_AUDIT_EVERY_SECONDS": "0",
         **{f"HEADWATER_GATEWAY_RATE_{what}": "1000000/second" for what in ("ASK", "SEARCH", "WRITE", "READ")},

@@ -57,6 +57,10 @@ def play(world: World) -> Figures:
         source.join(SECONDS)
         accepted += source.accepted
         unknown += source.unknown
+        with world.client(tenant) as client:
+            # No faster than changes are applied between the kills: work is under way, and not for an hour to come.
+            most = len(source.accepted)
+            until(lambda most=most: client.ingest_status().pending <= most, SECONDS, "part of them applied")  # type: ignore[misc]
         world.say(f"volley {volley + 1} of {volleys}, {len(accepted)} changes accepted")
     began = time.monotonic()
     with world.client(tenant) as client:
