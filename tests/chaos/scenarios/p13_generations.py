@@ -6,7 +6,8 @@ import random
 from collections.abc import Sequence
 
 from tests.chaos.figures import Figures, Mark
-from tests.chaos.world import SECONDS, World
+from tests.chaos.patience import SECONDS
+from tests.chaos.world import World
 from tests.faults.checker import fold
 from tests.faults.generator import Event, Source, plan
 from tests.faults.nemesis import until
@@ -25,7 +26,7 @@ def play(world: World) -> Figures:
     accepted: list[tuple[Event, str]] = []
 
     def send(prefix: str, count: int) -> Source:
-        source = Source(lambda: world.client(tenant), plan(world.seed, 2 * count, count, prefix=prefix))
+        source = Source(lambda: world.source(tenant), plan(world.seed, 2 * count, count, prefix=prefix))
         source.start()
         return source
 

@@ -9,7 +9,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from tests.chaos.figures import Figures, Mark
-from tests.chaos.world import SECONDS, World
+from tests.chaos.patience import SECONDS
+from tests.chaos.world import World
 from tests.faults.nemesis import until
 
 from headwater import Answer, Client

@@ -8,7 +8,8 @@ from collections import Counter
 from typing import Literal
 
 from tests.chaos.figures import Figures, Mark
-from tests.chaos.world import SECONDS, World
+from tests.chaos.patience import SECONDS
+from tests.chaos.world import World
 from tests.faults.generator import Event, Source, plan
 
 from corpus.engines import CorpusStores
@@ -70,7 +71,7 @@ def play(world: World) -> Figures:
 
 def _sent(world: World, tenant: str, seed: int, prefix: str, documents: int) -> Source:
     planned: list[list[Event]] = plan(seed, 2 * documents, documents, prefix=prefix)
-    return Source(lambda: world.client(tenant), planned)
+    return Source(lambda: world.source(tenant), planned)
 
 
 async def _empty(stores: CorpusStores, tenant: str, store: str) -> int:
@@ -84,7 +85,7 @@ async def _empty(stores: CorpusStores, tenant: str, store: str) -> int:
 
 
 def _search(world: World, tenant: str, seen: Counter[str], stop: threading.Event) -> None:
-    with world.client(tenant) as client:
+    with world.source(tenant) as client:
         while not stop.is_set():
             try:
                 found = client.search("notice of the pump")

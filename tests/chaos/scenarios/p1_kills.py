@@ -7,9 +7,10 @@ import time
 from collections import Counter
 
 from tests.chaos.figures import Figures, Mark
+from tests.chaos.patience import SECONDS
 from tests.chaos.wire import STORES
 from tests.chaos.workers import FailPoint, Strike
-from tests.chaos.world import SECONDS, SESSION_SECONDS, World
+from tests.chaos.world import SESSION_SECONDS, World
 from tests.faults.generator import Event, Source, plan
 from tests.faults.nemesis import until
 
@@ -33,7 +34,7 @@ def play(world: World) -> Figures:
     broker_kills = {volleys * (number + 1) // (scale.broker_kills + 1) for number in range(scale.broker_kills)}
     struck, injected, accepted, unknown = Counter[str](), Counter[str](), [], 0
     for volley in range(volleys):
-        source = Source(lambda: world.client(tenant), planned[volley::volleys])
+        source = Source(lambda: world.source(tenant), planned[volley::volleys])
         strikes = [Strike(worker, next(points), PREFIX.encode()) for worker in world.workers]
         world.wire.do(lambda strikes=strikes: [strike.arm() for strike in strikes])  # type: ignore[misc]
         source.start()
@@ -60,7 +61,7 @@ def play(world: World) -> Figures:
         with world.client(tenant) as client:
             # No faster than changes are applied between the kills: work is under way, and not for an hour to come.
             most = len(source.accepted)
-            until(lambda most=most: client.ingest_status().pending <= most, SECONDS, "part of them applied")  # type: ignore[misc]
+            until(lambda most=most: client.ingest_status().pending <= most, 3 * SECONDS, "part of them applied")  # type: ignore[misc]
         world.say(f"volley {volley + 1} of {volleys}, {len(accepted)} changes accepted")
     began = time.monotonic()
     with world.client(tenant) as client:

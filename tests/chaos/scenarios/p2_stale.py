@@ -13,8 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.figures import Figures, Mark
+from tests.chaos.patience import SECONDS
 from tests.chaos.workers import FailPoint, Strike
-from tests.chaos.world import SECONDS, SESSION_SECONDS, World
+from tests.chaos.world import SESSION_SECONDS, World
 from tests.e2e.installation import with_stores
 from tests.faults.generator import Event, Source
 
@@ -90,7 +91,7 @@ def _sent(world: World, tenant: str, names: Sequence[str], versions: range) -> S
         events += [event for event in events if dice.random() < DUPLICATES]
         dice.shuffle(events)
         planned.append(events)
-    return Source(lambda: world.client(tenant), planned)
+    return Source(lambda: world.source(tenant), planned)
 
 
 def _event(dice: random.Random, name: str, version: int) -> Event:
@@ -154,7 +155,7 @@ class Onlooker:
             await asyncio.sleep(EVERY_SECONDS)
 
     def _search(self) -> None:
-        with self.world.client(self.tenant) as client:
+        with self.world.source(self.tenant) as client:
             while not self._stopped.is_set():
                 floor = time.monotonic() - BEHIND_SECONDS
                 try:

@@ -7,8 +7,9 @@ import time
 from collections import Counter
 
 from tests.chaos.figures import Figures, Mark
+from tests.chaos.patience import SECONDS
 from tests.chaos.wire import STORES
-from tests.chaos.world import SECONDS, World
+from tests.chaos.world import World
 from tests.faults.generator import Event, Source, plan
 from tests.faults.nemesis import until
 
@@ -26,7 +27,7 @@ def play(world: World) -> Figures:
     """Each store in turn is behind a bad network while changes come in; then rows vanish behind our back."""
     scale, dice = world.scale, random.Random(world.seed)
     tenant = world.tenant("p3")
-    standing = Source(lambda: world.client(tenant), _standing(world.seed))
+    standing = Source(lambda: world.source(tenant), _standing(world.seed))
     standing.start()
     standing.join(SECONDS)
     world.settle(tenant)
@@ -37,7 +38,7 @@ def play(world: World) -> Figures:
         faults = scale.faults if len(scale.faults) > 1 else (dice.choice(EVERY_FAULT),)
         for fault in faults:
             source = Source(
-                lambda: world.client(tenant),
+                lambda: world.source(tenant),
                 plan(dice.randrange(2**32), scale.fault_events, scale.fault_events // 3, prefix=f"{store}-{fault[:5]}"),
             )
             world.wire.inject(fault, store)
@@ -78,7 +79,7 @@ def _standing(seed: int) -> list[list[Event]]:
 def _search_for(world: World, tenant: str, seconds: float) -> tuple[int, int]:
     """Searches that were answered, and all."""
     deadline, good, count = time.monotonic() + seconds, 0, 0
-    with world.client(tenant) as client:
+    with world.source(tenant) as client:
         while time.monotonic() < deadline:
             count += 1
             try:

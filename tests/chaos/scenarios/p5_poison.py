@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.chaos.figures import Figures, Mark
-from tests.chaos.world import MOST_CHUNKS, SECONDS, World
+from tests.chaos.patience import SECONDS
+from tests.chaos.world import MOST_CHUNKS, World
 from tests.e2e.test_bad_input import BAD_DOCUMENTS
 from tests.faults.nemesis import until
 

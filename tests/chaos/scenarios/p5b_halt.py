@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from tests.chaos.figures import Figures, Mark
-from tests.chaos.world import SECONDS, World
+from tests.chaos.patience import SECONDS
+from tests.chaos.world import World
 from tests.faults.nemesis import until
 
 BROKEN = {"HEADWATER_INGEST_PARSE_TIMEOUT_SECONDS": "0.000001"}

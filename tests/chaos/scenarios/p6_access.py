@@ -10,7 +10,8 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from tests.chaos.figures import Figures, Mark, percentile
-from tests.chaos.world import SECONDS, World
+from tests.chaos.patience import SECONDS
+from tests.chaos.world import World
 from tests.faults.nemesis import until
 
 from headwater import Client
