@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 import signal
 from pathlib import Path
+from typing import cast
 
 import pytest
 from tests.chaos import promises, table
 from tests.chaos.__main__ import main
 from tests.chaos.figures import Figures, Mark, percentile
+from tests.chaos.patience import Patient
 from tests.chaos.promises import PROMISES
 from tests.chaos.scale import FULL, SHORT
 from tests.chaos.workers import FailPoint, Strike, Worker
 from tests.faults.proxy import Direction
+
+from headwater import Client, HeadwaterError, NotFoundError
+from headwater.errors import TimeoutExceededError, UnavailableError
 
 PAGE = Path(__file__).parents[2] / "docs" / "guarantees.md"
 HELD = Figures("P3", "cut twice", (Mark("missing", 0, "=", 0), Mark("seconds", 1.25, "≤", 2, " s")), {"cut kafka": 2})
@@ -99,6 +104,25 @@ def test_a_promise_without_a_scenario_can_t_be_played(only: str, capsys: pytest.
     with pytest.raises(SystemExit):
         main(["--only", only])
     assert "no scenario" in capsys.readouterr().err
+
+
+class Flaky:
+    """Fails in these ways, one after the other, and then answers."""
+
+    def __init__(self, *failures: HeadwaterError) -> None:
+        self.failures = list(failures)
+
+    def search(self, text: str) -> str:
+        if self.failures:
+            raise self.failures.pop(0)
+        return text
+
+
+def test_a_patient_caller_repeats_what_had_no_outcome_and_nothing_else() -> None:
+    flaky = Flaky(UnavailableError("gone", reason="X"), TimeoutExceededError("late", reason="X"))
+    assert Patient(cast(Client, flaky)).search("pump") == "pump"
+    with pytest.raises(NotFoundError):
+        Patient(cast(Client, Flaky(NotFoundError("none", reason="X")))).search("pump")
 
 
 class Struck(Worker):
