@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ import traceback
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NoReturn
 
 from tests.chaos import table
 from tests.chaos.figures import Figures
@@ -25,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code."""
     options = _parsed(argv)
     logging.getLogger("asyncio").addFilter(_is_news)
+    signal.signal(signal.SIGTERM, _terminated)
     wanted = [each for each in PROMISES if not options.only or each.number in options.only]
     # A generation is of the whole installation: it is built soonest where there is little yet.
     wanted.sort(key=lambda each: each.number != "P13")
@@ -69,6 +72,11 @@ def _played(promise: Promise, world: World) -> Figures:
         f"{figures.summary()}"
     )
     return figures
+
+
+def _terminated(_number: int, _frame: object) -> NoReturn:
+    """Everything that was started is stopped on the way out."""
+    raise SystemExit(128 + signal.SIGTERM)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
