@@ -113,7 +113,8 @@ class Strike:
     Attributes:
         marker: In the name and the text of those documents.
         at: SIGKILL, or SIGSTOP for one that comes back.
-        struck: Set when it was done.
+        struck: Set when it was done; of several strikes with the same one, the first is the only one.
+        is_hit: Whether it was this strike.
     """
 
     worker: Worker
@@ -121,19 +122,16 @@ class Strike:
     marker: bytes
     at: signal.Signals = signal.SIGKILL
     struck: threading.Event = field(default_factory=threading.Event)
+    is_hit: bool = False
     _primed: int = 0
     """The connection that the answer has to come over."""
 
     def arm(self) -> None:
-        """In the proxies' loop (``Wire.do``), as ``disarm``."""
+        """In the proxies' loop (``World.arm``)."""
         for store, proxy in self.worker.wire.items():
             proxy.tap = lambda connection, direction, piece, store=store: self._see(  # type: ignore[misc]
                 store, connection, direction, piece
             )
-
-    def disarm(self) -> None:
-        for proxy in self.worker.wire.values():
-            proxy.tap = None
 
     def _see(self, store: str, connection: int, direction: Direction, piece: bytes) -> bytes:
         if self.struck.is_set():
@@ -172,6 +170,8 @@ class Strike:
 
     def _strike(self, piece: bytes, passed: int) -> bytes:
         """Signals first: the worker does nothing more, whatever is passed on of the piece."""
-        self.worker.send(self.at)
-        self.struck.set()
+        if not self.struck.is_set():
+            self.worker.send(self.at)
+            self.is_hit = True
+            self.struck.set()
         return piece[:passed]

@@ -21,7 +21,7 @@ from typing import TypeVar, cast
 from tests.chaos.patience import SECONDS, Patient
 from tests.chaos.scale import Scale
 from tests.chaos.wire import Wire
-from tests.chaos.workers import Worker
+from tests.chaos.workers import Strike, Worker
 from tests.e2e.installation import with_log, with_stores
 from tests.faults.checker import Findings, compare
 from tests.faults.generator import Event
@@ -143,7 +143,7 @@ class World:
     def heal(self) -> None:
         """Ends every fault, and waits until all workers are there."""
         self.wire.heal()
-        self.wire.do(self._untap)
+        self.disarm()
         for worker in self.workers:
             worker.send(signal.SIGCONT)
         self.revive()
@@ -167,6 +167,19 @@ class World:
     def injected_since(self, before: Counter[str]) -> dict[str, int]:
         """Faults of the wire."""
         return dict(self.wire.injected - before)
+
+    def arm(self, strikes: Sequence[Strike]) -> None:
+        """From now on these workers are struck when they come to their points."""
+
+        def arm() -> None:
+            for strike in strikes:
+                strike.arm()
+
+        self.wire.do(arm)
+
+    def disarm(self) -> None:
+        """Whoever was not struck goes on."""
+        self.wire.do(self._untap)
 
     def _untap(self) -> None:
         for worker in self.workers:

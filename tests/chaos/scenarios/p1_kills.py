@@ -36,7 +36,7 @@ def play(world: World) -> Figures:
     for volley in range(volleys):
         source = Source(lambda: world.source(tenant), planned[volley::volleys])
         strikes = [Strike(worker, next(points), PREFIX.encode()) for worker in world.workers]
-        world.wire.do(lambda strikes=strikes: [strike.arm() for strike in strikes])  # type: ignore[misc]
+        world.arm(strikes)
         source.start()
         deadline = time.monotonic() + REACHED_SECONDS
         for strike in strikes:
@@ -53,7 +53,7 @@ def play(world: World) -> Figures:
             store = dice.choice(CUT_STORES)
             world.wire.inject("cut", store)
             injected[f"connections to {store} cut"] += 1
-        world.wire.do(lambda strikes=strikes: [strike.disarm() for strike in strikes])  # type: ignore[misc]
+        world.disarm()
         world.revive()
         source.join(SECONDS)
         accepted += source.accepted
@@ -61,7 +61,7 @@ def play(world: World) -> Figures:
         with world.client(tenant) as client:
             # No faster than changes are applied between the kills: work is under way, and not for an hour to come.
             most = len(source.accepted)
-            until(lambda most=most: client.ingest_status().pending <= most, 3 * SECONDS, "part of them applied")  # type: ignore[misc]
+            until(lambda most=most: client.ingest_status().pending <= most, 2 * SECONDS, "part of them applied")  # type: ignore[misc]
         world.say(f"volley {volley + 1} of {volleys}, {len(accepted)} changes accepted")
     began = time.monotonic()
     with world.client(tenant) as client:
