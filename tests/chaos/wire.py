@@ -61,13 +61,18 @@ class Wire:
         """The address of a proxy before one of a store's addresses; ``host:port`` or a URL, as it came."""
         parts = urlsplit(address) if "//" in address else None
         proxy = self.open(parts.netloc if parts else address)
-        self._stores.setdefault(store, []).append(proxy)
+        self.stand_before(store, proxy)
         own = f"127.0.0.1:{proxy.port}"
         return parts._replace(netloc=own).geturl() if parts else own
 
-    def port_of(self, store: str) -> int:
-        """Of the store's first proxy."""
-        return self._stores[store][0].port
+    def stand_before(self, store: str, proxy: FaultProxy) -> None:
+        """Faults of the store are this proxy's as well."""
+        self._stores.setdefault(store, []).append(proxy)
+
+    @property
+    def stores(self) -> list[str]:
+        """What can be cut off."""
+        return [store for store in STORES if store in self._stores]
 
     def inject(self, fault: str, store: str) -> None:
         """The fault, at every proxy of the store."""

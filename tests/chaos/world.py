@@ -28,7 +28,7 @@ from tests.faults.generator import Event
 from tests.faults.nemesis import until
 from tests.servers import kafka, profile
 from tests.servers.addresses import VARIABLES
-from tests.servers.native import Running, free_port
+from tests.servers.native import Running, ServerUnavailableError, free_port
 
 from chassis.errors import DeadlineExceeded, DependencyUnavailable, Overloaded
 from chassis.eventlog.port import EventLog
@@ -47,7 +47,8 @@ MOST_CHUNKS = 40
 
 @dataclass
 class Broker:
-    """A Kafka of this run's own, because one that other tests use must not be killed."""
+    """A Kafka of this run's own, because one that other tests use must not be killed, and tells its clients where it
+    is itself: no proxy could stand between."""
 
     folder: Path
     port: int
@@ -73,6 +74,7 @@ class Broker:
 @dataclass
 class World:
     """Attributes:
+    broker: None where there is none of this run's own: then it is neither killed nor cut off.
     direct: Settings that lead to the servers around the wire: the checker's.
     chosen: Settings of the services, through the wire.
     """
@@ -81,7 +83,7 @@ class World:
     seed: int
     folder: Path
     wire: Wire
-    broker: Broker
+    broker: Broker | None
     direct: Mapping[str, str]
     chosen: Mapping[str, str]
     endpoints: stack.Endpoints
@@ -203,14 +205,10 @@ def running(folder: Path, scale: Scale, seed: int) -> Iterator[World]:
     """Everything, started and stopped. Raises ServerUnavailableError, CommandError."""
     wire = Wire()
     wire.start()
-    broker = Broker(folder / "kafka", free_port(), 0)
     workers: list[Worker] = []
-    data = folder / "stack"
+    data, broker = folder / "stack", None
     try:
-        bootstrap = wire.before("kafka", f"127.0.0.1:{broker.port}")
-        broker.advertised_port = int(bootstrap.rpartition(":")[2])
-        broker.start()
-        os.environ[VARIABLES["kafka"]] = f"127.0.0.1:{broker.port}"
+        broker = _own_broker(folder, wire)
         direct = profile.settings(f"chaos{seed}x{os.getpid()}")
         init = [sys.executable, "-m", "headwater.cli", "admin", "init"]
         subprocess.run(init, env={**os.environ, **direct}, check=True, capture_output=True)
@@ -227,8 +225,27 @@ def running(folder: Path, scale: Scale, seed: int) -> Iterator[World]:
             worker.end()
         if data.exists():
             stack.stop(data)
-        broker.stop()
+        if broker is not None:
+            broker.stop()
         wire.close()
+
+
+def _own_broker(folder: Path, wire: Wire) -> Broker | None:
+    """A broker that is started, with its address in the environment. Raises ServerUnavailableError where none can be
+    started and the environment names none either."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
+    advertised = wire.open(address)
+    broker = Broker(folder / "kafka", port, advertised.port)
+    try:
+        broker.start()
+    except ServerUnavailableError:
+        if VARIABLES["kafka"] not in os.environ:
+            raise
+        return None
+    wire.stand_before("kafka", advertised)
+    os.environ[VARIABLES["kafka"]] = f"127.0.0.1:{advertised.port}"
+    return broker
 
 
 def _through(wire: Wire, direct: Mapping[str, str]) -> Mapping[str, str]:
@@ -236,7 +253,6 @@ def _through(wire: Wire, direct: Mapping[str, str]) -> Mapping[str, str]:
     kept = {f"HEADWATER_{name}": direct[f"HEADWATER_{name}"] for name in ("WEAVIATE__HTTP", "WEAVIATE__GRPC")}
     return {
         **direct,
-        "HEADWATER_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{wire.port_of('kafka')}",
         "HEADWATER_ELASTICSEARCH__URL": wire.before("elasticsearch", direct["HEADWATER_ELASTICSEARCH__URL"]),
         "HEADWATER_REDIS__URL": wire.before("redis", direct["HEADWATER_REDIS__URL"]),
         "HEADWATER_S3__URL": wire.before("s3", direct["HEADWATER_S3__URL"]),

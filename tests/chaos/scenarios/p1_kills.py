@@ -45,7 +45,7 @@ def play(world: World) -> Figures:
             else:
                 struck["anywhere else"] += 1
             strike.worker.end()
-        if volley in broker_kills:
+        if world.broker is not None and volley in broker_kills:
             world.broker.kill()
             injected["SIGKILL of the broker"] += 1
             world.broker.start()

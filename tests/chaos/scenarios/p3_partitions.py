@@ -8,7 +8,6 @@ from collections import Counter
 
 from tests.chaos.figures import Figures, Mark
 from tests.chaos.patience import SECONDS
-from tests.chaos.wire import STORES
 from tests.chaos.world import World
 from tests.faults.generator import Event, Source, plan
 from tests.faults.nemesis import until
@@ -34,7 +33,7 @@ def play(world: World) -> Figures:
     accepted = list(standing.accepted)
     before, slowest, answered, asked = world.wire.injected.copy(), ("", 0.0), 0, 0
     differing = 0
-    for store in STORES:
+    for store in world.wire.stores:
         faults = scale.faults if len(scale.faults) > 1 else (dice.choice(EVERY_FAULT),)
         for fault in faults:
             source = Source(
