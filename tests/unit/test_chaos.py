@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import threading
 from pathlib import Path
 from typing import cast
 
@@ -172,3 +173,15 @@ def test_a_worker_is_struck_at_the_last_of_these_pieces_and_not_before(
     assert strike._see(*pieces[-1]) == passed
     assert strike.struck.is_set()
     assert strike.worker.environment == {"signal": "SIGKILL"}
+
+
+def test_of_several_strikes_with_one_event_the_first_is_the_only_one(tmp_path: Path) -> None:
+    struck = threading.Event()
+    first, second = (
+        Strike(Struck(name, tmp_path, {}, {}), FailPoint.MID_EMBED, b"killed", signal.SIGSTOP, struck) for name in "ab"
+    )
+    for strike in (first, second):
+        assert strike._see("embedder", 1, UP, b"killed-1 runs") == b"killed-1 runs"
+    assert (first.is_hit, second.is_hit) == (True, False)
+    assert first.worker.environment == {"signal": "SIGSTOP"}
+    assert second.worker.environment == {}
