@@ -71,6 +71,9 @@ def register(app: typer.Typer) -> None:
 def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs, URLs of files, or - for standard input.")],
     sync: Annotated[bool, typer.Option("--sync", help="Also delete what vanished from the folders.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="With --sync: delete everything of a folder that holds nothing.")
+    ] = False,
     group: Annotated[
         list[str] | None,
         typer.Option("--group", help="A group that may read; repeatable. Default: everybody in the tenant."),
@@ -105,7 +108,7 @@ def ingest(
         async with connect_async(target, data, identity_of(tenant)) as client:
             report = await send(client, found.sources, description, wait=wait)
             if sync:
-                await _delete_vanished(client, found, report)
+                await _delete_vanished(client, found, report, allow_empty)
         return report
 
     report = asyncio.run(work())
@@ -213,14 +216,21 @@ async def _changes(client: AsyncClient, event_ids: Sequence[str]) -> list[Change
         return []
 
 
-async def _delete_vanished(client: AsyncClient, found: Found, report: Report) -> None:
+async def _delete_vanished(client: AsyncClient, found: Found, report: Report, allow_empty: bool) -> None:
     receipts: list[Receipt] = []
     present = {source.document_id for source in found.sources}
     for prefix in found.prefixes:
+        holds_nothing = not any(each.startswith(prefix) for each in present)
         async for document in client.list_documents(prefix=prefix):
-            if document.document_id not in present and not document.document_id.startswith(tuple(found.unread)):
-                receipts.append(await client.delete_document(document.document_id))
-                report.deleted.append(document.document_id)
+            if document.document_id in present or document.document_id.startswith(tuple(found.unread)):
+                continue
+            if holds_nothing and not allow_empty:
+                raise CommandError(
+                    f"{printable(prefix)} holds no documents: is its file system mounted?",
+                    hint="Nothing of it was deleted. If that is right, repeat with --allow-empty.",
+                )
+            receipts.append(await client.delete_document(document.document_id))
+            report.deleted.append(document.document_id)
     await client.wait_for_changes([receipt.event_id for receipt in receipts if not receipt.unchanged])
 
 
