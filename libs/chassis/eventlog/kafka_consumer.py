@@ -83,7 +83,7 @@ class KafkaConsumer:
                 if has_died(inner):
                     raise errors.KafkaError("The client's fetching task has ended.")
                 return await self._intake.take(inner, self._wanted, max_records, timeout_seconds)
-            except errors.KafkaError as error:
+            except RuntimeError as error:  # KafkaError, and what ``kafka_errors`` says of others
                 _log.warning("a Kafka consumer begins anew after %s", type(error).__name__)
                 await self._begin_anew()
                 raise
