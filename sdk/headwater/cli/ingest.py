@@ -108,7 +108,7 @@ def ingest(
         async with connect_async(target, data, identity_of(tenant)) as client:
             report = await send(client, found.sources, description, wait=wait)
             if sync:
-                await _delete_vanished(client, found, report, allow_empty)
+                await _delete_vanished(client, found, report, allow_empty=allow_empty)
         return report
 
     report = asyncio.run(work())
@@ -216,7 +216,7 @@ async def _changes(client: AsyncClient, event_ids: Sequence[str]) -> list[Change
         return []
 
 
-async def _delete_vanished(client: AsyncClient, found: Found, report: Report, allow_empty: bool) -> None:
+async def _delete_vanished(client: AsyncClient, found: Found, report: Report, *, allow_empty: bool) -> None:
     receipts: list[Receipt] = []
     present = {source.document_id for source in found.sources}
     for prefix in found.prefixes:

@@ -31,7 +31,7 @@ async def test_synchronising_deletes_nothing_below_a_folder_that_cant_be_read(
     found = find([str(folder)])
     assert list(found.unread) == ["handbook/sub/"]
     report = Report()
-    await ingest._delete_vanished(service, found, report)
+    await ingest._delete_vanished(service, found, report, allow_empty=False)
     assert report.deleted == ["handbook/gone.md"]
     assert set(service.documents) == {"handbook/sub/x.md"}
 
