@@ -32,10 +32,12 @@ from headwater.types import (
     Hit,
     Identity,
     IngestStatus,
+    Plan,
     Receipt,
     SearchResult,
     Stage,
     Tenant,
+    Turn,
 )
 
 __all__ = [
@@ -55,12 +57,14 @@ __all__ = [
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
+    "Plan",
     "PreconditionError",
     "Receipt",
     "SearchResult",
     "Stage",
     "Tenant",
     "TimeoutExceededError",
+    "Turn",
     "UnauthenticatedError",
     "UnavailableError",
 ]

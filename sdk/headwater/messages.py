@@ -28,11 +28,16 @@ from headwater.types import (
     LegScore,
     Location,
     LoggedAnswer,
+    Meaning,
     OpenChange,
+    Plan,
     Receipt,
+    Route,
     SearchResult,
     Stage,
+    SuggestedFilter,
     Tenant,
+    Turn,
 )
 
 RerankChoice = Literal["auto", "on", "off"]
@@ -45,6 +50,8 @@ _OUTCOMES = {
     gateway_pb2.ANSWER_OUTCOME_ANSWERED: AnswerOutcome.ANSWERED,
     gateway_pb2.ANSWER_OUTCOME_ABSTAINED: AnswerOutcome.ABSTAINED,
     gateway_pb2.ANSWER_OUTCOME_FALLBACK: AnswerOutcome.FALLBACK,
+    gateway_pb2.ANSWER_OUTCOME_NOT_SEARCHED: AnswerOutcome.NOT_SEARCHED,
+    gateway_pb2.ANSWER_OUTCOME_CLARIFICATION: AnswerOutcome.CLARIFICATION,
 }
 
 
@@ -76,6 +83,7 @@ def search_query(
     min_score: float = 0.0,
     max_per_document: int = 0,
     generation: str = "",
+    freshness_weight: float = 0.0,
 ) -> retrieval_pb2.SearchQuery:
     """A query as protobuf."""
     query = retrieval_pb2.SearchQuery(
@@ -88,6 +96,7 @@ def search_query(
         min_score=min_score,
         max_per_document=max_per_document,
         generation=generation,
+        freshness_weight=freshness_weight,
     )
     if filter:
         query.filter.CopyFrom(struct(filter))
@@ -194,6 +203,55 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         stages=stages(message.timings),
         trace_id=message.trace_id,
         generator=message.generator,
+        plan=plan(message.plan) if message.HasField("plan") else None,
+    )
+
+
+def plan(message: gateway_pb2.Plan) -> Plan:
+    """How a question was understood, from protobuf."""
+    route = message.route
+    return Plan(
+        question_class=_class_name(message.question_class),
+        class_confidence=message.class_confidence,
+        rewritten_question=message.rewritten_question,
+        route=Route(tuple(route.collections), route.confidence, route.applied) if message.HasField("route") else None,
+        k=message.k,
+        searches=tuple(message.searches),
+        suggested_filters=tuple(
+            SuggestedFilter(json_format.MessageToDict(each.filter), each.words, each.certain, each.applied)
+            for each in message.suggested_filters
+        ),
+        meanings=tuple(Meaning(each.label, each.citation) for each in message.meanings),
+        freshness_weight=message.freshness_weight,
+        stages=stages(message.timings),
+    )
+
+
+def _class_name(value: gateway_pb2.QuestionClass.ValueType) -> str:
+    """ "how_to", for instance; "unspecified" for one that this version does not know."""
+    names = {number: name for name, number in gateway_pb2.QuestionClass.items()}
+    return names.get(value, "QUESTION_CLASS_UNSPECIFIED").removeprefix("QUESTION_CLASS_").lower()
+
+
+def question(
+    text: str,
+    *,
+    filter: Mapping[str, Any] | None = None,
+    rerank: RerankChoice = "auto",
+    k: int = 0,
+    history: Sequence[Turn] = (),
+    without: Sequence[str] = (),
+    apply_suggested_filters: bool = False,
+    collections: Sequence[str] = (),
+) -> gateway_pb2.Question:
+    """A question as protobuf."""
+    return gateway_pb2.Question(
+        text=text,
+        retrieval=search_query("", k=k, filter=filter, rerank=rerank) if filter or k or rerank != "auto" else None,
+        history=[gateway_pb2.Turn(question=turn.question, answer=turn.answer) for turn in history],
+        plan=gateway_pb2.PlanOptions(
+            without=without, apply_suggested_filters=apply_suggested_filters, collections=collections
+        ),
     )
 
 

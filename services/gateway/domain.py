@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+from gateway.plan import Plan, PlanOptions, SearchHints, Turn
 
 ABSTENTION_TEXT: Final = "I don't know based on the available knowledge."
 """The whole text of an answer that is none. Programs compare with it, so it never varies."""
@@ -29,6 +31,8 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     ABSTAINED = "abstained"
     FALLBACK = "fallback"
+    NOT_SEARCHED = "not_searched"
+    CLARIFICATION = "clarification"
 
 
 class Rating(StrEnum):
@@ -132,11 +136,17 @@ class Question:
         context_tokens: Tokens of context given to the generator; 0 takes the setting.
         retrieval: How to search, in the form the retrieval adapter understands (its text is ignored); None for the
         defaults.
+        history: Earlier turns of the conversation, oldest first.
+        options: What the caller wants of the stages that understand it.
+        hints: How to search where ``retrieval`` does not say; set by those stages.
     """
 
     text: str
     context_tokens: int = 0
     retrieval: object | None = None
+    history: tuple[Turn, ...] = ()
+    options: PlanOptions = field(default_factory=PlanOptions)
+    hints: SearchHints = field(default_factory=SearchHints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +192,15 @@ class Answer:
     trace_id: str = ""
     generator: str = ""
     generation: str = ""
+    plan: Plan | None = None
+
+    def with_readable_meanings(self) -> Answer:
+        """The same without meanings of a question whose source may not be read."""
+        if self.plan is None or not self.plan.meanings:
+            return self
+        known = {citation.number for citation in self.citations if citation.readable}
+        kept = tuple(meaning for meaning in self.plan.meanings if meaning.citation in known)
+        return replace(self, plan=replace(self.plan, meanings=kept))
 
 
 @dataclass(frozen=True, slots=True)

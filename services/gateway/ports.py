@@ -34,6 +34,7 @@ from gateway.domain import (
     Retrieved,
     TextPiece,
 )
+from gateway.plan import Plan
 
 
 class Retrieval(Protocol):
@@ -53,6 +54,36 @@ class Retrieval(Protocol):
     async def readable(self, keys: Sequence[CitationKey], caller: Caller) -> Sequence[bool]:
         """For each key, in order, whether the caller may read that passage now. Fails closed: raises when it can't be
         known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnderstandingRequest:
+    """What a stage of understanding knows besides the plan.
+
+    Attributes:
+        question: As it was sent, with its history and options.
+        asked_at: Aware, in UTC.
+    """
+
+    question: Question
+    caller: Caller
+    asked_at: datetime
+
+
+class Understanding(Protocol):
+    """One stage of understanding a question, by rules or by a language model.
+
+    Attributes:
+        name: One of ``plan.STAGES``.
+    """
+
+    name: str
+
+    async def refine(self, plan: Plan, request: UnderstandingRequest) -> Plan:
+        """The plan with this stage's part set, all else as it was. Knows of documents only what is declared for the
+        tenant. Never fails for want of a language model: it then returns what rules say, with its name in
+        ``degraded``. Raises InvalidRequest for options that the tenant can't have."""
         ...
 
 

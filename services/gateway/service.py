@@ -33,10 +33,12 @@ from gateway.domain import (
     Timing,
     UsageKnown,
 )
-from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter
+from gateway.plan import Plan
+from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter, UnderstandingRequest
 from gateway.rates import RateLimits, Spending
 from gateway.stages.context import ContextLimits, select_context
 from gateway.stages.recheck import check_citations, recheck_draft
+from gateway.stages.understand.planner import Planner, not_searched
 from gateway.stages.validate import check_batch_size, check_comment, check_question
 
 UNLOGGED: Final = "answer_log"
@@ -70,6 +72,7 @@ class _Course:
     def __init__(self, question: Question, caller: Caller) -> None:
         self.question = question
         self.caller = caller
+        self.plan = Plan(question.text, question.text)
         self.timings: list[Timing] = []
         self.started = time.perf_counter()
         self.draft: Draft | None = None
@@ -102,9 +105,11 @@ class AnswerQuestions:
         clock: Clock,
         policy: AnswerPolicy,
         rates: RateLimits,
+        planner: Planner | None = None,
         *,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
+        self._planner = planner or Planner()
         self._retrieval = retrieval
         self._generator = generator
         self._log = log
@@ -126,7 +131,10 @@ class AnswerQuestions:
         course = _Course(question, caller)
         observe.streams(+1)
         try:
-            yield await self._retrieve(course)
+            if self._planner.active:
+                yield await self._understand(course)
+            if course.draft is None:
+                yield await self._retrieve(course)
             async with aclosing(self._answer(course)) as events:
                 async for event in events:
                     yield event
@@ -143,31 +151,54 @@ class AnswerQuestions:
             check_question(question)
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller, len(questions))
+        courses = [_Course(question, caller) for question in questions]
+        for course in courses:
+            if self._planner.active:
+                await self._understand(course)
         started = time.perf_counter()
-        found = await self._retrieval.search_batch(questions, caller)
+        planned = [(course.question, course.plan) for course in courses]
+        found = await self._planner.search(planned, self._retrieval, caller)
         permits = asyncio.Semaphore(self._policy.batch_concurrency)
 
-        async def answer(question: Question, retrieved: Retrieved) -> Answer:
+        async def answer(course: _Course, retrieved: Retrieved) -> Answer:
             async with permits:
-                course = _Course(question, caller)
-                course.retrieved = retrieved
-                course.finished("retrieve", started)
+                self._found(course, retrieved)
+                if not course.plan.reply:
+                    course.finished("retrieve", started)
                 return await self._finish(course)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(*pair)) for pair in zip(questions, found, strict=True)]
+                tasks = [group.create_task(answer(*pair)) for pair in zip(courses, found, strict=True)]
         except* HeadwaterError as errors:
             observe.failed()
             raise _first(errors) from None
         return [task.result() for task in tasks]
 
+    async def _understand(self, course: _Course) -> StageFinished:
+        """Sets the plan, and the draft of a question that is not searched for."""
+        started = time.perf_counter()
+        with observe.stage_span("understand") as span:
+            request = UnderstandingRequest(course.question, course.caller, self._clock.now())
+            course.plan = await self._planner.plan(request)
+            course.draft = not_searched(course.plan)
+            observe.note_plan(span, course.plan)
+        return course.finished("understand", started)
+
     async def _retrieve(self, course: _Course) -> StageFinished:
         started = time.perf_counter()
         with observe.stage_span("retrieve") as span:
-            course.retrieved = await self._retrieval.search(course.question, course.caller)
-            observe.note_retrieval(span, course.retrieved)
+            planned = (course.question, course.plan)
+            (retrieved,) = await self._planner.search([planned], self._retrieval, course.caller)
+            self._found(course, retrieved)
+            observe.note_retrieval(span, retrieved)
         return course.finished("retrieve", started)
+
+    def _found(self, course: _Course, retrieved: Retrieved) -> None:
+        course.retrieved = retrieved
+        asked = self._planner.clarified(course.question, course.plan, retrieved)
+        if asked is not None:
+            course.plan, course.draft = asked
 
     async def _finish(self, course: _Course) -> Answer:
         async with aclosing(self._answer(course)) as events:
@@ -190,7 +221,9 @@ class AnswerQuestions:
         yield AnswerReady(await self._settle(course, draft))
 
     async def _generate(self, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
-        """Context and generation; leaves the draft in ``course``."""
+        """Context and generation; leaves the draft in ``course``, unless understanding the question left one."""
+        if course.draft is not None:
+            return
         limits = self._policy.context
         if course.question.context_tokens:
             limits = replace(limits, tokens=course.question.context_tokens)
@@ -202,7 +235,7 @@ class AnswerQuestions:
             course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0)
             return
         started = time.perf_counter()
-        request = GenerationRequest(course.question.text, blocks, course.caller, self._clock.now())
+        request = GenerationRequest(course.plan.text, blocks, course.caller, self._clock.now())
         span = observe.start_stage("generate")
         try:
             async with aclosing(self._generator.generate(request)) as pieces:
@@ -239,13 +272,14 @@ class AnswerQuestions:
             text=draft.text,
             citations=draft.citations,
             confidence=draft.confidence,
-            degraded=tuple(dict.fromkeys((*retrieved.degraded, *draft.degraded))),
+            degraded=tuple(dict.fromkeys((*course.plan.degraded, *retrieved.degraded, *draft.degraded))),
             timings=(*retrieved.timings, *course.timings),
             usage=draft.usage,
             trace_id=current_trace_id(),
             generator=self._generator.name,
             generation=retrieved.generation,
-        )
+            plan=course.plan if self._planner.active else None,
+        ).with_readable_meanings()
         caller = course.caller
         entry = LoggedAnswer(caller.tenant_id, caller.subject, course.question.text, answer, self._clock.now())
         try:
@@ -279,7 +313,7 @@ class ReplayAnswers:
         text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
         return Replay(
             question=entry.question,
-            answer=replace(answer, text=text, citations=checked.citations),
+            answer=replace(answer, text=text, citations=checked.citations).with_readable_meanings(),
             answered_at=entry.answered_at,
             redacted=checked.changed,
         )

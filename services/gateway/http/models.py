@@ -31,6 +31,7 @@ def _short(value: object) -> object:
     """The last word of an enum's name: ANSWER_OUTCOME_ANSWERED is "answered"."""
     for prefix in (
         "ANSWER_OUTCOME_",
+        "QUESTION_CLASS_",
         "ACCEPT_OUTCOME_",
         "CHANGE_STATE_",
         "CHANGE_KIND_",
@@ -148,6 +149,21 @@ class SearchBatchResultBody(Response):
 # Answering
 
 
+class TurnBody(Request):
+    """An earlier question of the conversation, and what was answered."""
+
+    question: str
+    answer: str = ""
+
+
+class PlanOptionsBody(Request):
+    """What the caller wants of the stages that understand the question."""
+
+    without: list[str] = Field(default_factory=list, description="Names of stages to leave out.")
+    apply_suggested_filters: bool = False
+    collections: list[str] = Field(default_factory=list, description="The only collections to search; empty: all.")
+
+
 class AskBody(Request):
     """A question."""
 
@@ -156,6 +172,8 @@ class AskBody(Request):
     filter: dict[str, Any] | None = None
     rerank: Literal["auto", "on", "off"] = "auto"
     k: int | None = Field(None, description="Passages to read; the service's setting by default.")
+    history: list[TurnBody] = Field(default_factory=list, description="Earlier turns, oldest first, at most 20.")
+    plan: PlanOptionsBody = Field(default_factory=PlanOptionsBody)
 
 
 class AskBatchBody(Request):
@@ -188,11 +206,50 @@ class UsageBody(Response):
     completion_tokens: int
 
 
+class RouteBody(Response):
+    """Where a question belongs."""
+
+    collections: list[str]
+    confidence: float
+    applied: bool
+
+
+class SuggestedFilterBody(Response):
+    """A filter that the question's words speak of."""
+
+    filter: dict[str, Any] | None = None
+    words: str
+    certain: bool
+    applied: bool
+
+
+class MeaningBody(Response):
+    """One thing that a question may mean, and the citation that it comes from."""
+
+    label: str
+    citation: int
+
+
+class PlanBody(Response):
+    """How a question was understood."""
+
+    question_class: Name
+    class_confidence: float
+    rewritten_question: str
+    route: RouteBody | None = None
+    k: int
+    searches: list[str]
+    suggested_filters: list[SuggestedFilterBody]
+    meanings: list[MeaningBody]
+    freshness_weight: float
+    timings: list[StageBody]
+
+
 class AnswerBody(Response):
     """How an answer ended."""
 
     answer_id: str
-    outcome: Name = Field(description="answered, abstained or fallback.")
+    outcome: Name = Field(description="answered, abstained, fallback, not_searched or clarification.")
     text: str
     citations: list[CitationBody]
     confidence: float
@@ -202,6 +259,7 @@ class AnswerBody(Response):
     trace_id: str
     generator: str
     generation: str
+    plan: PlanBody | None = None
 
 
 class AnswersBody(Response):
