@@ -114,7 +114,7 @@ class GatewaySettings(ServiceSettings):
     understand_classify: bool = True
     understand_filters: bool = True
     understand_route: bool = True
-    understand_decompose: bool = True
+    understand_decompose: bool = False
     understand_depth: bool = False
     understand_expand: bool = False
     understand_clarify: bool = True

@@ -88,6 +88,7 @@ async def test_what_no_document_answers_is_not_searched_for_and_the_answer_says_
         "Thanks for the probe; how do I calibrate it?",
         "Write access to the registers: who has it?",
         "How should weather stations be mounted?",
+        "What are clades?",
     ],
 )
 async def test_a_question_that_only_resembles_small_talk_is_searched_for(vocabulary: Path, text: str) -> None:

@@ -97,4 +97,5 @@ def _is_vague(text: str, folded: str) -> bool:
         return False
     if cues.POINTING.search(folded):
         return not telling or (len(telling) == 1 and len(words) <= 4)
-    return len(telling) <= 1
+    # "What are clades?" asks for what one word means, which is enough.
+    return not telling or (len(telling) == 1 and not cues.DEFINITION.search(folded))

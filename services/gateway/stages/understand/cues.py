@@ -144,6 +144,12 @@ TIME_SENSITIVE: Final = re.compile(
     r"|\b(attual\w*|ultim[oa]|oggi|adesso|ancora|recente\w*|fino a quando)\b"
 )
 
+DEFINITION: Final = re.compile(
+    r"^(what|who|where|which|when|why) (is|are|was|were|does|do|did)\b|\bwhat\W*$|^define\b|\bdefinition\b"
+    r"|^(was|wer|wo) (ist|sind|bedeutet|heißt)\b|^qu'est-ce qu|^que (signifie|veut dire)\b|^qué (es|son|significa)\b"
+    r"|^cosa (è|sono|significa)\b"
+)
+
 POINTING: Final = re.compile(
     r"\b(it|its|they|them|their|this|that|these|those|he|she|his|her|him|there|such|same)\b"
     r"|\b(er|sie|es|ihn|ihm|ihr|ihre|ihrer|dies|diese[rsmn]?|das|dort|davon|damit|dafür)\b"
