@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.gateway.fakes import ALICE, GATEWAY_TEXT, PASSAGES, PROBE_TEXT, Gateway, passage
+from tests.unit.gateway.fakes import ALICE, GATEWAY_TEXT, NOW, PASSAGES, PROBE_TEXT, Gateway, passage
 
 from chassis.errors import InvalidRequest
 from corpus.analysis import analyse
 from gateway.domain import Answer, AnswerReady, Outcome, Question
 from gateway.plan import Plan, PlanOptions, QuestionClass, SuggestedFilter, Turn
+from gateway.ports import UnderstandingRequest
 from gateway.settings import GatewaySettings
 from gateway.stages.understand.filters import SuggestFilters
 from gateway.stages.understand.vocabulary import FilterField, TenantVocabulary, Vocabulary
@@ -344,6 +346,31 @@ async def test_with_every_stage_off_a_question_goes_as_it_did() -> None:
     assert isinstance(last, AnswerReady)
     assert last.answer.plan is None
     assert gateway.retrieval.asked == ["Hello!"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a." * 4096,
+        "which " + "better " * 1150,
+        "difference " * 740,
+        "how does " + "a-" * 4000,
+        "hi " * 2700,
+        "only " * 1600,
+        "the " * 2000 + "?",
+        "1.1." * 2000,
+    ],
+)
+async def test_no_question_takes_long_to_understand(vocabulary: Path, text: str) -> None:
+    settings = GatewaySettings(understand_vocabulary=vocabulary, understand_decompose=True, understand_depth=True)
+    planner = build_planner(settings, analyse)
+    started = time.thread_time()
+
+    for asked in (text, text[:600]):
+        history = (Turn(text, text), Turn(text[:600], text))
+        await planner.plan(UnderstandingRequest(Question(asked, history=history), ALICE, NOW))
+
+    assert time.thread_time() - started < 1.0
 
 
 def test_a_vocabulary_with_a_mistake_is_refused_at_the_start(vocabulary: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.plan import Plan, QuestionClass
 from gateway.ports import UnderstandingRequest
-from gateway.stages.understand.words import telling_words
+from gateway.stages.understand.words import MAX_RULED_CHARACTERS, telling_words
 
 MAX_PARTS: Final = 3
 
@@ -47,7 +47,7 @@ class Decompose:
     async def refine(self, plan: Plan, request: UnderstandingRequest) -> Plan:
         """The plan with the parts of its question."""
         parts = plan.searches
-        if parts:
+        if parts or len(plan.text) > MAX_RULED_CHARACTERS:
             return plan
         if plan.question_class is QuestionClass.COMPARISON:
             parts = compared(plan.text)

@@ -16,7 +16,15 @@ from gateway.plan import Plan, Turn
 from gateway.ports import UnderstandingRequest
 from gateway.stages.understand import cues
 from gateway.stages.understand.classify import classify
-from gateway.stages.understand.words import FUNCTION_WORDS, VAGUE_WORDS, fold, is_specific, telling_words, words_of
+from gateway.stages.understand.words import (
+    FUNCTION_WORDS,
+    MAX_RULED_CHARACTERS,
+    VAGUE_WORDS,
+    fold,
+    is_specific,
+    telling_words,
+    words_of,
+)
 
 _DEEP: Final = 6
 """Earlier turns that are looked at."""
@@ -72,8 +80,9 @@ class RewriteFollowUps:
 
 def stand_alone(text: str, history: Sequence[Turn]) -> str:
     """The question as it stands alone; as it is when it does, or when nothing earlier helps."""
-    earlier = [turn for turn in history if not _is_chat(turn.question)]
-    if not earlier or _is_chat(text):
+    known = [turn for turn in history if len(turn.question) <= MAX_RULED_CHARACTERS]
+    earlier = [turn for turn in known if not _is_chat(turn.question)]
+    if not earlier or len(text) > MAX_RULED_CHARACTERS or _is_chat(text):
         return text
     # An earlier question may have been a follow-up itself.
     last, before = earlier[-1], earlier[-_DEEP:-1]
@@ -174,7 +183,7 @@ def topic_of(question: str, answer: str = "") -> str:
         return next((noun for noun in nouns if name in noun), name)
     if nouns:
         return nouns[0]
-    named = _names(answer)
+    named = _names(answer[:MAX_RULED_CHARACTERS])
     return named[0] if named else " ".join(telling_words(question))
 
 

@@ -6,6 +6,9 @@ import re
 import unicodedata
 from typing import Final
 
+MAX_RULED_CHARACTERS: Final = 600
+"""What rules look at of a text. A longer one is no question that they know, and some patterns take quadratic time."""
+
 _BLANKS: Final = re.compile(r"\s+")
 _WORD: Final = re.compile(r"[^\W_]+(?:[-'._/][^\W_]+)*")
 
