@@ -4,7 +4,8 @@ Accuracy per class, of rewriting, filters and routes: on the held-out half of ``
 Milliseconds: of all stages together, by rules, for each of these questions.
 Hit@5 and answers on the golden set, with each stage switched on and off: over a stack of its own. Hit@5 is of the
 passages that the question is answered from. ``--queries FILE`` (JSON lines with "text") counts in how many questions of
-any other set nothing would be searched or it would be asked back; all of them should be searched.
+any other set nothing would be searched or it would be asked back; all of them should be searched. ``--collection
+FOLDER`` measures decomposition and expansion on a collection in BEIR layout instead of the golden set.
 """
 
 from __future__ import annotations
@@ -16,30 +17,25 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from eval.golden_set import AnswerableCase, GoldenSet, load_golden_set, normalise
 from eval.sample import ingest_corpus
 from eval.understanding_cases import TENANT, VOCABULARY, accuracies, judge, load_cases, request_of
+from eval.understanding_collections import measure_collection
+from eval.understanding_search import OFF, SearchedThroughGateway
 
-from chassis.identity import Caller
 from corpus.analysis import analyse
-from gateway.domain import CitationKey, Passage, Place, Question, Retrieved
 from gateway.plan import STAGES
 from gateway.settings import GatewaySettings
 from gateway.stages.understand.classify import classify
 from gateway.stages.understand.planner import Planner
 from gateway.understanding import build_planner
-from headwater import AnswerOutcome, AsyncClient, Hit, Identity
+from headwater import AnswerOutcome, AsyncClient, Identity
 from headwater.cli import stack
 from headwater.cli.output import console, print_json, table
 
-OFF: Final = dict.fromkeys(
-    (f"understand_{s}" for s in ("rewrite", "classify", "filters", "route", "decompose", "depth", "expand", "clarify")),
-    False,
-)
 VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "all off": OFF,
     "classify": {**OFF, "understand_classify": True},
@@ -61,47 +57,9 @@ ANSWERED: Final[Mapping[str, tuple[str, ...]]] = {
     "decompose": tuple(set(STAGES) - {"classify", "decompose"}),
     "depth": tuple(set(STAGES) - {"classify", "depth"}),
     "route >= .8": tuple(set(STAGES) - {"route"}),
-    "as shipped": ("route", "depth", "expand"),
+    "as shipped": ("route", "decompose", "depth", "expand"),
 }
 """Stages that a question leaves out, of a gateway that has all of them on."""
-
-SHOWN_K: Final = 12
-"""What the gateway searches for where nothing else is said."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchedThroughGateway:
-    """Retrieval over the public API, as one caller."""
-
-    client: AsyncClient
-    filter: Mapping[str, Any] | None = None
-
-    async def search(self, question: Question, caller: Caller) -> Retrieved:
-        """See the port."""
-        hints = question.hints
-        filters = [each for each in (self.filter, hints.filter) if each]
-        options: dict[str, Any] = {"filter": {"$and": filters}} if filters else {}
-        result = await self.client.search(
-            question.text,
-            k=hints.k or SHOWN_K,
-            max_per_document=5,
-            freshness_weight=hints.freshness_weight,
-            **options,
-        )
-        return Retrieved(tuple(map(_passage, result.hits)))
-
-    async def search_batch(self, questions: Sequence[Question], caller: Caller) -> Sequence[Retrieved]:
-        """See the port."""
-        return [await self.search(question, caller) for question in questions]
-
-    async def readable(self, keys: Sequence[CitationKey], caller: Caller) -> Sequence[bool]:
-        """Everything was readable when it was found, a moment ago."""
-        return [True for _ in keys]
-
-
-def _passage(hit: Hit) -> Passage:
-    place = Place(hit.location.heading_path)
-    return Passage(hit.document_id, 0, hit.chunk_id, hit.text, hit.score, hit.similarity, hit.title, place=place)
 
 
 def settings_of(values: Mapping[str, Any]) -> GatewaySettings:
@@ -224,11 +182,14 @@ async def _measure(target: str, golden: GoldenSet) -> dict[str, Any]:
     }
 
 
-def _on_a_stack(golden: GoldenSet) -> dict[str, Any]:
+def _on_a_stack(golden: GoldenSet, collections: Sequence[Path]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="headwater-understanding-") as folder:
         endpoints = stack.start(Path(folder), port_base=0, environment=_environment())
         try:
-            return asyncio.run(_measure(endpoints.grpc["gateway"], golden))
+            target = endpoints.grpc["gateway"]
+            if collections:
+                return {"collections": {f.name: asyncio.run(measure_collection(target, f)) for f in collections}}
+            return asyncio.run(_measure(target, golden))
         finally:
             stack.stop(Path(folder))
 
@@ -243,6 +204,9 @@ def _show(report: Mapping[str, Any]) -> None:
         console.print(f"{name}: {counts}")
     for name, figures in report.get("hit@5", {}).items():
         console.print(f"hit@5 {name:14} {figures['hit@5']:.3f}  missed {', '.join(figures['missed'])}")
+    for name, variants in report.get("collections", {}).items():
+        for variant, figures in variants.items():
+            console.print(f"{name} {variant}: {figures}")
     for name, figures in report.get("answers", {}).items():
         console.print(f"answers {name}: {figures}")
 
@@ -254,11 +218,18 @@ def main() -> int:
     parser.add_argument("--half", default="held_out", choices=("held_out", "development"))
     parser.add_argument("--rules-only", action="store_true", help="no stack, no golden set")
     parser.add_argument("--queries", type=Path, action="append", default=[], help="another set of questions")
+    parser.add_argument(
+        "--collection",
+        type=Path,
+        action="append",
+        default=[],
+        help="a folder in BEIR layout, instead of the golden set",
+    )
     arguments = parser.parse_args()
     report: dict[str, Any] = {"rules": rules(arguments.half)}
     report["queries"] = {file.parent.name: classes_of(file) for file in arguments.queries}
     if not arguments.rules_only:
-        report |= _on_a_stack(load_golden_set())
+        report |= _on_a_stack(load_golden_set(), arguments.collection)
     if arguments.json:
         print_json(report)
     else:

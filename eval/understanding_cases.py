@@ -39,7 +39,12 @@ class Case:
     @property
     def half(self) -> str:
         """By the hash of the id."""
-        return HALVES[hashlib.sha256(self.case_id.encode()).digest()[0] % 2]
+        return half_of(self.case_id)
+
+
+def half_of(case_id: str) -> str:
+    """Development or held out, by the hash of the id."""
+    return HALVES[hashlib.sha256(case_id.encode()).digest()[0] % 2]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,10 @@ from gateway.stages.understand.vocabulary import Vocabulary
 
 
 def build_planner(
-    settings: GatewaySettings, analyse: TermAnalyser, language_model: Understanding | None = None
+    settings: GatewaySettings, analyse: TermAnalyser, language_model: Understanding | None = None, **weights: float
 ) -> Planner:
-    """The stages that are switched on, in their order; a language model takes the place of those that it does.
+    """The stages that are switched on, in their order; a language model refines what rules say of class and form.
+    ``weights`` are those of ``Planner``.
 
     Raises ValueError when the vocabulary can't be read.
     """
@@ -39,4 +40,4 @@ def build_planner(
     if language_model is not None:
         # It refines what rules made of the question, before anything is built on that.
         stages.insert(sum(stage.name in ("rewrite", "classify") for stage in stages), language_model)
-    return Planner(stages, clarifies=settings.understand_clarify)
+    return Planner(stages, clarifies=settings.understand_clarify, **weights)

@@ -18,7 +18,6 @@ from gateway.stages.understand.expand import expanded
 from gateway.stages.understand.fuse import fuse
 
 PART_WEIGHT: Final = 0.5
-"""Of each part of a question beside the question as a whole."""
 EXPANSION_WEIGHT: Final = 0.5
 
 Planned = tuple[Question, Plan]
@@ -30,11 +29,22 @@ class Planner:
     Args:
         stages: In the order in which they refine the plan; of any subset of ``STAGES``.
         clarifies: Whether it asks back.
+        part_weight: Of each part of a question beside the question as a whole.
+        expansion_weight: Of the search with terms of the first passages beside the first.
     """
 
-    def __init__(self, stages: Sequence[Understanding] = (), *, clarifies: bool = False) -> None:
+    def __init__(
+        self,
+        stages: Sequence[Understanding] = (),
+        *,
+        clarifies: bool = False,
+        part_weight: float = PART_WEIGHT,
+        expansion_weight: float = EXPANSION_WEIGHT,
+    ) -> None:
         self._stages = tuple(stages)
         self._clarifies = clarifies
+        self._part_weight = part_weight
+        self._expansion_weight = expansion_weight
 
     @property
     def active(self) -> bool:
@@ -72,7 +82,7 @@ class Planner:
         results = []
         for (_, plan), searches in zip(planned, wanted, strict=True):
             own = [next(found) for _ in searches]
-            results.append(_merged(own, plan, PART_WEIGHT) if own else Retrieved(()))
+            results.append(_merged(own, plan, self._part_weight) if own else Retrieved(()))
         return await self._expanded(planned, results, retrieval, caller)
 
     def clarified(self, question: Question, plan: Plan, retrieved: Retrieved) -> tuple[Plan, Draft] | None:
@@ -98,7 +108,7 @@ class Planner:
             return results
         found = dict(zip(more, await _all_of(list(more.values()), retrieval, caller), strict=True))
         return [
-            _merged([result, found[place]], planned[place][1], EXPANSION_WEIGHT) if place in found else result
+            _merged([result, found[place]], planned[place][1], self._expansion_weight) if place in found else result
             for place, result in enumerate(results)
         ]
 
