@@ -94,6 +94,7 @@ OUT_OF_SCOPE: Final = {
 
 COMPARISON: Final = re.compile(
     r"\bdifferen(ce|ces|t|tiate)\b.*\b(between|from|than)\b|\bdiffers?\b|\bcompar(e|es|ed|ing|ison)\b|\bversus\b|\bvs\b"
+    r"|\band\b.*\bboth\b|\bboth\b.*\band\b|\bin common\b|\b(first|earlier|older|younger|more recently)\b.*\bor\b"
     r"|\bpros and cons\b|\b(dis)?advantages? of\b.*\b(over|versus|compared)\b"
     r"|\b(better|worse|rather|instead)\b.*\b(or|than|of)\b"
     r"|\b(more|less|fewer) [\w-]+( [\w-]+)? than\b|\b(?!other|rather)[a-z]{2,}er than\b|\bwhat (has )?changed between\b"

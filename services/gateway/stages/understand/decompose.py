@@ -15,6 +15,11 @@ from gateway.stages.understand.words import MAX_RULED_CHARACTERS, telling_words
 
 MAX_PARTS: Final = 3
 
+_NAME: Final = r"(?:[Tt]he )?[A-Z][\w'’.-]*(?: (?:(?:of|the|in|for|to|and the) )?[A-Z0-9(][\w'’.()-]*)*"
+_NAMES: Final = re.compile(
+    rf"(?P<head>.*?\W|)(?:[Bb]oth )?(?P<one>{_NAME}) (?:and|or|und|oder|et|ou|y|o|e) (?P<other>{_NAME})(?P<tail>.*)"
+)
+"""Two names side by side; the only pattern that minds capitals."""
 _PAIRS: Final = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
@@ -31,10 +36,6 @@ _PAIRS: Final = tuple(
 _CLAUSES: Final = re.compile(
     r",? (?:and|und|et|y) (?=(?:in )?(?:what|which|who|whom|whose|how|when|where|why|wer|wie|wann|wo|warum|welche|"
     r"qui|quel|quand|comment|qu'est|quién|qué|cuál|cuándo|cómo)\b)|(?<=[.?!]) (?=\S)",
-    re.IGNORECASE,
-)
-_INNER: Final = re.compile(
-    r"\b(?:of|by|in|for|to|from|does) (?P<inner>(?:the|a|an) (?:\w+ ){1,3}(?:that|which|who|whose|where) .+)",
     re.IGNORECASE,
 )
 
@@ -59,7 +60,7 @@ class Decompose:
 def compared(text: str) -> tuple[str, ...]:
     """A search for each of two things that are compared, each with the words that hold for both; none when it can't be
     told what is compared."""
-    for pattern in _PAIRS:
+    for pattern in (*_PAIRS, _NAMES):
         found = pattern.match(text.strip())
         if found is None:
             continue
@@ -73,20 +74,17 @@ def compared(text: str) -> tuple[str, ...]:
 
 
 def steps(text: str) -> tuple[str, ...]:
-    """The clauses that ask on their own, and the inner part of one that asks about something it only describes."""
+    """The clauses that ask on their own; none when the question has but one.
+
+    What one only describes ("the product whose manual …") is not searched for by itself: without the rest of its
+    question it led away from the answer more often than to it.
+    """
     clauses = [clause.strip(" ,") for clause in _CLAUSES.split(text.strip()) if telling_words(clause)]
-    parts = clauses if len(clauses) > 1 else []
-    inner = _INNER.search(text)
-    if inner is not None and len(telling_words(inner["inner"])) > 1:
-        parts.append(inner["inner"].strip(" ?"))
-    return tuple(dict.fromkeys(parts))[:MAX_PARTS]
+    return tuple(dict.fromkeys(clauses))[:MAX_PARTS] if len(clauses) > 1 else ()
 
 
 def _completed(one: str, other: str) -> str:
     shorter, longer = one.split(), other.split()
     if len(shorter) < len(longer) and longer[-1].islower():
         return " ".join((*shorter, longer[-1]))
-    first = shorter[0]
-    if len(longer) < len(shorter) and first.islower():
-        return one
     return one
