@@ -10,7 +10,7 @@ from chassis.identity import Caller
 from gateway.domain import CitationKey, Passage, Place, Question, Retrieved
 from headwater import AsyncClient, Hit
 
-OFF: Final = dict.fromkeys(
+OFF: Final[Mapping[str, Any]] = dict.fromkeys(
     (f"understand_{s}" for s in ("rewrite", "classify", "filters", "route", "decompose", "depth", "expand", "clarify")),
     False,
 )

@@ -359,6 +359,8 @@ async def test_with_every_stage_off_a_question_goes_as_it_did() -> None:
         "only " * 1600,
         "the " * 2000 + "?",
         "1.1." * 2000,
+        "Which is The A first " + "A The " * 1300,
+        "both A and " * 700,
     ],
 )
 async def test_no_question_takes_long_to_understand(vocabulary: Path, text: str) -> None:
