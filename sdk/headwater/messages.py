@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
+from headwater import plan_messages
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.ingest.v1 import ingest_pb2
@@ -28,14 +29,10 @@ from headwater.types import (
     LegScore,
     Location,
     LoggedAnswer,
-    Meaning,
     OpenChange,
-    Plan,
     Receipt,
-    Route,
     SearchResult,
     Stage,
-    SuggestedFilter,
     Tenant,
     Turn,
 )
@@ -203,34 +200,8 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         stages=stages(message.timings),
         trace_id=message.trace_id,
         generator=message.generator,
-        plan=plan(message.plan) if message.HasField("plan") else None,
+        plan=plan_messages.plan(message.plan) if message.HasField("plan") else None,
     )
-
-
-def plan(message: gateway_pb2.Plan) -> Plan:
-    """How a question was understood, from protobuf."""
-    route = message.route
-    return Plan(
-        question_class=_class_name(message.question_class),
-        class_confidence=message.class_confidence,
-        rewritten_question=message.rewritten_question,
-        route=Route(tuple(route.collections), route.confidence, route.applied) if message.HasField("route") else None,
-        k=message.k,
-        searches=tuple(message.searches),
-        suggested_filters=tuple(
-            SuggestedFilter(json_format.MessageToDict(each.filter), each.words, each.certain, each.applied)
-            for each in message.suggested_filters
-        ),
-        meanings=tuple(Meaning(each.label, each.citation) for each in message.meanings),
-        freshness_weight=message.freshness_weight,
-        stages=stages(message.timings),
-    )
-
-
-def _class_name(value: gateway_pb2.QuestionClass.ValueType) -> str:
-    """ "how_to", for instance; "unspecified" for one that this version does not know."""
-    names = {number: name for name, number in gateway_pb2.QuestionClass.items()}
-    return names.get(value, "QUESTION_CLASS_UNSPECIFIED").removeprefix("QUESTION_CLASS_").lower()
 
 
 def question(

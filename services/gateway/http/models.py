@@ -3,49 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-
-class Request(BaseModel):
-    """What is sent: unknown fields are refused, for they are mistakes."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Response(BaseModel):
-    """What is answered."""
-
-    @classmethod
-    def of(cls, message: Message) -> Self:
-        """The same content as a protobuf message."""
-        return cls.model_validate(
-            MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-        )
-
-
-def _short(value: object) -> object:
-    """The last word of an enum's name: ANSWER_OUTCOME_ANSWERED is "answered"."""
-    for prefix in (
-        "ANSWER_OUTCOME_",
-        "QUESTION_CLASS_",
-        "ACCEPT_OUTCOME_",
-        "CHANGE_STATE_",
-        "CHANGE_KIND_",
-        "OPEN_CAUSE_",
-        "DOCUMENT_STATE_",
-        "FIELD_TYPE_",
-    ):
-        if isinstance(value, str) and value.startswith(prefix):
-            return value.removeprefix(prefix).lower()
-    return value
-
-
-Name = Annotated[str, BeforeValidator(_short)]
-
+from gateway.http.bodies import Name, Request, Response, StageBody, short_name
+from gateway.http.plan_models import PlanBody, PlanOptionsBody, TurnBody
 
 # Searching
 
@@ -95,13 +58,6 @@ class SectionBody(Response):
     text: str
 
 
-class StageBody(Response):
-    """How long a stage took."""
-
-    stage: str
-    milliseconds: float
-
-
 class HitBody(Response):
     """A passage the caller may read."""
 
@@ -149,21 +105,6 @@ class SearchBatchResultBody(Response):
 # Answering
 
 
-class TurnBody(Request):
-    """An earlier question of the conversation, and what was answered."""
-
-    question: str
-    answer: str = ""
-
-
-class PlanOptionsBody(Request):
-    """What the caller wants of the stages that understand the question."""
-
-    without: list[str] = Field(default_factory=list, description="Names of stages to leave out.")
-    apply_suggested_filters: bool = False
-    collections: list[str] = Field(default_factory=list, description="The only collections to search; empty: all.")
-
-
 class AskBody(Request):
     """A question."""
 
@@ -204,45 +145,6 @@ class UsageBody(Response):
     context_tokens: int
     prompt_tokens: int
     completion_tokens: int
-
-
-class RouteBody(Response):
-    """Where a question belongs."""
-
-    collections: list[str]
-    confidence: float
-    applied: bool
-
-
-class SuggestedFilterBody(Response):
-    """A filter that the question's words speak of."""
-
-    filter: dict[str, Any] | None = None
-    words: str
-    certain: bool
-    applied: bool
-
-
-class MeaningBody(Response):
-    """One thing that a question may mean, and the citation that it comes from."""
-
-    label: str
-    citation: int
-
-
-class PlanBody(Response):
-    """How a question was understood."""
-
-    question_class: Name
-    class_confidence: float
-    rewritten_question: str
-    route: RouteBody | None = None
-    k: int
-    searches: list[str]
-    suggested_filters: list[SuggestedFilterBody]
-    meanings: list[MeaningBody]
-    freshness_weight: float
-    timings: list[StageBody]
 
 
 class AnswerBody(Response):
@@ -392,7 +294,7 @@ class FieldBody(BaseModel):
     name: str
     type: Annotated[
         Literal["string", "number", "boolean", "timestamp", "version", "string_list", "number_list"],
-        BeforeValidator(_short),
+        BeforeValidator(short_name),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater import Turn, messages
+from headwater import Turn, messages, plan_messages
 from headwater.cli.ask import print_plan
 from headwater.gateway.v1 import gateway_pb2
 
@@ -38,7 +38,7 @@ def test_a_plan_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     suggested = message.suggested_filters.add(words="only runbooks", certain=True, applied=True)
     suggested.filter.update({"doc_type": {"$eq": "runbook"}})
 
-    print_plan(messages.plan(message))
+    print_plan(plan_messages.plan(message))
 
     shown = capsys.readouterr().out
     for part in ("comparison (0.80)", "Q2 or F4, which is cheaper?", "commercial", "price F4", "runbook", "Price list"):
