@@ -10,7 +10,7 @@ VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 RAY_TESTS ?= tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
 CLUSTER_TESTS ?= tests/contract tests/integration
-.PHONY: help setup demo up down test fuzz test-integration test-on-servers test-torch test-ray mutants bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+.PHONY: help setup demo up down test chaos fuzz test-integration test-on-servers test-torch test-ray mutants bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -36,10 +36,16 @@ test-integration: setup ## Test the cluster profile on real servers, which it st
 	@$(PY) -m tests.servers run -- $(MAKE) --no-print-directory test-on-servers
 	@$(MAKE) --no-print-directory test-ray
 
-# Every contract suite over the cluster adapters, then the embedded profile's end-to-end suite as it is over the cluster's.
+# Every contract suite over the cluster adapters, then the embedded profile's end-to-end suite as it is over the cluster's,
+# then the guarantees in short.
 test-on-servers:
 	@$(PY) -m pytest -m cluster -n 2 --dist loadgroup --durations 15 $(CLUSTER_TESTS)
 	@$(PY) -m tests.servers.profile -- $(PY) -m pytest -n 2 --dist loadgroup --durations 15 tests/e2e
+	@$(PY) -m tests.chaos --scale short
+
+chaos: setup ## The guarantees on real servers, with faults: SCALE=full|short SEED=5 ONLY=P1,P3 WRITE=docs/guarantees.md
+	@$(PY) -m tests.servers run --only elasticsearch,weaviate,redis,s3 -- $(PY) -m tests.chaos --scale $(or $(SCALE),full) \
+	  --seed $(or $(SEED),5) $(if $(ONLY),--only $(ONLY)) $(if $(WRITE),--write $(WRITE)) $(if $(KEEP),--keep $(KEEP))
 
 fuzz: setup ## Random bytes against every RPC, topic and parser for long (in short also part of make test): FUZZ='-k rpcs'
 	@HEADWATER_FUZZ=long $(PY) -m pytest tests/fuzz $(FUZZ)

@@ -179,6 +179,14 @@ def _shared() -> dict[str, Schema]:
             runAsUser=count("User; not root.", 1),
             runAsGroup=count("Group, which secrets are readable for.", 1),
         ),
+        **_around(),
+        "ray": closed("KubeRay.", version=needed("Version of Ray in the images.")),
+    }
+
+
+def _around() -> dict[str, Schema]:
+    """What stands around the services."""
+    return {
         "networkPolicy": closed(
             "Only the edges between the services, and these, are open.",
             enabled=flag("Whether everything else is denied."),
@@ -198,13 +206,11 @@ def _shared() -> dict[str, Schema]:
             rules=closed("PrometheusRules.", enabled=flag("Whether alerts are installed.")),
             dashboards=closed("ConfigMaps for Grafana.", enabled=flag("Whether dashboards are installed.")),
         ),
-        "ray": closed("KubeRay.", version=needed("Version of Ray in the images.")),
     }
 
 
-def chart(settings: dict[str, Schema]) -> Schema:
-    """The schema of all values, given those of each service's settings."""
-    gateway = {
+def _gateway() -> dict[str, Schema]:
+    return {
         "auth": closed(
             "Whose tokens the gateway accepts.",
             issuer=needed("`iss` of accepted tokens."),
@@ -230,6 +236,10 @@ def chart(settings: dict[str, Schema]) -> Schema:
         ),
         "autoscaling": _hpa(),
     }
+
+
+def chart(settings: dict[str, Schema]) -> Schema:
+    """The schema of all values, given those of each service's settings."""
     workload = workloads()
 
     def service(title: str, service_settings: Schema, **more: Schema) -> Schema:
@@ -256,7 +266,7 @@ def chart(settings: dict[str, Schema]) -> Schema:
         ),
         **servers(),
         **_shared(),
-        gateway=service("The edge.", settings["gateway"], **gateway),
+        gateway=service("The edge.", settings["gateway"], **_gateway()),
         retriever=service("Search.", settings["retriever"], autoscaling=_hpa()),
         reranker=service(
             "Reranking.", settings["reranker"], enabled=flag("Whether there is a reranker."), **_encoder()

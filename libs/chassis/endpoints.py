@@ -39,6 +39,8 @@ class KafkaEndpoint(Endpoint):
         ca_file: PEM file of the authority that signed the brokers' certificates; None for the system's.
         replication_factor: Of topics that are created here.
         prefix: Of every topic and group name, so that several installations may share a cluster.
+        session_seconds: Without a heartbeat for so long a worker is taken for dead, and its partitions are given to
+            others: longer than a slow change of leaders. The brokers' own bounds are 6 s and half an hour.
     """
 
     bootstrap_servers: str = ""
@@ -49,6 +51,7 @@ class KafkaEndpoint(Endpoint):
     ca_file: Path | None = None
     replication_factor: int = Field(default=3, ge=1)
     prefix: str = Field(default="", pattern=r"^[A-Za-z0-9._-]{0,60}$")
+    session_seconds: float = Field(default=45.0, ge=6, le=1800)
 
     @model_validator(mode="after")
     def _keep_the_password(self) -> KafkaEndpoint:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from corpus.domain import ChangeKind, ChangeState
 
@@ -187,6 +187,10 @@ class Halt:
     reason: str
     message: str
     rejections: int
+
+
+OF_SOURCES: Final = "/sources"
+"""Ends the name of a worker of which only the consumer of sources is halted: what it holds back is not accepted yet."""
 
 
 class Halts(Protocol):

@@ -11,6 +11,8 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from corpus.ids import name_of_tenant
+
 MAX_VERSION = 2**63 - 1
 """Greatest document version: the largest external version that both Elasticsearch and SQLite can compare."""
 
@@ -319,13 +321,19 @@ BUILT_IN_FIELDS: Mapping[str, FieldType] = {
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """An isolated customer and the metadata fields it can filter on (besides the built-in ones). ``rebuilding``: stores
-    ("vector", "lexical", "heads") that lack rows until a rebuild is done, so that searches say so."""
+    """An isolated customer and the metadata fields it can filter on (besides the built-in ones). ``tenant_id``: names
+    it among all tenants there ever were. ``rebuilding``: stores ("vector", "lexical", "heads") that lack rows until a
+    rebuild is done, so that searches say so."""
 
     tenant_id: str
     fields: Mapping[str, FieldType]
     created_at: datetime
     rebuilding: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        """What its callers know it by; a later tenant may have the same name."""
+        return name_of_tenant(self.tenant_id)
 
 
 @dataclass(frozen=True, slots=True)

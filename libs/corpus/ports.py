@@ -16,7 +16,7 @@ Rules for every method here
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -26,8 +26,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corpus.domain import (
-    AccessPolicy,
-    Candidate,
     ChangeRecord,
     ChangeState,
     Chunk,
@@ -36,130 +34,16 @@ from corpus.domain import (
     FieldType,
     Generation,
     Head,
-    IndexedRow,
-    LexicalRow,
     Section,
     ServedHead,
     StoredRow,
     Tenant,
-    VectorRow,
 )
-from corpus.filters import Filter
 from corpus.generation_plan import GenerationPlan
-
-SCAN_PAGE = 2_000
-"""Most rows of one page of a scan: half a megabyte."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prefilter:
-    """What a candidate must satisfy before it is ranked.
-
-    Attributes:
-        tenant_id: Only this tenant's rows.
-        access_tokens: A row needs at least one of these.
-        clearance: A row's security level must not exceed this.
-        filter: Validated metadata filter, or None.
-    """
-
-    tenant_id: str
-    access_tokens: frozenset[str]
-    clearance: int
-    filter: Filter | None = None
-
-
-class VectorIndex(Protocol):
-    """Cosine similarity over chunk vectors, exact or approximate."""
-
-    async def write(self, generation: str, rows: Sequence[VectorRow]) -> None:
-        """Inserts or replaces rows by (tenant, chunk_id). All or nothing per call as far as the engine can; a
-        repeated call leaves the same rows. Raises InvalidRequest BAD_VECTOR for NaN, infinity or a wrong dimension,
-        and then writes none of the rows."""
-        ...
-
-    async def set_access(
-        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
-    ) -> None:
-        """Replaces the access policy of the rows; unknown ids are ignored. Idempotent."""
-        ...
-
-    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
-        """Removes rows; unknown ids are ignored. Idempotent."""
-        ...
-
-    async def search(
-        self, generation: str, vectors: NDArray[np.float32], k: int, prefilter: Prefilter
-    ) -> Sequence[Sequence[Candidate]]:
-        """For each of the (n, d) float32 L2-normalised query vectors the k rows of greatest cosine similarity that
-        satisfy the prefilter, best first, ties by chunk_id; fewer when there are fewer. Does not see
-        heads. A tenant or generation without rows gives empty lists."""
-        ...
-
-    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
-        """chunk_id → chunks_version of every row, for audits."""
-        ...
-
-    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
-        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
-        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
-        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
-        rows."""
-        ...
-
-    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
-        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
-        that the store holds twice comes twice."""
-        ...
-
-    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
-        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
-        ...
-
-
-class LexicalIndex(Protocol):
-    """BM25 (k1 = 1.2, b = 0.75) over analysed terms, weighted per field."""
-
-    async def write(self, generation: str, rows: Sequence[LexicalRow]) -> None:
-        """Inserts or replaces rows by (tenant, chunk_id). A repeated call leaves the same rows."""
-        ...
-
-    async def set_access(
-        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
-    ) -> None:
-        """Replaces the access policy of the rows; unknown ids are ignored. Idempotent."""
-        ...
-
-    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
-        """Removes rows; unknown ids are ignored. Idempotent."""
-        ...
-
-    async def search(
-        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
-    ) -> Sequence[Sequence[Candidate]]:
-        """For each query (terms from ``corpus.analysis``) the k best rows that contain at least one of its terms and
-        satisfy the prefilter, best first, ties by chunk_id. The prefilter adds nothing to a score. A query without
-        terms, and a tenant or generation without rows, give empty lists."""
-        ...
-
-    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
-        """chunk_id → chunks_version of every row, for audits."""
-        ...
-
-    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
-        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
-        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
-        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
-        rows."""
-        ...
-
-    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
-        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
-        that the store holds twice comes twice."""
-        ...
-
-    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
-        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
-        ...
+from corpus.index_ports import SCAN_PAGE as SCAN_PAGE
+from corpus.index_ports import LexicalIndex as LexicalIndex
+from corpus.index_ports import Prefilter as Prefilter
+from corpus.index_ports import VectorIndex as VectorIndex
 
 
 class PutOutcome(StrEnum):
@@ -404,14 +288,31 @@ class ChangeLedger(Protocol):
 
 
 class Tenants(Protocol):
-    """Registry of tenants and their declared metadata fields."""
+    """Registry of tenants and their declared metadata fields.
 
-    async def create(self, tenant_id: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
-        """Creates the tenant or adds fields to it. Idempotent. Raises FailedPrecondition FIELD_TYPE_CONFLICT when a
-        declared (or built-in) field has another type, and then changes nothing."""
+    Callers know a tenant by its *name*, which may be used again after the tenant was deleted; everything else knows it
+    by its *id*, which may not: what is written late for a tenant that is gone never meets a later one of its name
+    (docs/adr/0011)."""
+
+    async def create(self, name: str, fields: Mapping[str, FieldType], *, at: datetime) -> Tenant:
+        """Creates the tenant of this name or adds fields to the one that is there. Idempotent. A new tenant has an id
+        that none before it had: the first one of a name its name, each later one its name with the next number. Raises
+        FailedPrecondition: FIELD_TYPE_CONFLICT when a declared (or built-in) field has another type, TENANT_NAME_SPENT
+        when the name is too long for another number; and then changes nothing."""
         ...
 
-    async def get(self, tenant_id: str) -> Tenant | None: ...
+    async def get(self, tenant_id: str) -> Tenant | None:
+        """The tenant with this id, as of now; None when it is gone, whoever has its name since."""
+        ...
+
+    async def named(self, name: str) -> Tenant | None:
+        """The tenant that has this name, as of now; None when none has it. No id with a number is a name."""
+        ...
+
+    async def latest_id(self, name: str) -> str:
+        """Id of the tenant that has this name, or else had it last; the name itself when none ever had it. Raises
+        InvalidRequest INVALID_TENANT_ID for what can't be a name."""
+        ...
 
     async def list(self) -> Sequence[Tenant]:
         """All tenants by id."""
@@ -423,7 +324,8 @@ class Tenants(Protocol):
         ...
 
     async def delete(self, tenant_id: str) -> None:
-        """Forgets the tenant. Idempotent. Its data is removed through the other ports."""
+        """Forgets the tenant with this id, and remembers that the id was used; a later tenant of its name stays.
+        Idempotent. Its data is removed through the other ports."""
         ...
 
 

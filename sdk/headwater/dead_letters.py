@@ -13,7 +13,8 @@ from headwater.types import Change, Halt
 
 STATES: Final = ("open", "replaying", "replayed", "discarded")
 DECIDE_SECONDS: Final = 120.0
-"""One call replays up to 500 letters."""
+DECIDED_AT_ONCE: Final = 500
+"""Letters that one call replays at most."""
 
 _Call = Callable[[Any, Any, float], Awaitable[Any]]
 
@@ -100,26 +101,38 @@ class DeadLetters:
         return ShownLetter(dead_letter(reply.letter), messages.change(reply.change) if reply.change.event_id else None)
 
     async def replay(self, letter_ids: Sequence[str] = (), **which: str) -> Sequence[LetterResult]:
-        """Has these letters, or all open ones that fit, tried again. Idempotent. Raises InvalidRequestError when
-        nothing is named."""
-        results: list[LetterResult] = []
-        more = True
-        while more:
-            request = dead_letters_pb2.ReplayDeadLettersRequest(**_named(letter_ids, which))
-            reply = await self._write(self._stub.ReplayDeadLetters, request, DECIDE_SECONDS)
-            results += [_result(item) for item in reply.results]
-            more = reply.more and _progresses(reply.results)
-        return results
+        """Has these letters, or all open ones that fit, tried again, each once. Idempotent. Raises InvalidRequestError
+        when nothing is named."""
+
+        async def call(named: dict[str, Any]) -> Any:
+            request = dead_letters_pb2.ReplayDeadLettersRequest(**named)
+            return await self._write(self._stub.ReplayDeadLetters, request, DECIDE_SECONDS)
+
+        return await self._decide(call, letter_ids, which)
 
     async def discard(self, why: str, letter_ids: Sequence[str] = (), **which: str) -> Sequence[LetterResult]:
         """Gives these letters, or all open ones that fit, up for good. Idempotent. Raises as ``replay``."""
-        results: list[LetterResult] = []
-        more = True
-        while more:
-            request = dead_letters_pb2.DiscardDeadLettersRequest(why=why, **_named(letter_ids, which))
-            reply = await self._write(self._stub.DiscardDeadLetters, request, DECIDE_SECONDS)
-            results += [_result(item) for item in reply.results]
-            more = reply.more and _progresses(reply.results)
+
+        async def call(named: dict[str, Any]) -> Any:
+            request = dead_letters_pb2.DiscardDeadLettersRequest(why=why, **named)
+            return await self._write(self._stub.DiscardDeadLetters, request, DECIDE_SECONDS)
+
+        return await self._decide(call, letter_ids, which)
+
+    async def _decide(
+        self, call: Callable[[dict[str, Any]], Awaitable[Any]], letter_ids: Sequence[str], which: dict[str, str]
+    ) -> Sequence[LetterResult]:
+        reply = await call(_named(letter_ids, which))
+        results = [_result(item) for item in reply.results]
+        if reply.more:
+            # By id from here on: the filter finds those again that were refused, or failed once more, and nothing else
+            # where they are many.
+            seen = {result.letter_id for result in results}
+            listed = [letter.letter_id async for letter in self.list(**{**which, "state": "open"})]
+            rest = [letter_id for letter_id in listed if letter_id not in seen]
+            for begin in range(0, len(rest), DECIDED_AT_ONCE):
+                reply = await call(_named(rest[begin : begin + DECIDED_AT_ONCE], {}))
+                results += [_result(item) for item in reply.results]
         return results
 
     async def forget(self, letter_ids: Sequence[str]) -> int:
@@ -170,11 +183,6 @@ def dead_letter(message: dead_letters_pb2.DeadLetter) -> DeadLetter:
 def _result(message: dead_letters_pb2.LetterResult) -> LetterResult:
     outcome = _name(dead_letters_pb2.LetterOutcome.Name(message.outcome), "LETTER_OUTCOME_")
     return LetterResult(message.letter_id, message.document_id, outcome, message.reason, message.message)
-
-
-def _progresses(results: Sequence[dead_letters_pb2.LetterResult]) -> bool:
-    """Whether the next call finds other letters: those that were refused are found again."""
-    return any(result.outcome != dead_letters_pb2.LETTER_OUTCOME_REFUSED for result in results)
 
 
 def _named(letter_ids: Sequence[str], which: dict[str, str]) -> dict[str, Any]:

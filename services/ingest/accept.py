@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
 
-from chassis.clock import Clock, HybridLogicalClock
+from chassis.clock import Clock, HybridLogicalClock, to_micros
 from chassis.errors import Conflict, InvalidRequest, NotFound
 from chassis.identity import Caller, Scope
 from chassis.objectstore.port import ObjectStore
@@ -34,6 +35,9 @@ from ingest.domain import (
 from ingest.ports import ChangeLog
 
 _log = structlog.get_logger()
+
+_CLOCK_BEGAN = to_micros(datetime(2026, 1, 1, tzinfo=UTC))
+"""No clock that assigns versions was behind this; smaller versions count something else."""
 
 _GOOD_STATES = (ChangeState.PENDING, ChangeState.APPLIED)
 
@@ -72,7 +76,7 @@ class AcceptChanges:
         caller.require(Scope.WRITE)
         _check_version(draft.version)
         tenant = await self._tenant(caller.tenant_id)
-        stored = await self._store(caller.tenant_id, content)
+        stored = await self._store(tenant.tenant_id, content)
         return await self._accept(tenant, draft.document_id, draft.version, Upsert(draft, stored), lane, origin)
 
     async def delete(self, caller: Caller, document_id: str, version: int, *, origin: str = "") -> Receipt:
@@ -89,7 +93,7 @@ class AcceptChanges:
         caller.require(Scope.WRITE)
         _check_version(version)
         tenant = await self._tenant(caller.tenant_id)
-        if not await self.ledger.newest(DocumentKey(caller.tenant_id, document_id), limit=1):
+        if not await self.ledger.newest(DocumentKey(tenant.tenant_id, document_id), limit=1):
             raise NotFound("There is no document with this id; put it first.", reason="UNKNOWN_DOCUMENT")
         return await self._accept(tenant, document_id, version, SetAccess(principals, security_level))
 
@@ -97,17 +101,11 @@ class AcceptChanges:
         """Appends a change of the service's own at exactly this version. Raises Conflict VERSION_CONFLICT when another
         change has it, NotFound UNKNOWN_TENANT, InvalidRequest BAD_VERSION, DependencyUnavailable."""
         _check_version(version)
-        return await self._accept_version(await self._tenant(key.tenant_id), key, version, change, Lane.LIVE)
+        tenant = _known(await self.tenants.get(key.tenant_id), key.tenant_id)
+        return await self._accept_version(tenant, key, version, change, Lane.LIVE)
 
-    async def _tenant(self, tenant_id: str) -> Tenant:
-        tenant = await self.tenants.get(tenant_id)
-        if tenant is None:
-            raise NotFound(
-                "This tenant does not exist; an administrator creates it with CreateTenant.",
-                reason="UNKNOWN_TENANT",
-                metadata={"tenant_id": tenant_id},
-            )
-        return tenant
+    async def _tenant(self, name: str) -> Tenant:
+        return _known(await self.tenants.named(name), name)
 
     async def _store(self, tenant_id: str, content: bytes | AsyncIterator[bytes]) -> StoredContent:
         if isinstance(content, bytes):
@@ -162,13 +160,28 @@ class AcceptChanges:
             newest = next(iter(await self.ledger.newest(key, limit=1)), None)
             if newest is not None and newest.fingerprint == fingerprint(change) and newest.state in _GOOD_STATES:
                 return _receipt(newest)
-            assigned = max(self.versions.next(), newest.version + 1 if newest else 1)
+            assigned = self._next_version(newest)
             _check_version(assigned)
             try:
                 return await self._accept_version(tenant, key, assigned, change, lane)
             except Conflict:
                 # Somebody else used this version a moment ago; the next one is greater than theirs.
                 _log.info("assigned_version_taken", version=assigned)
+
+    def _next_version(self, newest: ChangeRecord | None) -> int:
+        """A version above all that were accepted of the document; the ledger keeps the greatest one for as long as the
+        tenant is there, tombstone or not.
+
+        Time is added where versions tell time, which keeps them growing also after a ledger that was lost or restored.
+        A source that counts its changes or the bytes of its log is far below: after a leap to the clock every later
+        change of its own would be out of date, without anybody being told. There the next number is taken.
+
+        Of two processes that take one number at the same time one is refused by the ledger, and looks again.
+        """
+        if newest is None:
+            return self.versions.next()
+        following = newest.version + 1
+        return following if newest.version < _CLOCK_BEGAN else max(self.versions.next(), following)
 
     async def _accept_version(
         self, tenant: Tenant, key: DocumentKey, version: int, change: Change, lane: Lane, origin: str = ""
@@ -179,7 +192,7 @@ class AcceptChanges:
             version=version,
             kind=change.kind,
             state=ChangeState.PENDING,
-            # Never before the tenant: workers tell by it changes of an earlier tenant of the same name.
+            # Never before the tenant: see ``belongs_to``.
             accepted_at=max(self.clock.now(), tenant.created_at),
             fingerprint=fingerprint(change),
             trace_id=current_trace_id(),
@@ -191,6 +204,16 @@ class AcceptChanges:
         # Of two changes with one version at the same time, the one whose row is there first is the change; the worker
         # drops the other one, whose caller is told of the conflict here.
         return _receipt(await self.ledger.accept(record))
+
+
+def _known(tenant: Tenant | None, asked_for: str) -> Tenant:
+    if tenant is None:
+        raise NotFound(
+            "This tenant does not exist; an administrator creates it with CreateTenant.",
+            reason="UNKNOWN_TENANT",
+            metadata={"tenant_id": asked_for},
+        )
+    return tenant
 
 
 def _repeatable_id(origin: str, key: DocumentKey, version: int, change: Change) -> str:

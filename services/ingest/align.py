@@ -1,9 +1,9 @@
-"""Giving the rows of a version the access that its document's head says."""
+"""Between the rows of a version and its document's head: access that is the head's, and whether rows may go."""
 
 from __future__ import annotations
 
-from corpus.domain import Head, HeadState
-from corpus.ports import Heads
+from corpus.domain import ChangeState, DocumentKey, Head, HeadState
+from corpus.ports import ChangeLedger, Heads
 from ingest.rows import ChunkRows
 
 
@@ -18,3 +18,14 @@ async def align_rows(heads: Heads, rows: ChunkRows, written: Head) -> None:
         again = await heads.get(written.key)
         if again is None or again.version == head.version:
             return
+
+
+async def is_wanted(heads: Heads, ledger: ChangeLedger, key: DocumentKey, chunks_version: int) -> bool:
+    """Whether a head names the version, or may in a moment: a change that is tried again finds rows that an earlier
+    attempt left, however old they are. To be asked just before they are removed. The ledger comes first: a change that
+    ended since has written its head before."""
+    record = await ledger.find(key, chunks_version)
+    if record is not None and record.state is ChangeState.PENDING:
+        return True
+    head = await heads.get(key)
+    return head is not None and head.state is HeadState.LIVE and head.chunks_version == chunks_version

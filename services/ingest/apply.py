@@ -262,9 +262,9 @@ class ApplyChange:
         await align_rows(self.heads, self.rows, written)
 
     async def _withdraw(self, event: DocumentChange, head: Head) -> None:
-        """The tenant was deleted while the change was under way: nothing of it may stay for a later one of its name,
-        not even a tombstone, which would outrank what the later one writes. What readers may have seen of it is of the
-        same version as the tombstone."""
+        """The tenant was deleted while the change was under way. A later one of its name has another id and does not
+        meet what was written, but nobody looks after it any more, so nothing stays, not even the tombstone. What
+        readers may have seen of it is of the same version as the tombstone."""
         await self.feed.announce(Announcement(head.key, event.event_id, event.version + 1))
         await self.heads.put(self._tombstone(event, head))
         await self.rows.remove_everywhere(head.key, head.chunks_version)

@@ -4,11 +4,15 @@ The changes of one document are handled one after the other. An offset is commit
 partition is done. What to do about a failure is the error's own disposition (`chassis.errors`): a bad event has become
 a dead letter by then, a dependency that is down pauses the partition and the same event is tried again, anything else
 stops the worker without committing.
+
+While the worker is halted (``ingest.rejections``), documents wait, and the records behind them are taken nevertheless,
+up to a bound: deletes and changes of access of other documents need nothing that a halted worker lacks.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -23,6 +27,7 @@ from chassis.eventlog.port import Consumer, Partition, Record
 from chassis.telemetry.metrics import INGEST_OLDEST_AGE, INGEST_REBALANCES
 from ingest.domain import Lane
 from ingest.handle import RecordInWork
+from ingest.known_bad import INGEST_HALTED
 
 _log = structlog.get_logger()
 
@@ -33,6 +38,8 @@ HEARTBEAT_SECONDS = 5.0
 """A quarter of the time without a poll after which the log may hand the partitions to another member."""
 YIELDING_SHARE = 4
 """A backfill goes on beside steady live changes, which mostly find parsers and embedder free."""
+MOST_HELD = 200
+"""Records that wait for the end of a halt. Each is tried every few seconds, which costs some reads of stores."""
 FIRST_BACK_OFF_SECONDS = 0.2
 LONGEST_BACK_OFF_SECONDS = 10.0
 
@@ -64,16 +71,29 @@ class ChangeConsumer:
     _running: dict[asyncio.Task[bool], Record] = field(default_factory=dict)
     _last_of_key: dict[bytes, asyncio.Task[bool]] = field(default_factory=dict)
     _backing_off: Counter[Partition] = field(default_factory=Counter)
+    _before: dict[asyncio.Task[bool], asyncio.Task[bool]] = field(default_factory=dict)
+    """Whom the changes of a document wait for that are not its first ones."""
+    _held: set[asyncio.Task[bool]] = field(default_factory=set)
+    """What a halt met, until it is done, and what waits behind it."""
+    _held_in_work: int = 0
+    _turns: asyncio.Semaphore = field(init=False)
     _failure: BaseException | None = None
     _joined: bool = False
     _stopping: bool = False
     _last_poll: float = 0.0
     _last_commit: float = 0.0
 
+    def __post_init__(self) -> None:
+        # After a halt, what was held goes on beside what comes anew, and not all at once.
+        self._turns = asyncio.Semaphore(max(self.max_in_flight // YIELDING_SHARE, 1))
+
     @property
     def is_busy(self) -> bool:
         """Whether records are in work."""
-        return bool(self._running)
+        return self._in_work() > 0
+
+    def _in_work(self) -> int:
+        return len(self._running) - len(self._held) + self._held_in_work
 
     async def run(self) -> None:
         """Consumes until cancelled, or until an event fails in a way that only a restart may mend (raised)."""
@@ -102,7 +122,7 @@ class ChangeConsumer:
         if not self._joined:
             await self.consumer.start(self._on_revoked)
             self._joined = True
-        room = 0 if self._stopping else self._share() - len(self._running)
+        room = 0 if self._stopping or len(self._held) >= MOST_HELD else self._share() - self._in_work()
         if room > 0:
             # Wakes up to commit as long as something is in work.
             await self._take(room, COMMIT_EVERY_SECONDS if self._running else POLL_SECONDS)
@@ -151,10 +171,16 @@ class ChangeConsumer:
         if record.key:
             self._last_of_key[record.key] = task
         self._running[task] = record
+        if before is not None:
+            self._before[task] = before
+            if before in self._held:
+                self._held.add(task)
         task.add_done_callback(self._finished)
 
     def _finished(self, task: asyncio.Task[bool]) -> None:
         record = self._running.pop(task)
+        self._before.pop(task, None)
+        self._held.discard(task)
         if self._last_of_key.get(record.key) is task:
             del self._last_of_key[record.key]
         error: BaseException | None
@@ -175,26 +201,49 @@ class ChangeConsumer:
                 return False  # the worker stops; this record comes after the one that failed
         work = RecordInWork(record)
         try:
-            while not await self._attempt(work):
-                pass
+            while (error := await self._attempt_in_turn(work)) is not None:
+                if error.reason == INGEST_HALTED:
+                    await self._hold(error, work.attempts)
+                else:
+                    await self._back_off(record.partition, error, work.attempts)
         except asyncio.CancelledError:
             await self.handler.give_up(work)
             raise
         return True
 
-    async def _attempt(self, work: RecordInWork) -> bool:
+    async def _attempt_in_turn(self, work: RecordInWork) -> HeadwaterError | None:
+        if asyncio.current_task() not in self._held:
+            return await self._attempt(work)
+        async with self._turns:
+            self._held_in_work += 1
+            try:
+                return await self._attempt(work)
+            finally:
+                self._held_in_work -= 1
+
+    async def _attempt(self, work: RecordInWork) -> HeadwaterError | None:
+        """None when the record is done, otherwise why it has to be attempted again; raises what stops the worker."""
         try:
             await self.handler.attempt(work)
         except HeadwaterError as error:
             if disposition_of(error) is not Disposition.BACK_OFF:
                 raise
-            await self._back_off(work.record.partition, error, work.attempts)
-            return False
-        return True
+            return error
+        return None
+
+    async def _hold(self, error: HeadwaterError, attempts: int) -> None:
+        """Until a record may be tried again that a halt met. Those that come behind it are taken meanwhile."""
+        task = asyncio.current_task()
+        assert task is not None
+        if task not in self._held:
+            self._held.add(task)
+            # In the order in which they were taken, so whoever waits for one of these comes later.
+            self._held.update(each for each in self._running if self._before.get(each) in self._held)
+        # Not all at one pace, or it might be the same ones that are tried each time.
+        await asyncio.sleep(_wait_seconds(error, attempts) * random.uniform(0.5, 1.0))  # noqa: S311
 
     async def _back_off(self, partition: Partition, error: HeadwaterError, attempts: int) -> None:
-        wait = min(FIRST_BACK_OFF_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_BACK_OFF_SECONDS)
-        wait = max(wait, min(error.retry_after_seconds or 0, LONGEST_BACK_OFF_SECONDS))
+        wait = _wait_seconds(error, attempts)
         _log.warning("backing_off", reason=error.reason, partition=partition.index, seconds=wait, attempts=attempts)
         self._backing_off[partition] += 1
         self.consumer.pause({partition})
@@ -231,6 +280,11 @@ class ChangeConsumer:
         if offsets:
             await self.consumer.commit(offsets)
             self._offsets.mark_committed(offsets)
+
+
+def _wait_seconds(error: HeadwaterError, attempts: int) -> float:
+    wait: float = min(FIRST_BACK_OFF_SECONDS * 2 ** min(attempts - 1, 10), LONGEST_BACK_OFF_SECONDS)
+    return max(wait, min(error.retry_after_seconds or 0, LONGEST_BACK_OFF_SECONDS))
 
 
 def _now() -> float:

@@ -121,8 +121,9 @@ TENANT_GONE = Outcome(ChangeState.SUPERSEDED, "UNKNOWN_TENANT", "The tenant was 
 
 
 def belongs_to(event: DocumentChange, tenant: Tenant | None) -> bool:
-    """Whether the tenant is the one that the event was accepted for: a tenant may be deleted, and another one created
-    under its name, while events wait."""
+    """Whether the tenant that has the event's id is the one that it was accepted for. A tenant may be deleted, and
+    another one created under its name, while events wait; the later one has another id, except where the earlier one
+    was deleted by a release that used ids again."""
     return tenant is not None and tenant.created_at <= event.accepted_at
 
 

@@ -21,7 +21,7 @@ from datetime import timedelta
 import structlog
 
 from chassis.clock import Clock
-from chassis.errors import Conflict
+from chassis.errors import Conflict, Disposition, HeadwaterError, disposition_of
 from corpus.dead_letters import DeadLetterStore, LetterFilter, LetterState
 from corpus.domain import Announcement, CalledOff, ChangeState, DocumentKey, Head, HeadState
 from corpus.ports import ChangeLedger, Heads, Tenants
@@ -33,6 +33,8 @@ _log = structlog.get_logger()
 
 PAGE = 500
 _NEWEST = 50
+MOST_FAILURES = 10
+"""In a row, because something is down: the rest of the pass would fare no better."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,26 @@ class ExpireDocuments:
     tombstone_seconds: float
 
     async def expire(self) -> Expired:
-        """One pass over all tenants. Raises DependencyUnavailable."""
-        deleted = forgotten = 0
+        """One pass over all tenants. A document that can't be deleted or forgotten is passed over. Raises
+        DependencyUnavailable, Overloaded or DeadlineExceeded when many can't, or a store can't be read."""
+        deleted = forgotten = failures = 0
         for tenant in await self.tenants.list():
             after = ""
             while page := await self.heads.list(tenant.tenant_id, after=after, limit=PAGE, include_deleted=True):
                 for head in page:
-                    if self._is_over(head):
-                        deleted += await self._delete(head)
-                    elif self._is_aged(head):
-                        forgotten += await self._forget(head)
+                    try:
+                        if self._is_over(head):
+                            deleted += await self._delete(head)
+                        elif self._is_aged(head):
+                            forgotten += await self._forget(head)
+                        else:
+                            continue
+                        failures = 0
+                    except HeadwaterError as error:
+                        _log.warning("not_expired", reason=error.reason, version=head.version)
+                        failures += disposition_of(error) is Disposition.BACK_OFF
+                        if failures >= MOST_FAILURES:
+                            raise
                 after = page[-1].key.document_id
         return Expired(deleted, forgotten)
 

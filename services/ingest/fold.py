@@ -2,27 +2,32 @@
 
 Sources, the best first: the changes themselves, applied in the order of their versions; the head as the feed last told
 it; the stored chunks, with the ledger's word that the document is live. Which changes count is the ledger's word too:
-only what was applied. A source is believed only if it is about the newest applied version, because an older one may
-name readers who have lost their access since. Without a source for readers a document comes back for nobody.
+only what was applied, and of several with one version the one that it took, which need not be the first in the log. A
+source is believed only if it is about the newest applied version, because an older one may name readers who have lost
+their access since. Without a source for readers a document comes back for nobody, and nobody gets back what a change of
+access that waits has taken already.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from corpus.domain import ChangeKind, ChangeRecord, ChangeState, PublishedHead
+from corpus.access import access_tokens
+from corpus.domain import AccessPolicy, ChangeKind, ChangeRecord, ChangeState, PublishedHead
 from corpus.ports import StoredVersion
-from ingest.domain import Delete, DocumentChange, SetAccess, StoredContent, Upsert, description_sha256
+from ingest.domain import Delete, DocumentChange, SetAccess, StoredContent, Upsert, description_sha256, fingerprint
 
 
 @dataclass(slots=True)
 class Known:
     """Everything that is left of one document."""
 
+    said: dict[int, list[DocumentChange]] = field(default_factory=dict)
+    """Version → the changes in the log that have it."""
     changes: dict[int, DocumentChange] = field(default_factory=dict)
-    """Version → the change in the log."""
+    """Version → the one that counts; see ``settle``."""
     published: PublishedHead | None = None
     versions: list[StoredVersion] = field(default_factory=list)
     records: Sequence[ChangeRecord] = ()
@@ -31,6 +36,20 @@ class Known:
         """Takes the next record of the feed in. Late ones repeat what is past."""
         if told is None or self.published is None or told.version >= self.published.version:
             self.published = told
+
+    def settle(self, records: Sequence[ChangeRecord]) -> None:
+        """Takes the ledger's word on which of the changes in the log count. Where the applied one is not in the log, or
+        can't be told from others, it and all before it are left out: without it they are not what the document was."""
+        self.records, self.changes = records, {}
+        taken = {record.version: record for record in records}
+        for version, said in self.said.items():
+            record = taken.get(version)
+            fitting = [each for each in said if record is None or record.fingerprint in ("", fingerprint(each.change))]
+            if len({fingerprint(each.change) for each in fitting}) == 1:
+                self.changes[version] = replace(fitting[0], event_id=record.event_id) if record else fitting[0]
+        applied = {record.version for record in records if record.state is ChangeState.APPLIED}
+        unknown = max((applied | (self.said.keys() - taken.keys())) - self.changes.keys(), default=0)
+        self.changes = {version: change for version, change in self.changes.items() if version > unknown}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +89,21 @@ def counted(known: Known) -> Sequence[DocumentChange]:
         for version in sorted(known.changes)
         if states.get(version, ChangeState.APPLIED) is ChangeState.APPLIED
     ]
+
+
+def narrowed(access: AccessPolicy, known: Known, tenant_id: str, version: int) -> AccessPolicy:
+    """What pending changes of access leave of the readers of this version: they may wait for content, and have taken
+    effect when they began to (``ApplyChange.take_readers``). Of one that the log does not have, nothing is left."""
+    for record in known.records:
+        if record.kind is ChangeKind.SET_ACCESS and record.state is ChangeState.PENDING and record.version > version:
+            event = known.changes.get(record.version)
+            waiting = event.change if event is not None else None
+            principals, level = (
+                (waiting.principals, waiting.security_level) if isinstance(waiting, SetAccess) else ((), 0)
+            )
+            tokens = access.tokens & access_tokens(tenant_id, principals)
+            access = AccessPolicy(tokens, max(access.security_level, level))
+    return access
 
 
 def fold(known: Known, generation: str) -> Folded | None:

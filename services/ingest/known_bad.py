@@ -31,7 +31,9 @@ _PARSING_LIBRARIES: Final = ("trafilatura", "pypdfium2", "markitdown", "pyyaml",
 
 _TWICE: Final = frozenset({"PARSER_TIMEOUT", "PARSER_MEMORY", "PARSER_CRASHED"})
 """Reasons that a busy machine may have a part in: one more try is fair."""
-_NOT_THE_FILE: Final = frozenset({"CONTENT_MISSING"})
+_NOT_THE_FILE: Final = frozenset({"CONTENT_MISSING", "TOO_MANY_CHUNKS"})
+"""Reasons that may be none for the next one: how many chunks a file has is for the generation to say, and an operator
+may promote one with larger chunks."""
 _REGISTERED: Final = "registered"
 
 
@@ -64,7 +66,7 @@ class KnownBadFiles:
         """Raises DocumentRejected with the earlier reason when the file is known to be bad. Raises
         DependencyUnavailable."""
         known = await self.registry.get(tenant_id, self.content_key(upsert))
-        if known is None or (known.reason in _TWICE and known.times < 2):
+        if known is None or known.reason in _NOT_THE_FILE or (known.reason in _TWICE and known.times < 2):
             return
         INGEST_REGISTERED.add(reason=known.reason)
         raise DocumentRejected(

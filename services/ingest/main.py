@@ -301,7 +301,9 @@ async def _start_worker(
 
     lifecycle.create_task(settle(), "settle-generation")
     workers = [lifecycle.create_task(work(lane), f"worker-{lane.lane}") for lane in lanes]
-    sweeper = Sweeper(corpus.tenants, corpus.heads, made.rows, clock, settings.grace_seconds, corpus.generations)
+    sweeper = Sweeper(
+        corpus.tenants, corpus.heads, corpus.ledger, made.rows, clock, settings.grace_seconds, corpus.generations
+    )
     lifecycle.create_task(_sweep_for_ever(sweeper, settings.sweep_every_seconds), "sweeper")
     upkeep.can_parse(made.index, made.recipes)
     start_upkeep(lifecycle, settings, upkeep, lambda: FIRST_PARTITION in lanes[0].consumer.assignment())

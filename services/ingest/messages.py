@@ -11,7 +11,7 @@ from chassis.errors import InvalidRequest
 from chassis.identity import Caller, Scope
 from corpus.access import validate_principal
 from corpus.domain import ChangeKind, ChangeRecord, ChangeState, FieldType, Head, HeadState, Tenant
-from corpus.ids import validate_document_id, validate_tenant_id
+from corpus.ids import validate_document_id, validate_tenant_name
 from corpus.metadata import metadata_to_json, validate_declaration, validate_metadata
 from headwater.common.v1 import common_pb2
 from headwater.ingest.v1 import ingest_pb2
@@ -54,9 +54,9 @@ def document_id(text: str) -> str:
     return validate_document_id(text)
 
 
-def tenant_id(text: str) -> str:
-    """Raises InvalidRequest unless ``text`` can be a tenant's id."""
-    return validate_tenant_id(text)
+def tenant_name(text: str) -> str:
+    """Raises InvalidRequest unless ``text`` can be a tenant's name."""
+    return validate_tenant_name(text)
 
 
 def principals(access: common_pb2.Access) -> tuple[str, ...]:
@@ -202,7 +202,7 @@ def oldest(records: Sequence[ChangeRecord]) -> datetime:
 def tenant(tenant: Tenant) -> common_pb2.Tenant:
     """A tenant as protobuf."""
     return common_pb2.Tenant(
-        tenant_id=tenant.tenant_id,
+        tenant_id=tenant.name,
         fields=[
             common_pb2.FieldDeclaration(name=name, type=_FIELD_TYPES[field_type])
             for name, field_type in sorted(tenant.fields.items())

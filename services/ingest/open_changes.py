@@ -9,9 +9,9 @@ from enum import StrEnum
 
 from chassis.clock import Clock
 from chassis.identity import Caller, Scope
-from corpus.dead_letters import DeadLetterStore, Halt, Halts, LetterFilter, LetterState
+from corpus.dead_letters import OF_SOURCES, DeadLetterStore, Halt, Halts, LetterFilter, LetterState
 from corpus.domain import TRIED_AGAIN, ChangeRecord
-from corpus.ports import ChangeLedger
+from corpus.ports import ChangeLedger, Tenants
 from ingest.ageing import HALT_SEEN_SECONDS
 from ingest.known_bad import INGEST_HALTED
 
@@ -48,6 +48,7 @@ class LookAtOpenChanges:
     halts: Halts
     letters: DeadLetterStore
     clock: Clock
+    tenants: Tenants
 
     async def list(
         self, caller: Caller, after: tuple[datetime, str] | None = None, page_size: int = 0
@@ -55,14 +56,15 @@ class LookAtOpenChanges:
         """One page of the tenant's open changes, oldest first."""
         caller.require(Scope.WRITE)
         limit = min(page_size or 100, MAX_PAGE)
-        return await self.describe(await self.ledger.oldest_pending(caller.tenant_id, limit, after=after))
+        tenant_id = await self.tenants.latest_id(caller.tenant_id)
+        return await self.describe(await self.ledger.oldest_pending(tenant_id, limit, after=after))
 
     async def describe(self, records: Sequence[ChangeRecord]) -> Sequence[OpenChange]:
         """These open changes with their ages and causes."""
         if not records:
             return ()
         now = self.clock.now()
-        halted = bool(await self.halted())
+        halted = any(not halt.worker.endswith(OF_SOURCES) for halt in await self.halted())
         return [
             OpenChange(record, _cause(record, halted), max((now - record.accepted_at).total_seconds(), 0.0))
             for record in records

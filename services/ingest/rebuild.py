@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from chassis.errors import FailedPrecondition
-from corpus.domain import Head, StoredRow
+from chassis.errors import FailedPrecondition, InvalidRequest
+from corpus.domain import Head, StoredRow, Tenant
 from corpus.ports import Heads, Tenants
 from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.audit.differences import AuditReport, DifferenceKind, StoreName
 from ingest.audit.expected import named_in
 from ingest.audit.repair import RepairStores
 from ingest.rows import ChunkRows
+from ingest.tenancy import tenant_of
 
 _log = structlog.get_logger()
 
@@ -64,19 +65,23 @@ class RebuildIndexes:
     async def rebuild(
         self, tenant_id: str, store: StoreName, *, drop: bool = False, progress: Progress = silent
     ) -> Rebuilt:
-        """Writes every row that heads name and the index lacks. ``drop`` empties it first. Raises
-        DependencyUnavailable; repeating the call goes on."""
+        """Writes every row that heads name and the index lacks, in the generation that is searched. ``drop`` empties it
+        first; the one beside stays, for nothing here would fill it again. Raises DependencyUnavailable; repeating the
+        call goes on. Raises NotFound UNKNOWN_TENANT, also when the tenant is deleted meanwhile."""
+        tenant = await tenant_of(self.tenants, tenant_id)
         await self.tenants.set_rebuilding(tenant_id, store.value, True)
         if drop:
             await progress("drop", 0)
             # Who searches an empty index shall know that it is one.
             await asyncio.sleep(self.degraded_is_known_seconds)
             index = self.rows.vectors if store is StoreName.VECTOR else self.rows.lexical
-            await index.drop_tenant(tenant_id)
+            active = await self.repair.generations.active()
+            if active is not None:
+                await index.drop_tenant(tenant_id, active.name)
         documents = written = 0
         after = ""
         while page := await self.heads.list(tenant_id, after=after, limit=PAGE):
-            written += await self._fill(tenant_id, store, page)
+            written += await self._fill(tenant, store, page)
             documents += len(page)
             after = page[-1].key.document_id
             await progress("write", documents)
@@ -88,8 +93,9 @@ class RebuildIndexes:
             await self.tenants.set_rebuilding(tenant_id, store.value, False)
         return Rebuilt(documents, written, report)
 
-    async def _fill(self, tenant_id: str, store: StoreName, page: Sequence[Head]) -> int:
+    async def _fill(self, tenant: Tenant, store: StoreName, page: Sequence[Head]) -> int:
         """Rows that were written for these documents, in the generation that is searched."""
+        tenant_id = tenant.tenant_id
         active = await self.repair.generations.active()
         if active is None:
             return 0
@@ -103,9 +109,9 @@ class RebuildIndexes:
         written = 0
         for head, missing in await self._missing(tenant_id, store, active.name, named):
             try:
-                await self.repair.write_rows(head, active.name, store, missing)
-            except FailedPrecondition as error:
-                # Its text is lost as well, or it is of another model: the audit says so.
+                await self.repair.write_rows(head, active.name, store, missing, tenant)
+            except (FailedPrecondition, InvalidRequest) as error:
+                # Its text is lost as well, or it is of another model, or there are no vectors of it: the audit says so.
                 _log.warning("rows_not_rebuilt", reason=error.reason, rows=len(missing))
             else:
                 written += len(missing)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import structlog
@@ -20,23 +20,27 @@ from corpus.domain import (
     AccessPolicy,
     Announcement,
     CalledOff,
+    ChangeRecord,
+    ChangeState,
     ChunkedDocument,
     DocumentKey,
     Generation,
     Head,
     HeadState,
     PublishedHead,
+    Tenant,
 )
 from corpus.feed import HEADS_TOPIC, decode_announcement, decode_head, read_record_key
 from corpus.ports import ChangeLedger, ChunkStore, Generations, Heads, PutOutcome, StoredVersion, Tenants
 from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, decode_change
-from ingest.domain import Delete, DocumentChange, Draft, StoredContent, Upsert, description_sha256
-from ingest.fold import Folded, Known, fold, newest_applied, stored_version, was_deleted
+from ingest.domain import Delete, DocumentChange, Draft, StoredContent, Upsert, belongs_to, description_sha256
+from ingest.fold import Folded, Known, fold, narrowed, newest_applied, stored_version, was_deleted
 from ingest.generations.recipes import Recipes
 from ingest.index import IndexDocument
 from ingest.ports import HeadFeed
 from ingest.rebuild import Rebuilt
+from ingest.tenancy import is_gone, tenant_gone, tenant_of
 
 _log = structlog.get_logger()
 
@@ -52,6 +56,7 @@ _CHANGES = 200
 class _Pass:
     """What one pass did."""
 
+    tenant: Tenant
     documents: int = 0
     written: set[str] = field(default_factory=set)
     without_readers: set[str] = field(default_factory=set)
@@ -77,15 +82,17 @@ class RebuildHeads:
 
     async def rebuild(self, tenant_id: str, *, progress: Progress = silent) -> Rebuilt:
         """Writes the heads that are missing, and audits. Holds the tenant's changes that the log has in memory.
-        Idempotent. Raises DependencyUnavailable, FailedPrecondition TOPIC_MISSING."""
+        Idempotent. Raises DependencyUnavailable, FailedPrecondition TOPIC_MISSING, NotFound UNKNOWN_TENANT, also when
+        the tenant is deleted meanwhile."""
+        tenant = await tenant_of(self.tenants, tenant_id)
         await self.tenants.set_rebuilding(tenant_id, "heads", True)
         generation = await self.generations.active()
         written: set[str] = set()
         without_readers: set[str] = set()
-        last = _Pass()
+        last = _Pass(tenant)
         for _ in range(PASSES if generation is not None else 0):
             assert generation is not None
-            last = await self._pass(tenant_id, generation, progress)
+            last = await self._pass(tenant, generation, written, progress)
             written |= last.written
             without_readers |= last.without_readers
             if not last.written:
@@ -95,21 +102,35 @@ class RebuildHeads:
             await self.tenants.set_rebuilding(tenant_id, "heads", False)
         return Rebuilt(last.documents, len(written), report, sorted(without_readers), sorted(last.lost))
 
-    async def _pass(self, tenant_id: str, generation: Generation, progress: Progress) -> _Pass:
-        known = await self._read_everything(tenant_id, progress)
-        made = _Pass(documents=len(known))
+    async def _pass(self, tenant: Tenant, generation: Generation, before: set[str], progress: Progress) -> _Pass:
+        """``before``: documents whose heads were written by earlier passes. A change of access that came just then may
+        have found no head to take readers from."""
+        known = await self._read_everything(tenant, progress)
+        made = _Pass(tenant, documents=len(known))
         for place, (document_id, each) in enumerate(sorted(known.items())):
-            key = DocumentKey(tenant_id, document_id)
-            each.records = await self.ledger.newest(key, limit=_CHANGES)
+            key = DocumentKey(tenant.tenant_id, document_id)
+            each.settle(await self._changes(key))
             there = await self.heads.get(key)
             version = newest_applied(each)
             if there is None or there.version < version or (there.version == version and _lacks(there, each)):
                 await self._write(key, each, version, generation, there, made)
+            elif document_id in before and there.version == version and _narrowed(there, each) != there:
+                await self._put(_narrowed(there, each), made)
             if place % 100 == 0:
                 await progress("write", place)
         return made
 
-    async def _read_everything(self, tenant_id: str, progress: Progress) -> Mapping[str, Known]:
+    async def _changes(self, key: DocumentKey) -> Sequence[ChangeRecord]:
+        """The document's newest changes, back to one that was applied at least."""
+        limit = _CHANGES
+        while True:
+            found = await self.ledger.newest(key, limit=limit)
+            if len(found) < limit or any(record.state is ChangeState.APPLIED for record in found):
+                return found
+            limit *= 10
+
+    async def _read_everything(self, tenant: Tenant, progress: Progress) -> Mapping[str, Known]:
+        tenant_id = tenant.tenant_id
         known: dict[str, Known] = defaultdict(Known)
         read = 0
         for topic in (CHANGES_TOPIC, BULK_CHANGES_TOPIC):
@@ -118,9 +139,8 @@ class RebuildHeads:
                 if read % 1_000 == 0:
                     await progress("read", read)
                 change = _change_of(record)
-                if change is not None and change.key.tenant_id == tenant_id:
-                    # Of two changes with one version the ledger knows which counts; the first one came first.
-                    known[change.key.document_id].changes.setdefault(change.version, change)
+                if change is not None and change.key.tenant_id == tenant_id and belongs_to(change, tenant):
+                    known[change.key.document_id].said.setdefault(change.version, []).append(change)
         async for record in self._records(HEADS_TOPIC):
             name = read_record_key(record.key)
             if name is not None and name[0] == tenant_id and name[1]:
@@ -151,9 +171,13 @@ class RebuildHeads:
     ) -> None:
         folded = fold(known, generation.name)
         if folded is not None:
-            head = await self._from_changes(key, known, folded, generation)
+            head = await self._from_changes(key, known, folded, generation, made.tenant)
         elif known.published is not None and known.published.version == version:
-            head = await self._from_feed(known.published)
+            head = await self._from_feed(known, known.published, generation)
+            if head is None:
+                head = await self._for_nobody(key, known, version, generation)
+                if head is not None:
+                    made.without_readers.add(key.document_id)
         elif was_deleted(known, version):
             head = _tombstone(key, version, generation, known)
         else:
@@ -165,21 +189,33 @@ class RebuildHeads:
             return
         if there is not None and _alike(there, head):
             return
-        await self._put(head)
-        made.written.add(key.document_id)
+        left = _narrowed(head, known)
+        if head.access.tokens and not left.access.tokens:
+            made.without_readers.add(key.document_id)
+        await self._put(left, made)
 
-    async def _put(self, head: Head) -> None:
+    async def _put(self, head: Head, made: _Pass) -> None:
         """Replicas may hold the head that was lost, of this very version and with other readers: they ask from the
         announcement on, and once more when it is called off. The record comes last, for it is what compaction keeps."""
+        if await is_gone(self.tenants, made.tenant):
+            raise tenant_gone()
         announced = Announcement(head.key, f"rebuilt/{uuid.uuid4()}", head.version + 1)
         await self.feed.announce(announced)
         outcome = await self.heads.put(head)
         await self.feed.call_off(CalledOff(head.key, announced.announcement_id))
+        if await is_gone(self.tenants, made.tenant):
+            # Not even a tombstone may stay: it would outrank what a later tenant of this name writes.
+            tombstone = replace(head, state=HeadState.DELETED, chunks_version=0, access=AccessPolicy(frozenset()))
+            await self.heads.put(tombstone)
+            await self.heads.purge(head.key, head.version)
+            await self.feed.forget(head.key)
+            raise tenant_gone()
         if outcome is PutOutcome.APPLIED:
             await self.feed.publish(head)
+        made.written.add(head.key.document_id)
 
     async def _from_changes(
-        self, key: DocumentKey, known: Known, folded: Folded, generation: Generation
+        self, key: DocumentKey, known: Known, folded: Folded, generation: Generation, tenant: Tenant
     ) -> Head | None:
         upsert = folded.upsert
         if upsert is None:
@@ -189,6 +225,9 @@ class RebuildHeads:
         document = await self._document(key, stored) if stored else None
         if document is None:
             document = await self._index(key, folded, upsert, generation)
+            if document is not None and await is_gone(self.tenants, tenant):
+                await self.audits.repair.rows.remove(key, document.chunks_version, document.generation)
+                raise tenant_gone()
         if document is None:
             return None
         draft = upsert.draft
@@ -203,8 +242,9 @@ class RebuildHeads:
             description_sha256=description_sha256(draft, {"generation": document.generation}),
         )
 
-    async def _from_feed(self, told: PublishedHead) -> Head | None:
-        """Tokens say who may read; names of readers, which only the changes had, are gone."""
+    async def _from_feed(self, known: Known, told: PublishedHead, generation: Generation) -> Head | None:
+        """Tokens say who may read; names of readers, which only the changes had, are gone. The generation that a head
+        names may have been dropped since: its version is then in the one that is searched."""
         if told.state is HeadState.DELETED:
             return Head(
                 key=told.key,
@@ -216,8 +256,14 @@ class RebuildHeads:
                 event_id="",
                 updated_at=self.audits.clock.now(),
             )
-        document = await self.chunks.get_version(told.key, told.chunks_version, told.generation)
-        if document is None:
+        stored = [each for each in known.versions if each.chunks_version == told.chunks_version]
+        for each in sorted(
+            stored, key=lambda one: (one.generation != told.generation, one.generation != generation.name)
+        ):
+            document = await self._document(told.key, each)
+            if document is not None:
+                break
+        else:
             return None
         head = _head(document, told.version, told.access, _content_of(document))
         return replace(head, expires_at=told.expires_at, ingest_trace_id=told.ingest_trace_id)
@@ -314,12 +360,18 @@ def _lacks(there: Head, known: Known) -> bool:
     )
 
 
+def _narrowed(head: Head, known: Known) -> Head:
+    if head.state is not HeadState.LIVE:
+        return head
+    return replace(head, access=narrowed(head.access, known, head.key.tenant_id, head.version))
+
+
 def _alike(there: Head, head: Head) -> bool:
     return (there.version, there.state, there.chunks_version) == (head.version, head.state, head.chunks_version)
 
 
 def _is_something(known: Known) -> bool:
-    return bool(known.changes or known.published or known.versions)
+    return bool(known.said or known.published or known.versions)
 
 
 def _hear(known: Known, record: Record) -> None:

@@ -16,7 +16,7 @@ from chassis.eventlog.port import Producer
 from chassis.lifecycle import Lifecycle
 from chassis.objectstore.port import ObjectStore
 from chassis.telemetry.metrics import INGEST_DEAD_LETTERS_OPEN, INGEST_HALTED
-from corpus.dead_letters import Halt, LetterFilter, LetterState
+from corpus.dead_letters import OF_SOURCES, Halt, LetterFilter, LetterState
 from corpus.engines import CorpusStores
 from ingest.ageing import AgeOut
 from ingest.canary import Canary
@@ -50,7 +50,7 @@ def decisions(corpus: CorpusStores, objects: ObjectStore, producer: Producer, cl
 
 def open_changes(corpus: CorpusStores, clock: Clock) -> LookAtOpenChanges:
     """What has no end yet."""
-    return LookAtOpenChanges(corpus.ledger, corpus.halts, corpus.letters, clock)
+    return LookAtOpenChanges(corpus.ledger, corpus.halts, corpus.letters, clock, corpus.tenants)
 
 
 def known_bad_files(corpus: CorpusStores, limits: ParseLimits, max_chunks: int, clock: Clock) -> KnownBadFiles:
@@ -60,16 +60,29 @@ def known_bad_files(corpus: CorpusStores, limits: ParseLimits, max_chunks: int, 
 
 def rejection_breaker(lifecycle: Lifecycle, canary: Canary, corpus: CorpusStores, clock: Clock) -> RejectionBreaker:
     """What halts a worker that refuses everything; the service's readiness says so."""
+    return _breaker(lifecycle, RejectionBreaker(canary, corpus.halts, clock, _worker()), "ingestion")
 
+
+def sources_breaker(lifecycle: Lifecycle, corpus: CorpusStores, clock: Clock) -> RejectionBreaker:
+    """What halts the consumer of sources when it refuses what comes: a wrong mapping shall not drain the topic."""
+    breaker = RejectionBreaker(None, corpus.halts, clock, _worker() + OF_SOURCES, part="sources")
+    return _breaker(lifecycle, breaker, "the consumer of sources")
+
+
+def _breaker(lifecycle: Lifecycle, breaker: RejectionBreaker, name: str) -> RejectionBreaker:
     async def tell(halt: Halt | None) -> None:
-        why = f"ingestion is halted since {halt.since.isoformat()}: {halt.reason}" if halt else ""
-        await lifecycle.impair("ingestion", why)
+        why = f"{name} is halted since {halt.since.isoformat()}: {halt.reason}" if halt else ""
+        await lifecycle.impair(name, why)
 
-    INGEST_HALTED.set(0)
-    breaker = RejectionBreaker(canary, corpus.halts, clock, f"{socket.gethostname()}/{os.getpid()}", tell)
+    breaker.on_change = tell
+    INGEST_HALTED.set(0, part=breaker.part)
     lifecycle.stack.push_async_callback(breaker.leave)
-    lifecycle.create_task(_reconsider_for_ever(breaker), "reconsider-halts")
+    lifecycle.create_task(_reconsider_for_ever(breaker), f"reconsider-halts-of-{breaker.part}")
     return breaker
+
+
+def _worker() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}"
 
 
 def start_ageing(

@@ -8,11 +8,12 @@ A rejection is believed as long as a probe has lately shown that this worker rea
     when a fifth of at least 50 documents of the last minute was refused.
 
 A run of rejections that no document can be at fault for (its stored bytes are gone, its vectors are none) needs no
-probe: it halts the worker after as many.
+probe: it halts the worker after as many. So does a run of any rejections where there is nothing to probe, as with
+records of sources: whether their mapping or the records are wrong is for people to say.
 
-A probe that fails halts the worker: the rejected event and all others wait, nothing is committed or given up. Every few
-seconds one waiting document is tried. It ends the halt when it can be indexed, or when it is refused and the built-in
-document is not. An operator may end it as well.
+A probe that fails halts the worker: the rejected document and all others wait, nothing is committed or given up;
+deletes and changes of access are applied. Every few seconds one waiting document is tried. It ends the halt when it can
+be indexed, or when it is refused and the built-in document is not. An operator may end it as well.
 """
 
 from __future__ import annotations
@@ -44,6 +45,9 @@ TRUST_SECONDS: Final = 30.0
 """How long a good probe is good for: a probe costs as much as a few small documents."""
 PROBE_SECONDS: Final = 5.0
 """Between two probes of a halted worker."""
+RECORD_SECONDS: Final = 0.5
+"""Between two tries where there is nothing to probe: they cost little, and only a good one among those that wait ends
+the halt."""
 _NOT_THE_DOCUMENT: Final = frozenset({"CONTENT_MISSING", "BAD_VECTOR"})
 _SAME_SECONDS: Final = 1.0
 """A probe that failed so long ago need not be made again."""
@@ -68,14 +72,17 @@ class RejectionBreaker:
     """One per worker, for all its lanes. Safe for concurrent use within one event loop.
 
     Args:
+        probe: None: there is no telling, and many rejections are too many.
         on_change: Told of every halt, and with None of its end.
+        part: As metrics call it.
     """
 
-    probe: Probe
+    probe: Probe | None
     board: Halts
     clock: Clock
     worker: str
     on_change: Callable[[Halt | None], Awaitable[None]] = _tell_nobody
+    part: str = "changes"
     _halt: Halt | None = None
     _in_a_row: int = 0
     _minute: deque[tuple[float, bool]] = field(default_factory=deque)
@@ -108,7 +115,7 @@ class RejectionBreaker:
             if filename is None:
                 # Reading an event costs nothing and needs nobody, so it is tried each time: whatever else may be down,
                 # a record that is none stops nobody.
-                failure = await self.probe.failure(None)
+                failure = await self.probe.failure(None) if self.probe else None
                 if failure is not None:
                     await self._stop(failure)
                     raise self._held()
@@ -132,7 +139,7 @@ class RejectionBreaker:
         now = self.clock.monotonic()
         if now < self._next_probe:
             raise self._held()
-        self._next_probe = now + PROBE_SECONDS
+        self._next_probe = now + self._pause()
         await self._look_at_board(halt)
 
     async def reconsider(self) -> None:
@@ -141,9 +148,9 @@ class RejectionBreaker:
         halt = self._halt
         if halt is None or self.clock.monotonic() < self._next_probe:
             return
-        self._next_probe = self.clock.monotonic() + PROBE_SECONDS
+        self._next_probe = self.clock.monotonic() + self._pause()
         await self._look_at_board(halt)
-        if halt.reason in _NOT_THE_DOCUMENT:
+        if self.probe is None or halt.reason in _NOT_THE_DOCUMENT:
             return  # the probe was good all the time
         async with self._judging:
             if self._halt is not None and await self.probe.failure("") is None:
@@ -168,7 +175,7 @@ class RejectionBreaker:
 
     async def _failure(self, error: HeadwaterError, filename: str) -> HeadwaterError | None:
         """What speaks against believing the rejection."""
-        if error.reason in _NOT_THE_DOCUMENT and (self._halt is not None or self._are_many()):
+        if self.probe is None or (error.reason in _NOT_THE_DOCUMENT and (self._halt is not None or self._are_many())):
             return error
         return await self.probe.failure(filename)
 
@@ -180,7 +187,12 @@ class RejectionBreaker:
             except HeadwaterError as error:
                 _log.warning("resumption_not_told", reason=error.reason)
 
+    def _pause(self) -> float:
+        return PROBE_SECONDS if self.probe else RECORD_SECONDS
+
     def _in_doubt(self) -> bool:
+        if self.probe is None:
+            return self._are_many()
         if self._trusted_at is None or self.clock.monotonic() - self._trusted_at > TRUST_SECONDS:
             return True
         return self._are_many()
@@ -204,13 +216,15 @@ class RejectionBreaker:
 
     async def _stop(self, failure: HeadwaterError) -> None:
         self._failed_at = self.clock.monotonic()
-        self._next_probe = self._failed_at + PROBE_SECONDS
+        self._next_probe = self._failed_at + self._pause()
         now = self.clock.now()
         since = self._halt.since if self._halt else now
         self._halt = Halt(self.worker, since, now, failure.reason, failure.message, self._in_a_row)
         self._trusted_at = None
-        HALTED_GAUGE.set(1)
-        _log.error("ingest_halted", reason=failure.reason, rejections=self._in_a_row, since=since.isoformat())
+        HALTED_GAUGE.set(1, part=self.part)
+        _log.error(
+            "ingest_halted", part=self.part, reason=failure.reason, rejections=self._in_a_row, since=since.isoformat()
+        )
         await self.on_change(self._halt)
         try:
             await self.board.put(self._halt)
@@ -220,8 +234,8 @@ class RejectionBreaker:
     async def _resume(self, why: str) -> None:
         halted, self._halt = self._halt, None
         self._trust()
-        HALTED_GAUGE.set(0)
-        _log.warning("ingest_resumes", why=why, since=_text(halted.since if halted else None))
+        HALTED_GAUGE.set(0, part=self.part)
+        _log.warning("ingest_resumes", part=self.part, why=why, since=_text(halted.since if halted else None))
         await self.on_change(None)
         try:
             await self.board.clear(self.worker)

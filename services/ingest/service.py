@@ -14,7 +14,7 @@ from corpus.access import access_tokens
 from corpus.dead_letters import DeadLetterStore, KnownBadContent
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
-from ingest.domain import Lane
+from ingest.domain import Lane, collected_key
 from ingest.ports import ChangeLog, HeadFeed
 
 MAX_PAGE = 1000
@@ -56,7 +56,7 @@ class LookAtDocuments:
 
     async def get(self, caller: Caller, document_id: str) -> DocumentView:
         """Raises NotFound, also for a document the caller may not know of."""
-        key = DocumentKey(caller.tenant_id, document_id)
+        key = DocumentKey(await self.tenants.latest_id(caller.tenant_id), document_id)
         head = await self.heads.get(key)
         if Scope.WRITE not in caller.scopes:
             if head is None or not self._may_read(caller, head):
@@ -73,14 +73,11 @@ class LookAtDocuments:
         """One page of heads and the id to go on after ("" at the end). Without the write scope only readable ones."""
         limit = min(page_size or 100, MAX_PAGE)
         may_see_all = Scope.WRITE in caller.scopes
+        tenant_id = await self.tenants.latest_id(caller.tenant_id)
         found: list[Head] = []
         while len(found) < limit:
             page = await self.heads.list(
-                caller.tenant_id,
-                after=after,
-                prefix=prefix,
-                limit=limit,
-                include_deleted=include_deleted and may_see_all,
+                tenant_id, after=after, prefix=prefix, limit=limit, include_deleted=include_deleted and may_see_all
             )
             for head in page:
                 after = head.key.document_id
@@ -97,12 +94,13 @@ class LookAtDocuments:
         caller.require(Scope.WRITE)
         if len(event_ids) > MAX_EVENT_IDS:
             raise InvalidRequest(f"At most {MAX_EVENT_IDS} event ids fit into one call.", reason="TOO_MANY_IDS")
-        return list((await self.ledger.get_many(caller.tenant_id, event_ids)).values())
+        tenant_id = await self.tenants.latest_id(caller.tenant_id)
+        return list((await self.ledger.get_many(tenant_id, event_ids)).values())
 
     async def status(self, caller: Caller, list_limit: int) -> IngestStatus:
         """Lag, counts and what is open, for the caller's tenant."""
         caller.require(Scope.WRITE)
-        tenant_id = caller.tenant_id
+        tenant_id = await self.tenants.latest_id(caller.tenant_id)
         limit = min(list_limit, MAX_PAGE)
         active = await self.generations.active()
         return IngestStatus(
@@ -119,7 +117,7 @@ class LookAtDocuments:
             head.state is HeadState.LIVE
             and (head.expires_at is None or head.expires_at > self.clock.now())
             and head.access.security_level <= caller.clearance
-            and not head.access.tokens.isdisjoint(access_tokens(caller.tenant_id, caller.principals))
+            and not head.access.tokens.isdisjoint(access_tokens(head.key.tenant_id, caller.principals))
         )
 
 
@@ -139,14 +137,16 @@ class ManageTenants:
     letters: DeadLetterStore | None = None
     known_bad: KnownBadContent | None = None
 
-    async def create(self, caller: Caller, tenant_id: str, fields: Mapping[str, FieldType]) -> Tenant:
+    async def create(self, caller: Caller, name: str, fields: Mapping[str, FieldType]) -> Tenant:
         """Creates the tenant or adds declared fields."""
         caller.require(Scope.ADMIN)
-        return await self.tenants.create(tenant_id, fields, at=self.clock.now())
+        return await self.tenants.create(name, fields, at=self.clock.now())
 
-    async def delete(self, caller: Caller, tenant_id: str) -> None:
-        """Removes the tenant: first its name, so that nothing new is accepted or searched, then what it holds."""
+    async def delete(self, caller: Caller, name: str) -> None:
+        """Removes the tenant: first its name, so that nothing new is accepted or searched, then what it holds. A call
+        that stands still half-way touches nothing of a later tenant of the name."""
         caller.require(Scope.ADMIN)
+        tenant_id = await self.tenants.latest_id(name)
         await self.tenants.delete(tenant_id)
         await self._empty_feed(tenant_id)
         await self.heads.drop_tenant(tenant_id)
@@ -160,7 +160,8 @@ class ManageTenants:
             await self.letters.drop_tenant(tenant_id)
         if self.known_bad is not None:
             await self.known_bad.drop_tenant(tenant_id)
-        for kept in ("documents", "dead-letters"):
+        # What audits have set aside, and broken uploads, too: no audit visits a tenant that is gone.
+        for kept in ("documents", "dead-letters", "uploads", collected_key("documents")):
             async for key in self.objects.list(f"{kept}/{tenant_id}/"):
                 await self.objects.delete(key)
 

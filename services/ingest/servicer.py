@@ -42,7 +42,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.PutDocumentResponse:
         """See the proto."""
         caller = current_caller()
-        draft = messages.draft_of(request.draft, await self._tenants.get(caller.tenant_id))
+        draft = messages.draft_of(request.draft, await self._tenants.named(caller.tenant_id))
         receipt = await self._accept.put(caller, draft, request.content, messages.lane_of(request.draft))
         return ingest_pb2.PutDocumentResponse(receipt=messages.receipt(receipt))
 
@@ -54,7 +54,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         first = await anext(aiter(request_iterator), None)
         if first is None or first.WhichOneof("part") != "draft":
             raise InvalidRequest("An upload begins with the draft; send it before the bytes.", reason="DRAFT_MISSING")
-        draft = messages.draft_of(first.draft, await self._tenants.get(caller.tenant_id))
+        draft = messages.draft_of(first.draft, await self._tenants.named(caller.tenant_id))
 
         async def content() -> AsyncIterator[bytes]:
             async for part in request_iterator:
@@ -151,7 +151,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
     ) -> ingest_pb2.CreateTenantResponse:
         """See the proto."""
         tenant = await self._manage.create(
-            current_caller(), messages.tenant_id(request.tenant_id), messages.declarations(request.fields)
+            current_caller(), messages.tenant_name(request.tenant_id), messages.declarations(request.fields)
         )
         return ingest_pb2.CreateTenantResponse(tenant=messages.tenant(tenant))
 
@@ -159,7 +159,7 @@ class IngestServicer(ingest_pb2_grpc.IngestServiceServicer):
         self, request: ingest_pb2.DeleteTenantRequest, context: Context
     ) -> ingest_pb2.DeleteTenantResponse:
         """See the proto."""
-        await self._manage.delete(current_caller(), messages.tenant_id(request.tenant_id))
+        await self._manage.delete(current_caller(), messages.tenant_name(request.tenant_id))
         return ingest_pb2.DeleteTenantResponse()
 
     async def ListTenants(

@@ -45,7 +45,8 @@ class IngestSettings(WriterSettings):
         generation_pause_seconds: Pause between two passes that look for what is missing in one.
         verdict_least_queries: Golden queries that a comparison needs.
         verdict_least_overlap: Least share of the first documents that a shadow must have in common.
-        verdict_most_hit_loss, verdict_most_mrr_loss: How much less than the active generation's they may be.
+        verdict_most_hit_loss: How much less its Hit@k may be than the active generation's.
+        verdict_most_mrr_loss: How much less its MRR@k may be than the active generation's.
         verdict_most_latency_ratio: How many times as long a search may take, at the 95th percentile.
         sources_file: TOML file of the mappings of sources (docs/sources.md); without mappings their topic stays unread.
         sources: The mappings themselves, in place of a file.

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 
 from chassis.clock import Clock
 from corpus.domain import DocumentKey, Head, HeadState
-from corpus.ports import Generations, Heads, StoredVersion, Tenants
+from corpus.ports import ChangeLedger, Generations, Heads, StoredVersion, Tenants
+from ingest.align import is_wanted
 from ingest.rows import ChunkRows
 
 
@@ -23,6 +24,7 @@ class Sweeper:
 
     tenants: Tenants
     heads: Heads
+    ledger: ChangeLedger
     rows: ChunkRows
     clock: Clock
     grace_seconds: float
@@ -49,14 +51,15 @@ class Sweeper:
             head = heads.get(version.document_id)
             if version.stored_at > oldest_kept:
                 continue
+            key = DocumentKey(tenant_id, version.document_id)
             if kept is None or version.generation in kept:
                 if _is_named(version, head):
                     continue
                 if head is not None and _superseded_at(head, page) > oldest_kept:
                     continue
-            await self.rows.remove(
-                DocumentKey(tenant_id, version.document_id), version.chunks_version, version.generation
-            )
+                if await is_wanted(self.heads, self.ledger, key, version.chunks_version):
+                    continue
+            await self.rows.remove(key, version.chunks_version, version.generation)
             removed += 1
         return removed
 

@@ -71,7 +71,7 @@ def make_upkeep(
 ) -> Upkeep:
     """The use cases over these stores."""
     rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations)
-    repair = RepairStores(corpus.heads, rows, embed, corpus.generations)
+    repair = RepairStores(corpus.heads, rows, embed, corpus.generations, corpus.tenants, corpus.ledger)
     stale_after = settings.grace_seconds + SWEEPS_OF_SLACK * settings.sweep_every_seconds
     audits = AuditStores(
         tenants=corpus.tenants,

@@ -66,8 +66,8 @@ class Catalogue:
             except HeadwaterError as error:
                 _log.warning("the active generation can't be read", reason=error.reason)
 
-    async def tenant(self, tenant_id: str, *, fresh: bool = False) -> Tenant:
-        """The tenant, at most a few seconds old, or as of now with ``fresh``.
+    async def tenant(self, name: str, *, fresh: bool = False) -> Tenant:
+        """The tenant of this name, at most a few seconds old, or as of now with ``fresh``.
 
         An unknown tenant is asked for each time, so that one just created is known at once.
 
@@ -76,17 +76,17 @@ class Catalogue:
             DependencyUnavailable: The registry can't be read and the tenant isn't remembered.
         """
         now = self._clock.monotonic()
-        known = self._known.get(tenant_id)
+        known = self._known.get(name)
         if known is not None and not fresh and now - known[0] < TENANT_SECONDS:
             return known[1]
         try:
-            tenant = await self._tenants.get(tenant_id)
+            tenant = await self._tenants.named(name)
         except DependencyUnavailable:
             if known is None:
                 raise
             return known[1]
         if tenant is None:
-            self._known.pop(tenant_id, None)
+            self._known.pop(name, None)
             raise NotFound("There is no such tenant: create it before searching.", reason="UNKNOWN_TENANT")
-        self._known[tenant_id] = (now, tenant)
+        self._known[name] = (now, tenant)
         return tenant

@@ -34,8 +34,7 @@ class ResolveCitations:
         caller.require(Scope.READ)
         if len(keys) > MAX_CITATIONS:
             raise InvalidRequest(f"At most {MAX_CITATIONS} citations at once.", reason="TOO_MANY_CITATIONS")
-        await self._catalogue.tenant(caller.tenant_id)
-        reader = reader_of(caller)
+        reader = reader_of(caller, await self._catalogue.tenant(caller.tenant_id))
         # Both reads are made for every key, whether its passage exists or not, so that timing tells nothing either.
         stored = await self._reads.chunks(reader.tenant_id, {key.chunk_id for key in keys})
         heads = await self._reads.heads(reader.tenant_id, {key.document_id for key in keys})

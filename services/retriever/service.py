@@ -11,6 +11,9 @@ A search goes through these steps; all queries of a batch take each step togethe
                 when drops left fewer than k
 7. expand       sections
 8. confirm      heads again, unless step 4 read them last and a moment ago: nothing is served on an older word
+
+Steps 2 to 8 are taken once more for queries that an edit overtook: what was dropped gave way to a newer version that
+the reader may be shown, and the legs answered just before its rows were there, or step 4 just before its head was.
 """
 
 from __future__ import annotations
@@ -20,26 +23,26 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
-
-from opentelemetry.trace import Span, SpanContext
 
 from chassis.clock import Clock
-from chassis.errors import DependencyUnavailable, FailedPrecondition, HeadwaterError
+from chassis.errors import DependencyUnavailable, HeadwaterError
 from chassis.identity import Caller, Scope
+from chassis.rpc.deadlines import remaining_seconds
 from chassis.telemetry import logger, names, tracer
-from chassis.telemetry.metrics import RETRIEVAL_DEGRADED, RETRIEVAL_HEAD_REJECTED, RETRIEVAL_HITS
+from chassis.telemetry.metrics import RETRIEVAL_HEAD_REJECTED, RETRIEVAL_OVERTAKEN
 from corpus.domain import Generation, Section
 from retriever.catalogue import Catalogue
-from retriever.domain import Hit, Leg, Query, RerankMode, SearchResult, StageTiming
+from retriever.domain import Query, RerankMode, SearchResult
 from retriever.ports import Passage, Reranker
 from retriever.reads import CorpusReads
+from retriever.results import describe, every_leg_failed, result_of
 from retriever.stages import offload
 from retriever.stages.expand import expand
-from retriever.stages.guard import Guard, caller_out_of_time
+from retriever.stages.guard import OUT_OF_TIME_SECONDS, Guard, caller_out_of_time
 from retriever.stages.head_check import Reader, Rejection
 from retriever.stages.legs import LegAnswer, LegRequest, Legs
 from retriever.stages.observation import Stopwatch
+from retriever.stages.overtaken import Overtaken
 from retriever.stages.ranking import Ranking, RankingPolicy
 from retriever.stages.understand import Understood, asked_generation, check, check_batch, reader_of, understand
 
@@ -50,10 +53,6 @@ sweeper, not us.
 
 _FUSED_COST = 6
 """What fusing one query's lists costs, in passages of ``offload``."""
-
-_MAX_LINKS = 10
-_TRACE_ID_DIGITS = 32
-_RETRY_SECONDS = 1.0
 
 _log = logger("retriever.service")
 _tracer = tracer("retriever")
@@ -88,6 +87,7 @@ class _Batch:
     reader: Reader
     rankings: list[Ranking]
     watch: Stopwatch
+    began_at: float
     heads_read_at: float = math.inf
     must_confirm: bool = True
     sections: Mapping[str, Section] = field(default_factory=dict)
@@ -116,6 +116,7 @@ class SearchPassages:
         self._policy = policy
         self._clock = clock
         self._rerank_guard = Guard("reranker", policy.rerank_seconds)
+        self._overtaken = Overtaken()
 
     async def search(self, caller: Caller, query: Query) -> SearchResult:
         """One query. Errors: as the RPC ``Search``."""
@@ -145,13 +146,16 @@ class SearchPassages:
             span.set_attribute(names.GENERATION, generation.name)
             ranking = self._policy.ranking
             rankings = [Ranking(each, ranking.for_query(each.query), self._depth(each.query)) for each in understood]
-            batch = _Batch(generation, reader, rankings, Stopwatch())
+            batch = _Batch(generation, reader, rankings, Stopwatch(), self._clock.monotonic())
             await self._find(batch)
             await self._choose(batch, rankings)
             await self._go_deeper(batch)
             await self._expand(batch)
-            results = await self._confirmed_results(batch)
-            _describe(span, results)
+            await self._confirm_unless_fresh(batch)
+            await self._repeat_overtaken(batch)
+            timings = batch.watch.timings()
+            results = [result_of(each, generation.name, batch.sections, timings) for each in rankings]
+            describe(span, results)
             return results
 
     async def _understand(self, caller: Caller, queries: Sequence[Query]) -> tuple[list[Understood], Reader]:
@@ -160,7 +164,7 @@ class SearchPassages:
         for query in queries:
             check(query)
         tenant = await self._catalogue.tenant(caller.tenant_id)
-        reader = reader_of(caller)
+        reader = reader_of(caller, tenant)
         try:
             return [understand(query, tenant, reader) for query in queries], reader
         except HeadwaterError as error:
@@ -168,6 +172,7 @@ class SearchPassages:
                 raise
         # The field may have been declared since the tenant was read.
         tenant = await self._catalogue.tenant(caller.tenant_id, fresh=True)
+        reader = reader_of(caller, tenant)
         return [understand(query, tenant, reader) for query in queries], reader
 
     def _depth(self, query: Query) -> int:
@@ -178,7 +183,7 @@ class SearchPassages:
         with batch.watch.stage("fuse") as span:
             for answer in answers:
                 if not answer.lists:
-                    raise _every_leg_failed(answer.failures)
+                    raise every_leg_failed(answer.failures)
             pairs = list(zip(batch.rankings, answers, strict=True))
             # A single query's lists take a third of a millisecond: ten of them are worth a thread.
             await offload.run(lambda: _fuse_all(pairs), _FUSED_COST * len(pairs))
@@ -190,6 +195,8 @@ class SearchPassages:
             for each in rankings
         ]
         known = [each.answer.vector for each in rankings]
+        for ranking in rankings:
+            ranking.asked_at = self._clock.monotonic()
         return await self._legs.ask(batch.generation, requests, batch.watch, known)
 
     async def _go_deeper(self, batch: _Batch) -> None:
@@ -201,14 +208,37 @@ class SearchPassages:
             return
         for ranking in short:
             ranking.depth = min(ranking.depth * _DEEPER, self._policy.deepest_candidates)
-        answers = await self._ask(batch, short)
+        await self._choose(batch, await self._asked_again(batch, short))
+
+    async def _asked_again(self, batch: _Batch, rankings: Sequence[Ranking]) -> Sequence[Ranking]:
+        """Those that have new lists. A leg that answered before and fails now would make the result worse: there the
+        first answer stands."""
         improved = []
-        for ranking, answer in zip(short, answers, strict=True):
-            # A leg that answered before and fails now would make the result worse: the first one stands.
+        for ranking, answer in zip(rankings, await self._ask(batch, rankings), strict=True):
             if answer.lists.keys() == ranking.answer.lists.keys():
                 ranking.fuse(answer)
                 improved.append(ranking)
-        await self._choose(batch, improved)
+        return improved
+
+    async def _repeat_overtaken(self, batch: _Batch) -> None:
+        """Once more, for queries that an edit overtook, if there is as much time left as was needed so far."""
+        now = self._clock.monotonic()
+        early = [
+            each
+            for each in batch.rankings
+            if (missed := each.missed) and self._overtaken.asked_too_early(batch.tenant_id, missed, each.asked_at, now)
+        ]
+        if not early:
+            return
+        left = remaining_seconds()
+        if left is not None and left <= now - batch.began_at + OUT_OF_TIME_SECONDS:
+            RETRIEVAL_OVERTAKEN.add(len(early), outcome="out_of_time")
+            return
+        await self._choose(batch, await self._asked_again(batch, early))
+        for ranking in early:
+            RETRIEVAL_OVERTAKEN.add(outcome="missed" if ranking.missed else "found")
+        await self._expand(batch)
+        await self._confirm_unless_fresh(batch)
 
     async def _choose(self, batch: _Batch, rankings: Sequence[Ranking]) -> None:
         reranked = await self._to_rerank(rankings)
@@ -302,11 +332,9 @@ class SearchPassages:
                 batch.sections = await expand(self._reads, batch.tenant_id, chunks)
             batch.must_confirm = True
 
-    async def _confirmed_results(self, batch: _Batch) -> Sequence[SearchResult]:
+    async def _confirm_unless_fresh(self, batch: _Batch) -> None:
         if batch.must_confirm or self._clock.monotonic() - batch.heads_read_at > self._policy.heads_valid_seconds:
             await self._confirm(batch)
-        timings = batch.watch.timings()
-        return [_result(each, batch, timings) for each in batch.rankings]
 
     async def _confirm(self, batch: _Batch) -> None:
         documents = {ranking.document_of(each) for ranking in batch.rankings for each in ranking.chosen.chosen}
@@ -329,65 +357,6 @@ def _select_all(rankings: Iterable[Ranking]) -> None:
         ranking.select()
 
 
-def _result(ranking: Ranking, batch: _Batch, timings: tuple[StageTiming, ...]) -> SearchResult:
-    query = ranking.understood.query
-    similarities = ranking.similarities()
-    hits = tuple(
-        Hit(
-            stored=ranking.payloads[chunk_id],
-            head=ranking.heads[ranking.document_of(chunk_id)],
-            score=ranking.scores[chunk_id],
-            similarity=similarities.get(chunk_id, 0.0),
-            explanation=ranking.explain(chunk_id) if query.explain else None,
-            section=batch.sections.get(chunk_id) if query.expand_sections else None,
-        )
-        for chunk_id in ranking.chosen.chosen
-    )
-    incomplete = ranking.understood.incomplete
-    degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures or leg.value in incomplete)
-    degraded += ("heads",) if "heads" in incomplete else ()
-    degraded += ("rerank",) if ranking.rerank_failed else ()
-    for name in degraded:
-        RETRIEVAL_DEGRADED.add(leg=name)
-    RETRIEVAL_HITS.record(len(hits))
-    return SearchResult(hits, degraded, timings, batch.generation.name, len(ranking.dropped), ranking.was_reranked)
-
-
-def _every_leg_failed(failures: Mapping[Leg, HeadwaterError]) -> HeadwaterError:
-    mismatches = [error for error in failures.values() if isinstance(error, FailedPrecondition)]
-    if len(mismatches) == len(failures):
-        return mismatches[0]
-    # The first leg to come back makes an answer possible.
-    delay = min(error.retry_after_seconds or _RETRY_SECONDS for error in failures.values())
-    return DependencyUnavailable(
-        "None of the legs that were asked for can answer now: retry later.",
-        reason="ALL_LEGS_DOWN",
-        metadata={leg.value: error.reason for leg, error in failures.items()},
-        retry_after_seconds=delay,
-    )
-
-
 def _count(rejected: Mapping[Rejection, int]) -> None:
     for cause, count in rejected.items():
         RETRIEVAL_HEAD_REJECTED.add(count, cause=cause.value)
-
-
-def _describe(span: Span, results: Sequence[SearchResult]) -> None:
-    """What was found, and links to the traces that made it searchable."""
-    span.set_attribute(names.HITS, sum(len(result.hits) for result in results))
-    degraded = sorted({name for result in results for name in result.degraded})
-    if degraded:
-        span.set_attribute(names.DEGRADED, degraded)
-    if not span.is_recording():
-        return
-    traces = dict.fromkeys(
-        hit.head.ingest_trace_id
-        for result in results
-        for hit in result.hits
-        if len(hit.head.ingest_trace_id) == _TRACE_ID_DIGITS
-    )
-    for trace_id in islice(traces, _MAX_LINKS):
-        # Heads keep the trace, not the span: the lower half stands in for its root. No document ids: they are often
-        # file names, and who reads traces may not know of every document.
-        number = int(trace_id, 16)
-        span.add_link(SpanContext(number, number & (2**64 - 1), is_remote=True))

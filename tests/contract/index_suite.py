@@ -184,6 +184,16 @@ class IndexContract:
         assert await ends.found(generation="g2") == ["c2"]
         assert await ends.found(generation="g3") == []
 
+    async def test_tenants_of_one_name_have_nothing_in_common(self, ends: Ends) -> None:
+        for earlier, later in (("acme", "acme_1"), ("a" * 62, "a" * 62 + "_1")):
+            await ends.writer.write(GENERATION, [ends.row("c1", tenant=earlier)])
+            await ends.writer.drop_tenant(earlier)
+            await ends.writer.write(GENERATION, [ends.row("c2", tenant=later)])
+            await ends.writer.write(GENERATION, [ends.row("c1", tenant=earlier)])  # late
+            assert await ends.found(reader(tenant=later)) == ["c2"]
+            await ends.writer.drop_tenant(earlier)
+            assert await ends.reader.chunk_ids(GENERATION, later) == {"c2": 1}
+
     async def test_a_dropped_tenant_is_gone_from_every_generation_and_can_come_back(self, ends: Ends) -> None:
         for generation in ("g1", "g2"):
             await ends.writer.write(generation, [ends.row("c1"), ends.row("c1", tenant="globex")])

@@ -360,3 +360,16 @@ def self_signed(directory: Path) -> tuple[Path, Path]:
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return files
+
+
+async def test_a_connection_that_was_reset_under_a_write_reads_as_a_miss() -> None:
+    """uvloop raises RuntimeError there, which nothing between it and the cache takes for a lost connection."""
+    cache = unreachable("reset")
+
+    async def write() -> None:
+        raise RuntimeError("unable to perform operation on <TCPTransport closed=True>; the handler is closed")
+
+    try:
+        assert await cache._ask(write, 1) is None
+    finally:
+        await cache.close()

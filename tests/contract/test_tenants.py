@@ -11,7 +11,7 @@ import pytest
 from tests.contract.corpus_adapters import name_of, opened
 from tests.contract.corpus_samples import NOW
 
-from chassis.errors import FailedPrecondition
+from chassis.errors import FailedPrecondition, InvalidRequest
 from corpus.adapters.elasticsearch.tenants import ElasticsearchTenants
 from corpus.adapters.memory.tenants import MemoryTenants
 from corpus.adapters.sqlite.tenants import SqliteTenants
@@ -118,3 +118,82 @@ async def test_a_deleted_tenant_is_forgotten_with_its_fields(tenants: Tenants) -
     assert await tenants.get("acme") is None
     assert [t.tenant_id for t in await tenants.list()] == ["other"]
     assert (await tenants.create("acme", {"a": FieldType.NUMBER}, at=NOW)).fields == {"a": FieldType.NUMBER}
+
+
+async def test_no_two_tenants_of_a_name_have_one_id(open_tenants: Callable[[], Tenants]) -> None:
+    tenants, other = open_tenants(), open_tenants()
+    assert await tenants.named("acme") is None
+    assert await tenants.latest_id("acme") == "acme"
+    ids = []
+    for n in range(3):
+        made = await tenants.create("acme", {f"f{n}": FieldType.STRING}, at=NOW)
+        assert made.fields == {f"f{n}": FieldType.STRING}
+        assert made.name == "acme"
+        ids.append(made.tenant_id)
+        for registry in (tenants, other):
+            assert [await registry.get(each) for each in ids] == [None] * n + [made]
+            assert await registry.named("acme") == made
+            assert await registry.latest_id("acme") == made.tenant_id
+            assert list(await registry.list()) == [made]
+        assert await other.create("acme", {}, at=NOW + timedelta(days=1)) == made
+        await other.set_rebuilding(made.tenant_id, "heads", True)
+        await tenants.delete(made.tenant_id)
+        for registry in (tenants, other):
+            assert await registry.named("acme") is None
+            assert await registry.latest_id("acme") == made.tenant_id
+            assert list(await registry.list()) == []
+    assert ids == ["acme", "acme_1", "acme_2"]
+
+
+async def test_what_is_done_late_to_a_tenant_that_is_gone_does_nothing_to_a_later_one(tenants: Tenants) -> None:
+    await tenants.create("acme", {}, at=NOW)
+    await tenants.delete("acme")
+    later = await tenants.create("acme", {}, at=NOW)
+    await tenants.delete("acme")
+    await tenants.set_rebuilding("acme", "vector", True)
+    assert await tenants.named("acme") == later
+    assert await tenants.get("acme_1") == later
+    assert await tenants.get("acme") is None
+
+
+async def test_an_id_with_a_number_is_no_name(tenants: Tenants) -> None:
+    for _ in range(2):
+        await tenants.delete((await tenants.create("acme", {}, at=NOW)).tenant_id)
+    await tenants.create("acme", {}, at=NOW)
+    for taken in ("acme_2", "acme_1"):
+        assert await tenants.named(taken) is None
+        with pytest.raises(InvalidRequest):
+            await tenants.latest_id(taken)
+        with pytest.raises(InvalidRequest):
+            await tenants.create(taken, {}, at=NOW)
+
+
+async def test_of_creations_and_deletions_at_the_same_time_none_uses_an_id_again(
+    open_tenants: Callable[[], Tenants],
+) -> None:
+    registries = [open_tenants() for _ in range(3)]
+    seen: list[set[str]] = [set() for _ in registries]
+
+    async def again_and_again(registry: Tenants, gone: set[str]) -> None:
+        for n in range(6):
+            made = await registry.create("acme", {f"f{n}": FieldType.STRING}, at=NOW)
+            assert made.tenant_id not in gone
+            await registry.delete(made.tenant_id)
+            assert await registry.get(made.tenant_id) is None
+            gone.add(made.tenant_id)
+
+    await asyncio.gather(*map(again_and_again, registries, seen))
+    used = set.union(*seen)
+    assert await registries[0].latest_id("acme") in used
+    assert len(used) >= 6
+
+
+async def test_a_long_name_is_used_once_and_refused_without_a_change(tenants: Tenants) -> None:
+    name = "a" * 63
+    await tenants.create(name, {}, at=NOW)
+    await tenants.delete(name)
+    with pytest.raises(FailedPrecondition) as caught:
+        await tenants.create(name, {}, at=NOW)
+    assert caught.value.reason == "TENANT_NAME_SPENT"
+    assert await tenants.named(name) is None
+    assert await tenants.latest_id(name) == name

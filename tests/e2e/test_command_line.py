@@ -1,6 +1,7 @@
 """The command line as a user types it."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,16 @@ def test_a_folder_is_ingested_asked_synchronised_and_listed(place: Place, folder
         "handbook/guides/travel.txt",
         "handbook/tool.py",
     }
+
+    # As a mount point looks whose file system is away.
+    shutil.rmtree(folder)
+    folder.mkdir()
+    refused = place.command("ingest", str(folder), "--sync", "--group", "staff")
+    assert refused.returncode != 0
+    assert b"--allow-empty" in refused.stderr
+    assert len(place.json("documents", "list")) == 2
+    assert len(place.json("ingest", str(folder), "--sync", "--allow-empty", "--group", "staff")["deleted"]) == 2
+    assert place.json("documents", "list") == []
 
 
 def test_documents_are_shown_re_permissioned_and_deleted(place: Place) -> None:

@@ -99,8 +99,8 @@ def test_a_deployment_that_reads_nothing_halts_and_its_repair_applies_everything
         counts = dict(ended.change_counts)
         # What an operator let through before the halt came back is a dead letter that can be tried again.
         let_through = counts.pop("dead_lettered", 0)
-        assert let_through < DOCUMENTS
-        assert counts == {"applied": DOCUMENTS - let_through}
+        assert counts.pop("applied", 0) == DOCUMENTS - let_through
+        assert not counts
         assert ended.halts == ()
         client.replay_dead_letters(tenant=TENANT)
         while client.ingest_status().pending and time.monotonic() < deadline:

@@ -10,7 +10,8 @@ Faults, one at a time or together, for connections that are open and those to co
     slow close   an end of one side reaches the other only after so many seconds
 
 ``heal`` ends all of them. What a black hole has swallowed stays lost: a connection that lost bytes is cut at the heal,
-because a stream with a gap in it is something no network gives.
+because a stream with a gap in it is something no network gives. Whoever has to act at a certain request sets ``tap``,
+which is shown every piece before it is passed on.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import asyncio
 import socket
 import struct
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -50,17 +52,25 @@ class _Connection:
         for writer in (self.client, self.server):
             if writer is not None:
                 _abort(writer)
-        for task in self.tasks:
+        own = asyncio.current_task()
+        for task in self.tasks - ({own} if own else set()):
+            # Not the task that calls: cancelled when it has nothing to wait for any more, it would end as a failure.
             task.cancel()
 
     def writers(self) -> list[asyncio.StreamWriter]:
         return [writer for writer in (self.client, self.server) if writer is not None]
 
 
+Tap = Callable[[int, Direction, bytes], bytes]
+"""Is shown a number of the connection and a piece, and returns what is passed on: all, a part or nothing of it. Called
+in the proxy's loop."""
+
+
 class FaultProxy:
     """Passes connections on to one server; an async context manager.
 
     Attributes:
+        tap: Who is shown what goes through, None for nobody.
         port: Where it listens, on 127.0.0.1.
         injected: What happened, by fault: pieces delayed, connections reset, bytes swallowed, ends held back.
     """
@@ -68,6 +78,7 @@ class FaultProxy:
     def __init__(self, host: str, port: int) -> None:
         self._target = (host, port)
         self.port = 0
+        self.tap: Tap | None = None
         self.injected: Counter[str] = Counter()
         self._latency_seconds = 0.0
         self._slow_close_seconds = 0.0
@@ -165,6 +176,9 @@ class FaultProxy:
             with suppress(OSError):
                 await writer.wait_closed()
 
+    def _tapped(self, connection: _Connection, direction: Direction, piece: bytes) -> bytes:
+        return piece if self.tap is None else self.tap(id(connection), direction, piece)
+
     async def _pump(
         self,
         connection: _Connection,
@@ -179,11 +193,13 @@ class FaultProxy:
                 if self._latency_seconds:
                     self.injected["latency"] += 1
                     await asyncio.sleep(self._latency_seconds)
-                if direction in self._swallowing:
-                    self.injected["swallowed bytes"] += len(piece)
+                passed = b"" if direction in self._swallowing else self._tapped(connection, direction, piece)
+                if len(passed) < len(piece):
+                    self.injected["swallowed bytes"] += len(piece) - len(passed)
                     connection.has_gap = True
-                    continue
-                sink.write(piece)
+                    if not passed:
+                        continue
+                sink.write(passed)
                 await sink.drain()
             if self._slow_close_seconds:
                 self.injected["slow close"] += 1

@@ -181,16 +181,20 @@ async def _start(running: Services, folder: Path) -> None:
         ),
     ]
     for serve, settings in composed:
-        lifecycle = Lifecycle(settings)
-        task = asyncio.create_task(_serve(serve, lifecycle, settings), name=settings.service_name)
-        running.lifecycles.append(lifecycle)
-        running.tasks.append(task)
-        deadline = time.monotonic() + READY_SECONDS
-        while not lifecycle.ready:
-            if task.done():
-                task.result()
-            assert time.monotonic() < deadline, f"{settings.service_name} is not ready"
-            await asyncio.sleep(0.02)
+        await _start_one(running, serve, settings)
+
+
+async def _start_one(running: Services, serve: Serve, settings: ServiceSettings) -> None:
+    lifecycle = Lifecycle(settings)
+    task = asyncio.create_task(_serve(serve, lifecycle, settings), name=settings.service_name)
+    running.lifecycles.append(lifecycle)
+    running.tasks.append(task)
+    deadline = time.monotonic() + READY_SECONDS
+    while not lifecycle.ready:
+        if task.done():
+            task.result()
+        assert time.monotonic() < deadline, f"{settings.service_name} is not ready"
+        await asyncio.sleep(0.02)
 
 
 async def _serve(serve: Serve, lifecycle: Lifecycle, settings: ServiceSettings) -> None:

@@ -13,8 +13,9 @@ from tests.helm.rendering import SERVICES, Manifest, manifests, named, of_kind, 
 from chassis.eventlog.kafka_consumer import group_id
 from chassis.rpc.serve import NODE_ENVIRONMENT
 from chassis.rpc.serve_proxy import LIMITS_CALLBACK
-from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC
+from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, SOURCES_TOPIC
 from ingest.main import WORKERS
+from ingest.sources.compose import SOURCES_GROUP
 
 
 @pytest.mark.parametrize("component", ["gateway", "retriever", "reranker", "embedder"])
@@ -49,6 +50,13 @@ def test_workers_are_scaled_by_the_lag_of_both_their_lanes(prefix: str) -> None:
         assert trigger["metadata"]["topic"] == prefix + topic
         assert trigger["metadata"]["consumerGroup"] == group_id(prefix, topic, WORKERS)
         assert (trigger["metadata"]["sasl"], trigger["metadata"]["tls"]) == ("scram_sha512", "enable")
+
+
+def test_workers_that_take_records_of_sources_are_scaled_by_their_lag_as_well() -> None:
+    objects = manifests("production", kafka={"prefix": "blue."}, ingest={"settings": {"sources_file": "/etc/s.toml"}})
+    *_, trigger = named(objects, "ScaledObject", "ingest-worker")["spec"]["triggers"]
+    assert trigger["metadata"]["topic"] == f"blue.{SOURCES_TOPIC}"
+    assert trigger["metadata"]["consumerGroup"] == group_id("blue.", SOURCES_TOPIC, SOURCES_GROUP)
 
 
 def test_the_scaler_gets_its_credentials_where_the_workers_do() -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -14,6 +11,7 @@ import obstore
 import pytest
 from obstore.store import S3Store
 from tests.servers.s3 import BUCKET, endpoint
+from tests.unit.cli.test_bucket import Service
 from tests.unit.ingest.sources_world import content
 from tests.unit.ingest.test_source_records import taken, taking
 from tests.unit.ingest.world import World
@@ -23,7 +21,6 @@ from chassis.objectstore.obstore import ObstoreObjectStore, open_s3
 from corpus.domain import HeadState
 from headwater.cli.bucket import Syncing
 from headwater.cli.problems import CommandError
-from headwater.types import Receipt
 from ingest.adapters.source_buckets import BucketsByName
 from ingest.sources.mapping import Sources
 from ingest.sources.model import SourceRecord
@@ -130,31 +127,6 @@ async def test_notifications_bring_objects_and_take_them_away(
         head = await world.head(f"files/{key}")
         assert head is not None
         assert head.state is HeadState.DELETED
-
-
-@dataclass
-class Service:
-    """What a gateway does with documents, over a dict."""
-
-    documents: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
-    puts: list[str] = field(default_factory=list)
-
-    async def put_document(self, document_id: str, content: Path, **said: Any) -> Receipt:
-        self.puts.append(document_id)
-        self.documents[document_id] = (content.read_bytes(), said)
-        return Receipt(f"e{len(self.puts)}", document_id, len(self.puts), False, "")
-
-    async def delete_document(self, document_id: str) -> Receipt:
-        del self.documents[document_id]
-        return Receipt("deleted", document_id, 1, False, "")
-
-    async def wait_for_changes(self, event_ids: Sequence[str], timeout_seconds: float) -> dict[str, Any]:
-        return {event_id: SimpleNamespace(state="applied") for event_id in event_ids}
-
-    async def list_documents(self, *, prefix: str) -> AsyncIterator[Any]:
-        for document_id, (_, said) in list(self.documents.items()):
-            if document_id.startswith(prefix):
-                yield SimpleNamespace(document_id=document_id, **said)
 
 
 async def test_a_bucket_and_its_documents_become_equal_again(store: S3Store, prefix: str) -> None:

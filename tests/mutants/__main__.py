@@ -12,9 +12,11 @@ import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
 
+from tests.mutants import page
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import Mutant
 from tests.mutants.run import Copy, Fate, Verdict, tests_of
@@ -55,6 +57,8 @@ def main() -> int:
         for copy in made:
             copy.__exit__()
     _tell(verdicts, time.monotonic() - started, as_json=asked.json)
+    if asked.write:
+        page.write(asked.write, verdicts, MUTANTS, datetime.now(UTC).date().isoformat())
     return 0 if all(verdict.fate is Fate.KILLED for verdict in verdicts) else 1
 
 
@@ -62,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="all when none is named")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put what ended how into this page's table")
     parser.add_argument("--jobs", type=int, default=1, help="mutants at a time")
     parser.add_argument("--no-baseline", action="store_true", help="do not first run the tests without any mutant")
     return parser.parse_args()

@@ -19,7 +19,8 @@ from tests.mutants.mutant import DoesNotApply, Mutant
 COPIED = ("libs", "services", "sdk", "tests", "eval", "protos", "pyproject.toml")
 SECONDS = 600.0
 """For the tests of one mutant: one that hangs them is killed as well."""
-_FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
+_FAILED = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
+"""A parameter's name may hold spaces; what follows the name is the error."""
 _TESTS_FAILED = 1
 
 

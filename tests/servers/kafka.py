@@ -20,11 +20,15 @@ _JAVA_OPTIONS = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:TieredStopAtLe
 _DOWNLOAD_SECONDS = 600
 
 
-def start(directory: Path, *, host: str = "127.0.0.1") -> Running:
+def start(directory: Path, *, host: str = "127.0.0.1", port: int = 0, advertised_port: int = 0) -> Running:
     """Starts a broker that keeps its data in ``directory`` and listens on ``host``; its address is ``host:port``.
 
     A directory that a stopped broker left is taken up again, at the same address and with its topics. Raises
     ServerUnavailableError.
+
+    Args:
+        port: Where it listens; 0 takes a free one.
+        advertised_port: Where it tells its clients that it is, on the same host; 0 for where it listens.
     """
     jars = prepare()
     java = tool("java", "install a JRE, version 17 or later (Debian: openjdk-17-jre-headless)")
@@ -33,21 +37,22 @@ def start(directory: Path, *, host: str = "127.0.0.1") -> Running:
     if not properties.exists():
         directory.mkdir(parents=True, exist_ok=True)
         aside = properties.with_suffix(".new")
-        aside.write_text(_properties(directory / "data", host, free_port(), free_port()))
+        listening = port or free_port()
+        aside.write_text(_properties(directory / "data", host, listening, advertised_port or listening, free_port()))
         format_data = [*command, "kafka.tools.StorageTool", "format", "-t", uuid4().hex[:22], "-c", str(aside)]
         _run(format_data, 60, "formatting Kafka's storage")
         aside.rename(properties)
     address = next(
-        line.removeprefix("advertised.listeners=PLAINTEXT://")
+        line.removeprefix("listeners=PLAINTEXT://").split(",")[0]
         for line in properties.read_text().splitlines()
-        if line.startswith("advertised.listeners=")
+        if line.startswith("listeners=")
     )
-    host, port = address.split(":")
+    host, found = address.split(":")
     return spawn(
         [*command, "kafka.Kafka", str(properties)],
         address,
         log=directory / "kafka.log",
-        ready=lambda: answers(host, int(port)),
+        ready=lambda: answers(host, int(found)),
     )
 
 
@@ -79,12 +84,12 @@ def _run(command: list[str], seconds: float, what: str) -> None:
         raise ServerUnavailableError(f"{what} failed:\n{(done.stdout + done.stderr)[-2000:]}")
 
 
-def _properties(data: Path, host: str, port: int, controller_port: int) -> str:
+def _properties(data: Path, host: str, port: int, advertised_port: int, controller_port: int) -> str:
     return f"""process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller_port}
 listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+advertised.listeners=PLAINTEXT://{host}:{advertised_port}
 controller.listener.names=CONTROLLER
 log.dirs={data}
 auto.create.topics.enable=false

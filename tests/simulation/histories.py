@@ -18,7 +18,7 @@ from tests.simulation.onlooker import Onlooker
 from tests.simulation.oracle import BAD, BAD_LEVEL, TEXTS
 from tests.simulation.stores import SimulatedStores
 from tests.simulation.virtual_time import LoopClock, VirtualLoop
-from tests.unit.ingest.world import START, TENANT, WRITER, World
+from tests.unit.ingest.world import START, WRITER, World
 
 from chassis.errors import HeadwaterError
 from corpus.domain import ChangeState
@@ -177,7 +177,7 @@ class History:
 
     async def _is_busy(self, api: World) -> bool:
         """Also somebody who stands still will go on with what he was about to do."""
-        pending = (await self.stores.ledger.counts(TENANT)).get(ChangeState.PENDING)
+        pending = (await self.stores.ledger.counts(await self.stores.tenant_id())).get(ChangeState.PENDING)
         asleep = any(not process.awake.is_set() for process in self._workers)
         return bool(sum((await api.change_log.lag()).values()) or pending or asleep or self.nemesis.is_busy)
 

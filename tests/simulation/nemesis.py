@@ -91,8 +91,6 @@ class Nemesis:
     dice: random.Random
     rate: float
     active: bool = True
-    spared: frozenset[Fault] = frozenset()
-    """What does not happen."""
     deadly: frozenset[str] = frozenset()
     """Calls at which a worker dies one time in five, whatever the rate is."""
     journal: list[str] = field(default_factory=list)
@@ -133,7 +131,7 @@ class Nemesis:
         if self.dice.random() >= self.rate:
             return None
         weights = {**WEIGHTS, **SPECIAL.get(name, {})}
-        kinds = [each for each in weights if each not in self.spared and (process.mortal or each not in MORTAL)]
+        kinds = [each for each in weights if process.mortal or each not in MORTAL]
         (fault,) = self.dice.choices(kinds, [weights[each] for each in kinds])
         return self._struck(process, name, fault)
 

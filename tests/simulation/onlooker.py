@@ -49,30 +49,32 @@ class Onlooker:
 
     async def look(self) -> None:
         """One look. Nothing else goes on meanwhile: the adapters of a simulation never give way."""
-        if await self.stores.tenants.get(TENANT) is None:
+        tenant = await self.stores.tenants.named(TENANT)
+        if tenant is None:
             return
         self.looks += 1
+        tenant_id = tenant.tenant_id
         group, clearance = self.dice.choice(GROUPS), self.dice.choice((0, 1))
-        tokens = access_tokens(TENANT, [group])
-        prefilter = Prefilter(TENANT, tokens, clearance)
+        tokens = access_tokens(tenant_id, [group])
+        prefilter = Prefilter(tenant_id, tokens, clearance)
         if self.dice.random() < 0.7:
             (found,) = await self.stores.vectors.search(self.generation, _QUERY, _MANY, prefilter)
         else:
             (found,) = await self.stores.lexical.search(self.generation, [_TERMS], _MANY, prefilter)
-        heads = await self.stores.heads.get_many(TENANT, {each.document_id for each in found})
-        reader, now = Reader(TENANT, tokens, clearance), self.clock.now()
+        heads = await self.stores.heads.get_many(tenant_id, {each.document_id for each in found})
+        reader, now = Reader(tenant_id, tokens, clearance), self.clock.now()
         for each in found:
             if rejection(heads.get(each.document_id), each.chunks_version, reader, now) is None:
                 self.served += 1
-                wrong = await self._what_is_wrong(each, group, clearance)
+                wrong = await self._what_is_wrong(tenant_id, each, group, clearance)
                 if wrong:
                     self.stores.violations.append(f"{each.document_id}@{each.chunks_version} for {group}: {wrong}")
 
-    async def _what_is_wrong(self, served: Candidate, group: str, clearance: int) -> str:
+    async def _what_is_wrong(self, tenant_id: str, served: Candidate, group: str, clearance: int) -> str:
         events = await self.events(served.document_id)
         if not any(event.version == served.chunks_version and _is_good(event) for event in events):
             return "no accepted change has such content"
-        newest = self.stores.ledger.newest_applied.get(DocumentKey(TENANT, served.document_id), 0)
+        newest = self.stores.ledger.newest_applied.get(DocumentKey(tenant_id, served.document_id), 0)
         # Of older ones the ledger may not say yet that they were applied, or say that they were superseded since.
         reported = fold(event for event in events if event.version <= newest).get(served.document_id)
         if reported is None:

@@ -126,5 +126,8 @@ class SimulatedStores(Stores):
 
     async def of_this_tenant(self, changes: Sequence[DocumentChange]) -> list[DocumentChange]:
         """Those that were accepted for the tenant there is now, not for an earlier one of its name."""
-        tenant = await self.tenants.get(TENANT)
-        return [each for each in changes if tenant is not None and each.accepted_at >= tenant.created_at]
+        tenant = await self.tenants.named(TENANT)
+        if tenant is None:
+            return []
+        of_its_id = (each for each in changes if each.key.tenant_id == tenant.tenant_id)
+        return [each for each in of_its_id if each.accepted_at >= tenant.created_at]

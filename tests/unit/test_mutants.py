@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from tests.mutants.catalogue import MUTANTS
 from tests.mutants.mutant import DoesNotApply, Mutant
-from tests.mutants.run import Copy, Fate
+from tests.mutants.page import BEGIN, END, write
+from tests.mutants.run import Copy, Fate, Verdict
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,3 +57,21 @@ def test_a_mutant_is_killed_by_a_test_that_fails_and_survives_one_that_does_not_
         assert (killed.fate, killed.by) == (Fate.KILLED, "tests/test_looks.py::test_limit")
     assert not copy.path.exists()
     assert (tmp_path / "libs" / "guarded_thing.py").read_text() == "LIMIT = 3\n"
+
+
+def test_the_page_keeps_what_was_not_judged_again_and_forgets_mutants_that_are_no_more(tmp_path: Path) -> None:
+    first, second, third = MUTANTS[:3]
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\n{END}\nafter\n")
+    write(page, [_verdict(third, Fate.KILLED), _verdict(first, Fate.SURVIVED)], MUTANTS, "2026-01-01")
+    write(page, [_verdict(first, Fate.KILLED)], (first, second), "2026-01-02")
+    lines = page.read_text().splitlines()
+    assert lines[:3] == ["before", BEGIN, "1 of 2 mutants killed."]
+    (row,) = [line for line in lines if line.startswith("| `")]
+    ended = "killed | `tests/a.py::test_b[c d]` | 2026-01-02 |"
+    assert row == f"| `{first.name}` | {first.protects} | `{first.path}` | {ended}"
+    assert lines[-2:] == [END, "after"]
+
+
+def _verdict(mutant: Mutant, fate: Fate) -> Verdict:
+    return Verdict(mutant, fate, "tests/a.py::test_b[c d]", 1.0)

@@ -138,6 +138,9 @@ class RedisCache:
                 except ResponseError as error:
                     # An answer, such as "out of memory" or "no permission": waiting does not help.
                     await self._note_refusal(error)
+                except RuntimeError as error:
+                    # uvloop's word for a write to a connection that was reset a moment ago; the client lets it through.
+                    raise ConnectionResetError(str(error)) from error
         except DependencyUnavailable:
             outcome = "skipped"
         except (RedisError, OSError, TimeoutError) as error:

@@ -60,7 +60,7 @@ class KafkaEventLog:
 
     def consumer(self, topic: str, group: str) -> KafkaConsumer:
         """Another consumer."""
-        self._consumers.append(KafkaConsumer(self._cluster, topic, group))
+        self._consumers.append(KafkaConsumer(self._cluster, topic, group, self._endpoint.session_seconds))
         return self._consumers[-1]
 
     def reader(self, topic: str) -> KafkaReader:

@@ -68,7 +68,9 @@ def kafka_errors() -> Iterator[None]:
         raise record_too_large() from error
     except errors.QuotaViolationError as error:
         raise Overloaded("Kafka throttles this service.", reason="KAFKA_QUOTA", retry_after_seconds=1.0) from error
-    except (errors.KafkaError, errors.ConsumerStoppedError, errors.IllegalOperation, OSError, TimeoutError) as error:
+    except (RuntimeError, errors.ConsumerStoppedError, errors.IllegalOperation, OSError, TimeoutError) as error:
+        # KafkaError is a RuntimeError. A bare one is uvloop's word for a write to a connection that was reset a moment
+        # ago; the client lets it through.
         raise unavailable(type(error).__name__) from error
 
 

@@ -15,9 +15,6 @@ from chassis.eventlog.kafka_connection import asking, kafka_errors
 from chassis.eventlog.kafka_intake import FETCH_OPTIONS, Intake, has_died, stop_quietly
 from chassis.eventlog.port import Partition, Record, RevokedCallback
 
-SESSION_MS = 45_000
-"""Without a heartbeat for so long a member is taken for dead: longer than a slow change of leaders."""
-
 REBALANCE_MS = 60_000
 """How long the others wait for a member that has to give up its partitions."""
 
@@ -44,11 +41,12 @@ class KafkaConsumer:
     group have to read the same topics.
     """
 
-    def __init__(self, cluster: KafkaCluster, topic: str, group: str) -> None:
+    def __init__(self, cluster: KafkaCluster, topic: str, group: str, session_seconds: float) -> None:
         self._cluster = cluster
         self._topic = topic
         self._name = cluster.prefix + topic
         self._group_id = group_id(cluster.prefix, topic, group)
+        self._session_ms = round(session_seconds * 1000)
         self._inner: AIOKafkaConsumer | None = None
         self._intake = Intake(topic, self._name)
         self._on_revoked: RevokedCallback | None = None
@@ -85,7 +83,7 @@ class KafkaConsumer:
                 if has_died(inner):
                     raise errors.KafkaError("The client's fetching task has ended.")
                 return await self._intake.take(inner, self._wanted, max_records, timeout_seconds)
-            except errors.KafkaError as error:
+            except RuntimeError as error:  # KafkaError, and what ``kafka_errors`` says of others
                 _log.warning("a Kafka consumer begins anew after %s", type(error).__name__)
                 await self._begin_anew()
                 raise
@@ -158,7 +156,7 @@ class KafkaConsumer:
             # A committed offset that is no more: everything that is there comes again, and nothing is skipped.
             auto_offset_reset="earliest",
             partition_assignment_strategy=(assignor,),
-            session_timeout_ms=SESSION_MS,
+            session_timeout_ms=self._session_ms,
             rebalance_timeout_ms=REBALANCE_MS,
             max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
             **FETCH_OPTIONS,

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition, errors
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from chassis.eventlog.engine import share_of
 from chassis.eventlog.port import Partition, Record
@@ -132,6 +132,6 @@ async def stop_quietly(inner: AIOKafkaConsumer, seconds: float) -> bool:
     try:
         async with asyncio.timeout(seconds):
             await inner.stop()
-    except (errors.KafkaError, OSError, TimeoutError):
+    except (RuntimeError, OSError, TimeoutError):
         return False
     return True

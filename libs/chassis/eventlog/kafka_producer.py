@@ -87,9 +87,10 @@ class KafkaProducer:
                         headers=list(headers.items()),
                     )
                 done = await sent
-            except errors.KafkaError as error:
+            except RuntimeError as error:  # KafkaError, and what ``kafka_errors`` says of others
                 self._counts.pop(topic, None)
-                if not error.retriable and not isinstance(error, errors.MessageSizeTooLargeError):
+                is_passing = isinstance(error, errors.KafkaError) and error.retriable
+                if not is_passing and not isinstance(error, errors.MessageSizeTooLargeError):
                     # Its background task may have ended for good: the next append begins with another client.
                     self._discard(inner)
                 raise
@@ -130,5 +131,5 @@ async def _stop(inner: AIOKafkaProducer) -> None:
     try:
         async with asyncio.timeout(_CLOSE_SECONDS):
             await inner.stop()
-    except (errors.KafkaError, OSError, TimeoutError) as error:
+    except (RuntimeError, OSError, TimeoutError) as error:
         _log.warning("a Kafka producer did not close properly: %s", type(error).__name__)

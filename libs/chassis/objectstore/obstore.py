@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import BaseError, GenericError, PermissionDeniedError
 from obstore.store import LocalStore, S3Store
 
 from chassis.endpoints import S3Endpoint
@@ -33,6 +33,11 @@ _CALL_SECONDS = 60.0
 _NO_BUCKET = "NoSuchBucket"
 """S3's error code, found in obstore's message: to obstore a missing bucket is a missing object, and a document whose
 bytes are gone for good is given up."""
+
+_OF_ONE_OBJECT = "<Code>InvalidObjectState</Code>"
+"""S3 says it of an archived object, whoever asks."""
+_REFUSED = ("status code: 403 ", "status code: 400 ")
+"""Of an object in obstore's message: not allowed, or encrypted with a key that can't be used."""
 
 _PIECE_BYTES = 2**20
 
@@ -101,15 +106,37 @@ class ObstoreObjectStore:
     async def stream(self, key: str) -> AsyncIterator[bytes]:
         """The object's bytes in pieces of about 1 MiB. The key may be one of somebody else's bucket. Raises NotFound
         OBJECT_MISSING before the first piece, InvalidRequest BAD_OBJECT_KEY for a key that can't be asked for (an empty
-        part, "." or ".."), DependencyUnavailable."""
+        part, "." or "..") and OBJECT_FORBIDDEN for an object that is refused while its bucket is not,
+        DependencyUnavailable."""
         with _store_errors():
             try:
                 async with asyncio.timeout(_CALL_SECONDS):
                     response = await obstore.get_async(self._store, key)
             except ValueError:
                 raise InvalidRequest("The object's key can't be asked for.", reason="BAD_OBJECT_KEY") from None
+            except (PermissionDeniedError, GenericError) as error:
+                if not await self._is_of_the_object(key, str(error)):
+                    raise
+                raise InvalidRequest(
+                    "The bucket refuses this object: archived, encrypted with a key that can't be used, or denied.",
+                    reason="OBJECT_FORBIDDEN",
+                ) from error
             async for piece in response.stream(min_chunk_size=_PIECE_BYTES):
                 yield bytes(piece)
+
+    async def _is_of_the_object(self, key: str, refusal: str) -> bool:
+        """Whether a refusal is about the object alone: the credentials are good for looking into its folder."""
+        if _OF_ONE_OBJECT in refusal:
+            return True
+        if not any(status in refusal for status in _REFUSED):
+            return False
+        try:
+            async with asyncio.timeout(_CALL_SECONDS):
+                async for _ in obstore.list(self._store, prefix=key.rpartition("/")[0] or None):
+                    break
+        except (BaseError, OSError):
+            return False
+        return True
 
     async def exists(self, key: str) -> bool:
         """Whether there is such an object."""

@@ -122,7 +122,9 @@ INGEST_REGISTERED: Final = Counter(
 INGEST_HALTED: Final = Gauge(
     "headwater.ingest.halted",
     unit="1",
-    description="1 while the worker takes no changes because it refuses documents that it should be able to read.",
+    description="1 while the worker takes no documents because it refuses those that it should be able to read (part "
+    "changes), or no records of sources because it refuses so many (part sources).",
+    labels=("part",),
 )
 AUDIT_DIFFERENCES: Final = Counter(
     "headwater.audit.differences",
@@ -213,6 +215,13 @@ RETRIEVAL_HEAD_REJECTED: Final = Counter(
     unit="{candidate}",
     description="Candidates dropped by the head check: deleted, superseded, expired, denied, unknown.",
     labels=("cause",),
+)
+RETRIEVAL_OVERTAKEN: Final = Counter(
+    "headwater.retrieval.overtaken",
+    unit="{search}",
+    description="Searches that an edit overtook, by outcome: found or missed the new version when made once more, "
+    "out_of_time for that.",
+    labels=("outcome",),
 )
 HEADS_REPLICA_READS: Final = Counter(
     "headwater.heads.replica.reads",

@@ -6,8 +6,9 @@ import asyncio
 import mimetypes
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ from headwater.cli.documents import readers
 from headwater.cli.ingest import LONGEST_STALL_SECONDS, Report, key_value, put_patiently, show_report
 from headwater.cli.problems import EXIT_NOT_FOUND, EXIT_PARTIAL, CommandError
 from headwater.cli.sources import MEDIA_SUFFIXES, Source
-from headwater.errors import InvalidRequestError
+from headwater.errors import ConflictError, InvalidRequestError
 from headwater.types import Change, Document, Receipt
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ CALLS_AT_ONCE = 8
 ETAG = "s3_etag"
 """Metadata of each document: which content of the object it was made from."""
 _PIECE_BYTES = 2**20
+_REFUSED = ("dead_lettered", "discarded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,9 @@ class Syncing:
         """Raises CommandError for a bucket that can't be read."""
         report, began = Report(), time.monotonic()
         # Documents before objects: one that is put meanwhile is not taken for one whose object is gone.
-        known = {document.document_id: document async for document in self.client.list_documents(prefix=self._root)}
+        listed = {document.document_id: document async for document in self.client.list_documents(prefix=self._root)}
+        # Other suffixes may be another run's, with other readers.
+        known = {name: document for name, document in listed.items() if self._is_wanted(self._key(name))}
         items = await self._items(report)
         if not items and known and not allow_empty:
             raise CommandError(
@@ -127,21 +131,40 @@ class Syncing:
 
         async def put(item: Item) -> None:
             async with room:
-                await self._put(item, report)
+                await self._put(item, known.get(self._id(item.key)), report)
 
         changed = [item for item in items if not self._is_current(known.get(self._id(item.key)), item)]
         await asyncio.gather(*(put(item) for item in changed))
         gone = sorted(known.keys() - {self._id(item.key) for item in items})
-        deletes = [await self.client.delete_document(document_id) for document_id in gone]
-        report.deleted = gone
-        await self._wait(deletes)
+        await self._wait([await self._delete(known[document_id], report) for document_id in gone])
         report.changes = await self._wait(report.receipts)
         report.unchanged = len(items) - len(changed)
         report.seconds = time.monotonic() - began
         return report
 
-    async def _wait(self, receipts: Sequence[Receipt]) -> dict[str, Change]:
-        open_ids = [receipt.event_id for receipt in receipts if not receipt.unchanged]
+    async def _delete(self, document: Document, report: Report) -> Receipt | None:
+        receipt = await self._after(document, partial(self.client.delete_document, document.document_id))
+        if receipt is not None:
+            report.deleted.append(document.document_id)
+        return receipt
+
+    async def _after(self, listed: Document, change: Callable[..., Awaitable[Receipt]]) -> Receipt | None:
+        """Has a change accepted right after what was listed: a notification that came since is newer, and has the last
+        word. None when one has that version. Changes that were refused are nobody's word."""
+        version = listed.version + 1
+        while True:
+            try:
+                return await change(version=version)
+            except ConflictError:
+                changes = (await self.client.get_document(listed.document_id)).changes
+                since = [each for each in changes if each.version > listed.version]
+                following = max((each.version + 1 for each in since), default=0)
+                if following <= version or any(each.state not in _REFUSED for each in since):
+                    return None
+                version = following
+
+    async def _wait(self, receipts: Sequence[Receipt | None]) -> dict[str, Change]:
+        open_ids = [receipt.event_id for receipt in receipts if receipt is not None and not receipt.unchanged]
         return await self.client.wait_for_changes(open_ids, timeout_seconds=LONGEST_STALL_SECONDS)
 
     @property
@@ -151,10 +174,14 @@ class Syncing:
     def _id(self, key: str) -> str:
         return f"{self.id_prefix}{self.bucket}/{key}"
 
+    def _key(self, document_id: str) -> str:
+        return document_id.removeprefix(self._id(""))
+
     async def _items(self, report: Report) -> list[Item]:
         import obstore
 
         items: list[Item] = []
+        skipped: list[str] = []
         try:
             async for batch in obstore.list(self.store, prefix=self.prefix or None):
                 for each in batch:
@@ -162,9 +189,10 @@ class Syncing:
                     if self._is_wanted(key):
                         items.append(Item(key, (each["e_tag"] or "").strip('"')))
                     else:
-                        report.skipped = [*report.skipped, key]
+                        skipped.append(key)
         except (OSError, obstore.exceptions.BaseError) as error:
             raise _unreadable(self.bucket, error) from None
+        report.skipped = skipped
         return items
 
     def _is_wanted(self, key: str) -> bool:
@@ -185,7 +213,7 @@ class Syncing:
             and all(document.metadata.get(name) == value for name, value in said["metadata"].items())
         )
 
-    async def _put(self, item: Item, report: Report) -> None:
+    async def _put(self, item: Item, known: Document | None, report: Report) -> None:
         import obstore
 
         name = item.key.rpartition("/")[2]
@@ -208,10 +236,18 @@ class Syncing:
             media_type = mimetypes.guess_type(name)[0] or ""
             source = Source(self._id(item.key), Path(file.name), name, media_type, uri)
             said = {"filename": name, "media_type": media_type, "uri": uri, **self._described(item)}
+            put = partial(put_patiently, self.client, source)
             try:
-                report.receipts.append(await put_patiently(self.client, source, said))
+                # Without an ETag it is the content that tells whether there is a change at all.
+                if known is not None and item.etag:
+                    receipt = await self._after(known, lambda version: put({**said, "version": version}))
+                else:
+                    receipt = await put(said)
             except InvalidRequestError as error:
                 report.refused[source.document_id] = f"{error.reason}: {error.message}"
+                return
+            if receipt is not None:
+                report.receipts.append(receipt)
 
 
 def _parse(location: str) -> tuple[str, str]:

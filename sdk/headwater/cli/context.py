@@ -46,6 +46,11 @@ def identity_of(tenant: str, user: str = "developer", groups: list[str] | None =
     return Identity(tenant=tenant, subject=user, groups=tuple(groups or ()))
 
 
+def has_token() -> bool:
+    """Whether a bearer token takes the place of every development identity."""
+    return bool(os.environ.get("HEADWATER_TOKEN"))
+
+
 def connect(target: str | None, data: Path, identity: Identity) -> Client:
     """A blocking client. A bearer token in HEADWATER_TOKEN wins over the development identity."""
     token = os.environ.get("HEADWATER_TOKEN")

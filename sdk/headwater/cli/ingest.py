@@ -25,7 +25,7 @@ from headwater.cli.context import (
 from headwater.cli.documents import readers
 from headwater.cli.output import console, print_json, progress
 from headwater.cli.problems import EXIT_PARTIAL, EXIT_UNAVAILABLE, CommandError
-from headwater.cli.sources import Source, find
+from headwater.cli.sources import NAME_REFUSED, Found, Source, find, printable
 from headwater.errors import InvalidRequestError, OverloadedError, UnavailableError
 from headwater.types import Change, Receipt
 
@@ -71,6 +71,9 @@ def register(app: typer.Typer) -> None:
 def ingest(
     paths: Annotated[list[str], typer.Argument(help="Files, folders, globs, URLs of files, or - for standard input.")],
     sync: Annotated[bool, typer.Option("--sync", help="Also delete what vanished from the folders.")] = False,
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="With --sync: delete everything of a folder that holds nothing.")
+    ] = False,
     group: Annotated[
         list[str] | None,
         typer.Option("--group", help="A group that may read; repeatable. Default: everybody in the tenant."),
@@ -105,11 +108,13 @@ def ingest(
         async with connect_async(target, data, identity_of(tenant)) as client:
             report = await send(client, found.sources, description, wait=wait)
             if sync:
-                await _delete_vanished(client, found.prefixes, {source.document_id for source in found.sources}, report)
+                await _delete_vanished(client, found, report, allow_empty=allow_empty)
         return report
 
     report = asyncio.run(work())
     report.skipped = found.skipped
+    for prefix, error in found.unread.items():
+        report.refused[printable(prefix)] = f"UNREADABLE_FOLDER: {error.strerror}."
     show_report(report, json)
     if report.failed:
         raise typer.Exit(EXIT_PARTIAL)
@@ -143,6 +148,8 @@ async def send(
                     receipt = await put_patiently(client, source, said)
                 except InvalidRequestError as error:
                     report.refused[source.document_id] = f"{error.reason}: {error.message}"
+                except UnicodeEncodeError:
+                    report.refused[printable(source.document_id)] = f"{NAME_REFUSED}: The file's name is no UTF-8."
                 else:
                     report.receipts.append(receipt)
                 bars.advance(accepted)
@@ -209,13 +216,21 @@ async def _changes(client: AsyncClient, event_ids: Sequence[str]) -> list[Change
         return []
 
 
-async def _delete_vanished(client: AsyncClient, prefixes: Sequence[str], present: set[str], report: Report) -> None:
+async def _delete_vanished(client: AsyncClient, found: Found, report: Report, *, allow_empty: bool) -> None:
     receipts: list[Receipt] = []
-    for prefix in prefixes:
+    present = {source.document_id for source in found.sources}
+    for prefix in found.prefixes:
+        holds_nothing = not any(each.startswith(prefix) for each in present)
         async for document in client.list_documents(prefix=prefix):
-            if document.document_id not in present:
-                receipts.append(await client.delete_document(document.document_id))
-                report.deleted.append(document.document_id)
+            if document.document_id in present or document.document_id.startswith(tuple(found.unread)):
+                continue
+            if holds_nothing and not allow_empty:
+                raise CommandError(
+                    f"{printable(prefix)} holds no documents: is its file system mounted?",
+                    hint="Nothing of it was deleted. If that is right, repeat with --allow-empty.",
+                )
+            receipts.append(await client.delete_document(document.document_id))
+            report.deleted.append(document.document_id)
     await client.wait_for_changes([receipt.event_id for receipt in receipts if not receipt.unchanged])
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import glob
 import mimetypes
+import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -58,6 +59,8 @@ _TEMPORARY = re.compile(
     re.IGNORECASE,
 )
 URL_SECONDS = 60.0
+NAME_REFUSED = "INVALID_DOCUMENT_ID"
+"""Why a file is refused whose name is no UTF-8, as the service says it of other names that are no ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +76,13 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the arguments stand for. ``prefixes``: id prefixes of the folders, for ``--sync``."""
+    """What the arguments stand for. ``prefixes``: id prefixes of the folders, for ``--sync``. ``unread``: id prefixes
+    of what is in them and can't be looked at, with why."""
 
     sources: tuple[Source, ...]
     prefixes: tuple[str, ...]
     skipped: tuple[str, ...]
+    unread: Mapping[str, OSError]
 
 
 def find(arguments: list[str], id_prefix: str = "") -> Found:
@@ -90,6 +95,7 @@ def find(arguments: list[str], id_prefix: str = "") -> Found:
     sources: dict[str, Source] = {}
     prefixes: list[str] = []
     skipped: list[str] = []
+    unread: dict[str, OSError] = {}
     for argument in arguments:
         if argument == "-":
             made = [Source(f"{id_prefix}stdin", sys.stdin.buffer.read(), "stdin.txt", "text/plain", "")]
@@ -101,7 +107,7 @@ def find(arguments: list[str], id_prefix: str = "") -> Found:
                 if path.is_dir():
                     root = f"{id_prefix}{path.resolve().name}/"
                     prefixes.append(root)
-                    made.extend(in_folder(path, root, skipped))
+                    made.extend(in_folder(path, root, skipped, unread))
                 else:
                     made.append(_from_file(path, f"{id_prefix}{path.name}"))
         for source in made:
@@ -111,7 +117,7 @@ def find(arguments: list[str], id_prefix: str = "") -> Found:
                     hint="Ingest them with different --id-prefix.",
                 )
             sources[source.document_id] = source
-    return Found(tuple(sources.values()), tuple(prefixes), tuple(skipped))
+    return Found(tuple(sources.values()), tuple(prefixes), tuple(skipped), unread)
 
 
 def _paths(argument: str) -> list[Path]:
@@ -127,21 +133,51 @@ def _paths(argument: str) -> list[Path]:
 def is_wanted(inside: Path) -> bool:
     """Whether a file at this path inside a folder is looked at: not hidden, and not what an editor, an office program
     or a download keeps while it works."""
-    if any(part.startswith(".") or part == "__pycache__" for part in inside.parts):
+    if any(_is_hidden(part) for part in inside.parts):
         return False
     return not _TEMPORARY.fullmatch(inside.name)
 
 
-def in_folder(folder: Path, root: str, skipped: list[str]) -> Iterator[Source]:
-    """The folder's files, in the order of their names. Those without text are added to ``skipped``."""
-    for path in sorted(folder.rglob("*")):
+def printable(name: str) -> str:
+    """The name with an escape for each byte that is no UTF-8, which can neither be sent nor shown."""
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__pycache__"
+
+
+def in_folder(folder: Path, root: str, skipped: list[str], unread: dict[str, OSError]) -> Iterator[Source]:
+    """The folder's files, in the order of their names. Those without text are added to ``skipped``, and to ``unread``
+    the id prefixes of what can't be looked at: nobody knows which files are there."""
+    for path in sorted(_walk(folder, root, unread)):
         inside = path.relative_to(folder)
-        if not is_wanted(inside) or not path.is_file():
+        if not is_wanted(inside):
+            continue
+        try:
+            if not path.is_file():
+                continue
+        except OSError as error:
+            unread[f"{root}{inside.as_posix()}"] = error
             continue
         if path.suffix.lower() in MEDIA_SUFFIXES:
-            skipped.append(str(inside))
+            skipped.append(printable(str(inside)))
             continue
         yield _from_file(path, f"{root}{inside.as_posix()}")
+
+
+def _walk(folder: Path, root: str, unread: dict[str, OSError]) -> list[Path]:
+    """What is in the folder and the folders inside. pathlib's own search says nothing of those it may not read."""
+
+    def note(error: OSError) -> None:
+        inside = Path(error.filename or folder).relative_to(folder).as_posix()
+        unread[root if inside == "." else f"{root}{inside}/"] = error
+
+    paths: list[Path] = []
+    for parent, directories, names in os.walk(folder, onerror=note):
+        directories[:] = [name for name in directories if not _is_hidden(name)]
+        paths += [Path(parent, name) for name in names]
+    return paths
 
 
 def _from_file(path: Path, document_id: str) -> Source:

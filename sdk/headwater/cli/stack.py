@@ -97,24 +97,7 @@ def start(
         for service in SERVICES
         if pid_of(data, service) is None
     }
-    waiting = list(SERVICES)
-    while waiting:
-        for service in list(waiting):
-            # A service that listens has written its file; before that, asking would only take time from it.
-            if pid_of(data, service) is not None and _serving(endpoints.grpc[service], HEALTH_NAMES[service]):
-                waiting.remove(service)
-                on_ready(service, time.monotonic() - began)
-            elif service in children and (exit_code := _ended(children[service])) is not None:
-                raise CommandError(
-                    f"{service} stopped with exit code {exit_code} while starting.",
-                    hint=f"Its log says why: {data / 'logs' / f'{service}.log'}",
-                )
-        if waiting and time.monotonic() - began > READY_SECONDS:
-            raise CommandError(
-                f"Not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}.", hint=f"Logs are in {data / 'logs'}"
-            )
-        if waiting:
-            time.sleep(0.05)
+    _wait_until_ready(data, endpoints, children, lambda service: on_ready(service, time.monotonic() - began))
     return endpoints
 
 
@@ -236,6 +219,31 @@ def _create_keys(keys: Path) -> None:
     from chassis.tokens import create_keys  # the services' library: absent where only the client is installed
 
     create_keys(keys, ["gateway", "retriever", "ingest"])
+
+
+def _wait_until_ready(
+    data: Path, endpoints: Endpoints, children: Mapping[str, int], on_ready: Callable[[str], None]
+) -> None:
+    """Raises CommandError when a child dies, or a service is not ready in time."""
+    began = time.monotonic()
+    waiting = list(SERVICES)
+    while waiting:
+        for service in list(waiting):
+            # A service that listens has written its file; before that, asking would only take time from it.
+            if pid_of(data, service) is not None and _serving(endpoints.grpc[service], HEALTH_NAMES[service]):
+                waiting.remove(service)
+                on_ready(service)
+            elif service in children and (exit_code := _ended(children[service])) is not None:
+                raise CommandError(
+                    f"{service} stopped with exit code {exit_code} while starting.",
+                    hint=f"Its log says why: {data / 'logs' / f'{service}.log'}",
+                )
+        if waiting and time.monotonic() - began > READY_SECONDS:
+            raise CommandError(
+                f"Not ready after {READY_SECONDS:.0f} s: {', '.join(waiting)}.", hint=f"Logs are in {data / 'logs'}"
+            )
+        if waiting:
+            time.sleep(0.05)
 
 
 def _spawn(service: str, data: Path, endpoints: Endpoints, environment: Mapping[str, str]) -> int:

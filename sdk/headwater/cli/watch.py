@@ -26,9 +26,10 @@ from headwater.cli.context import (
 )
 from headwater.cli.documents import readers
 from headwater.cli.ingest import CALLS_AT_ONCE, key_value
+from headwater.cli.looks import Looker, Stamp
 from headwater.cli.output import console
 from headwater.cli.problems import EXIT_NOT_FOUND, EXIT_UNAVAILABLE, CommandError
-from headwater.cli.sources import Source, in_folder, is_wanted
+from headwater.cli.sources import NAME_REFUSED, Source, is_wanted, printable
 from headwater.errors import InvalidRequestError, OverloadedError, TimeoutExceededError, UnavailableError
 
 DEBOUNCE_MILLISECONDS = 400
@@ -45,9 +46,7 @@ LONGEST_PAUSE_SECONDS = 15.0
 
 _AWAY = (UnavailableError, OverloadedError, TimeoutExceededError)
 
-Stamp = tuple[int, int, int]
-"""Size, time of the last change in ns, and inode of a file."""
-Kind = Literal["put", "deleted", "refused", "away", "back", "missing", "untold"]
+Kind = Literal["put", "deleted", "refused", "away", "back", "missing", "unreadable", "untold"]
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +65,9 @@ def watch(
         list[str] | None, typer.Option("--metadata", help="k=v; repeatable. Numbers, true and false are recognised.")
     ] = None,
     id_prefix: Annotated[str, typer.Option("--id-prefix", help="Put in front of every document id.")] = "",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Delete everything when the folder is empty at the start.")
+    ] = False,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
     tenant: TenantOption = "default",
@@ -88,7 +90,7 @@ def watch(
 
     async def work() -> Watcher:
         async with connect_async(target, data, identity_of(tenant)) as client:
-            watcher = Watcher(client, folder, id_prefix, description, json)
+            watcher = Watcher(client, folder, id_prefix, description, json, allow_empty)
             await watcher.run()
         return watcher
 
@@ -116,6 +118,7 @@ class Watcher:
     id_prefix: str
     description: Mapping[str, Any]
     json: bool
+    allow_empty: bool = False
     puts: int = 0
     deletes: int = 0
     refusals: int = 0
@@ -123,11 +126,18 @@ class Watcher:
     """Documents of the folder, and the file that each was last made from; None: from one that is not known."""
     _open: dict[str, str] = field(default_factory=dict)
     """Changes whose end is not known, with their documents."""
+    _unread: set[str] = field(default_factory=set)
+    """Id prefixes of what in the folder can't be looked at, and was said to."""
+    _look: Looker = field(init=False)
+    _is_unsure: bool = False
+    """Whether something went away while it was looked at."""
     _touched: set[Path] = field(default_factory=set)
     _stopping: asyncio.Event = field(default_factory=asyncio.Event)
     _something: asyncio.Event = field(default_factory=asyncio.Event)
-    _file_system: int = 0
     _compare_seconds: float = COMPARE_SECONDS
+    _learn_seconds: float = COMPARE_SECONDS
+    _learn_at: float = 0.0
+    """When to ask the service what it has, in the loop's time."""
     _complete: bool = False
     """Whether everything that the last look found was sent."""
 
@@ -144,16 +154,13 @@ class Watcher:
     async def run(self) -> None:
         """Returns after a signal. Raises what waiting can't mend, for instance PermissionDeniedError."""
         self.folder = self.folder.resolve()
-        self._file_system = self.folder.stat().st_dev
-        learned = False
+        self._look = Looker(self.folder, self._root, self.allow_empty)
         async with self._signals(), self._notifications():
             pause = FIRST_PAUSE_SECONDS
             while not self._stopping.is_set():
                 touched, self._touched = self._touched, set()
                 try:
-                    if not learned:
-                        await self._learn()
-                        learned = True
+                    await self._learn()
                     await self._compare(touched)
                     await self._follow()
                 except _AWAY as error:
@@ -167,29 +174,41 @@ class Watcher:
                     self._say("back", "", "")
                 pause = FIRST_PAUSE_SECONDS
                 if not self._touched:
-                    await self._wait(FOLLOW_SECONDS if self._open else self._compare_seconds)
+                    soon = self._open or self._is_unsure
+                    await self._wait(FOLLOW_SECONDS if soon else self._compare_seconds)
 
     @property
     def _root(self) -> str:
         return f"{self.id_prefix}{self.folder.name}/"
 
     async def _learn(self) -> None:
-        """What the service has under the folder's prefix; which files that was made from it can't say."""
-        self._accepted = {
-            document.document_id: None async for document in self.client.list_documents(prefix=self._root)
-        }
+        """Now and then, what the service has under the folder's prefix; which files that was made from it can't say.
+        Changes that were accepted before the start, and other programs' documents, come to light only in time."""
+        now = asyncio.get_running_loop().time()
+        if now < self._learn_at:
+            return
+        listed = [document.document_id async for document in self.client.list_documents(prefix=self._root)]
+        on_their_way = set(self._open.values())
+        for document_id in listed:
+            if document_id not in on_their_way:
+                self._accepted.setdefault(document_id, None)
+        self._learn_at = now + self._learn_seconds
 
     async def _compare(self, touched: set[Path]) -> None:
-        if not self._is_there():
-            self._say("missing", str(self.folder), "the folder is gone or unmounted; nothing is deleted")
+        looked = await asyncio.to_thread(self._look.look, is_empty_right=not self._accepted)
+        if looked is None:
+            self._say("missing", str(self.folder), "the folder is gone, unmounted or empty; nothing is deleted")
+            self._complete = True
             return
-        files = await asyncio.to_thread(self._files)
+        files, unread = looked
+        self._name_unread(unread)
         changed = [
             (source, stamp)
             for source, stamp in files
             if self._accepted.get(source.document_id) != stamp or source.content in touched
         ]
-        gone = sorted(self._accepted.keys() - {source.document_id for source, _ in files})
+        absent = self._accepted.keys() - {source.document_id for source, _ in files}
+        gone = [document_id for document_id in sorted(absent) if not document_id.startswith(tuple(unread))]
         self._complete = not (changed or gone)
         room = asyncio.Semaphore(CALLS_AT_ONCE)
 
@@ -205,32 +224,31 @@ class Watcher:
             sent += [start(in_turn(partial(self._delete, document_id))) for document_id in gone]
         self._complete = all(task.result() for task in sent)
 
-    def _is_there(self) -> bool:
-        # Where a file system was unmounted an empty folder remains, which must not delete everything.
-        with suppress(OSError):
-            return self.folder.stat().st_dev == self._file_system
-        return False
-
-    def _files(self) -> list[tuple[Source, Stamp]]:
-        found = []
-        for source in in_folder(self.folder, self._root, []):
-            with suppress(OSError):  # gone again
-                status = Path(str(source.content)).stat()
-                found.append((source, (status.st_size, status.st_mtime_ns, status.st_ino)))
-        return found
+    def _name_unread(self, unread: Mapping[str, OSError]) -> None:
+        lasting = {prefix: error for prefix, error in unread.items() if not isinstance(error, FileNotFoundError)}
+        for prefix in sorted(lasting.keys() - self._unread):
+            self._say("unreadable", prefix, f"{lasting[prefix].strerror}; nothing below it is deleted")
+        self._unread = set(lasting)
+        self._is_unsure = len(lasting) < len(unread)
 
     async def _put(self, source: Source, stamp: Stamp) -> None:
         # The stamp was taken before the bytes are read: a file that changes meanwhile differs at the next look.
         described = {"filename": source.filename, "media_type": source.media_type, "uri": source.uri}
+        # Noted before: a put whose end nobody knows may be accepted, and is deleted once its file is gone.
+        is_new = source.document_id not in self._accepted
+        self._accepted.setdefault(source.document_id, None)
         try:
             receipt = await self.client.put_document(
                 source.document_id, source.content, **{**described, **self.description}
             )
         except FileNotFoundError:
+            if is_new:
+                self._accepted.pop(source.document_id, None)
             return
-        except (InvalidRequestError, OSError) as error:
+        except (InvalidRequestError, OSError, UnicodeEncodeError) as error:
             self._accepted[source.document_id] = stamp
-            self._refused(source.document_id, getattr(error, "reason", "UNREADABLE_FILE"))
+            unnamed = isinstance(error, UnicodeEncodeError)
+            self._refused(source.document_id, NAME_REFUSED if unnamed else getattr(error, "reason", "UNREADABLE_FILE"))
             return
         self._accepted[source.document_id] = stamp
         if not receipt.unchanged:
@@ -239,10 +257,16 @@ class Watcher:
             self._say("put", source.document_id, "")
 
     async def _delete(self, document_id: str) -> None:
-        receipt = await self.client.delete_document(document_id)
+        try:
+            receipt = await self.client.delete_document(document_id)
+        except (InvalidRequestError, UnicodeEncodeError):
+            # No id, so the file that is gone was refused as well.
+            self._accepted.pop(document_id, None)
+            return
         self._accepted.pop(document_id, None)
         if not receipt.unchanged:
             self.deletes += 1
+            self._open[receipt.event_id] = document_id
             self._say("deleted", document_id, "")
 
     async def _follow(self) -> None:
@@ -261,6 +285,7 @@ class Watcher:
         self._say("refused", document_id, reason)
 
     def _say(self, kind: Kind, what: str, why: str) -> None:
+        what = printable(what)
         if self.json:
             said = {"event": kind, "document_id": what, "reason": why}
             console.file.write(json_text.dumps({name: value for name, value in said.items() if value}) + "\n")

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from chassis.clock import Clock
+from corpus.domain import Tenant
 from corpus.ports import Tenants
 from ingest.audit.differences import AuditReport, Difference, StoreName, Suspect
 from ingest.audit.examine import ExamineDocuments
 from ingest.audit.objects import AuditObjects, SurveyedObjects
 from ingest.audit.repair import RepairStores
 from ingest.audit.survey import Pace, Surveyed, SurveyStores
+from ingest.tenancy import tenant_of
 
 LOOKS = 5
 """At documents that keep changing."""
@@ -55,7 +57,9 @@ class AuditStores:
         progress: Progress = silent,
     ) -> AuditReport:
         """Audits one tenant while everything goes on. Idempotent. Raises DependencyUnavailable when a store can't be
-        read: a store that is away is no difference."""
+        read: a store that is away is no difference; NotFound UNKNOWN_TENANT, also when the tenant is deleted while its
+        stores are mended."""
+        tenant = await tenant_of(self.tenants, tenant_id)
         started = self.clock.now()
         pace = pace or Pace()
         await progress("survey", 0)
@@ -67,9 +71,9 @@ class AuditStores:
         found.sort()
         left: Sequence[Difference] = found
         refused: Mapping[str, int] = {}
-        if repair and found:
+        if repair:
             await progress("repair", len(found))
-            left, refused = await self._repair(tenant_id, surveyed, objects, found)
+            left, refused = await self._repair(tenant, surveyed, objects, found, pace)
         return self._report(tenant_id, started, surveyed, objects, found, left, len(unsettled), refused, repair)
 
     async def _confirm(
@@ -88,17 +92,23 @@ class AuditStores:
 
     async def _repair(
         self,
-        tenant_id: str,
+        tenant: Tenant,
         surveyed: Surveyed,
         objects: SurveyedObjects,
         found: Sequence[Difference],
+        pace: Pace,
     ) -> tuple[list[Difference], Mapping[str, int]]:
-        """What is left, and why."""
+        """What is left, and why. Bytes come first: lost text is made from them. They are seen to even if nothing
+        differs, for what was set aside long ago is to go."""
+        tenant_id = tenant.tenant_id
         left = list(found)
         refused: Counter[str] = Counter()
         for _ in range(REPAIRS):
-            refused = await self.repair.repair(left)
-            await self.objects.collect(tenant_id, [each for each in left if each.store is StoreName.OBJECTS])
+            await self.objects.collect(tenant_id, objects, pace)
+            if not left:
+                break
+            rows = [each for each in left if each.store is not StoreName.OBJECTS]
+            refused = await self.repair.repair([*rows, *await self.objects.confirm(tenant_id, objects)], tenant)
             suspects = surveyed.suspects
             again = {each.document_id: suspects[each.document_id] for each in left if each.document_id in suspects}
             left, _ = await self._confirm(tenant_id, surveyed.generation, again)

@@ -32,6 +32,8 @@ class Reconciler:
     rows_per_second: float
     repair: bool
     _reported: set[tuple[DifferenceKind, StoreName]] = field(default_factory=set)
+    _left: dict[str, tuple[_Open, int]] = field(default_factory=dict)
+    """By tenant, after its last audit that came to its end."""
 
     async def run(self) -> None:
         """Passes for ever, with a pause before each."""
@@ -44,34 +46,50 @@ class Reconciler:
             if self.is_leader():
                 await self.reconcile()
             else:
+                self._left.clear()
                 self._report(Counter(), 0)
 
     async def reconcile(self) -> None:
-        """One pass over all tenants. What fails is logged and left to the next pass."""
-        left: _Open = Counter()
-        unsettled = 0
+        """One pass over all tenants. What fails is logged and left to the next pass; of that tenant, what was found
+        before still counts, and the pass is not a finished one."""
+        failed = False
         try:
-            for tenant in await self.audits.tenants.list():
-                pace = Pace(self.rows_per_second)
-                report = await self.audits.audit(tenant.tenant_id, repair=self.repair, pace=pace)
-                for (kind, store), count in report.counts.items():
-                    AUDIT_DIFFERENCES.add(count, kind=kind.value, store=store.value)
-                left.update((each.kind, each.store) for each in report.left)
-                unsettled += report.unsettled
-                if report.found:
-                    _log.warning(
-                        "stores_differed",
-                        found=len(report.found),
-                        left=len(report.left),
-                        unrepairable=dict(report.unrepairable),
-                        buckets_left=report.buckets_left,
-                    )
+            tenants = await self.audits.tenants.list()
         except HeadwaterError as error:
             _log.warning("audit_failed", reason=error.reason)
             return
+        there = {tenant.tenant_id for tenant in tenants}
+        self._left = {tenant_id: known for tenant_id, known in self._left.items() if tenant_id in there}
+        for tenant_id in sorted(there):
+            try:
+                self._left[tenant_id] = await self._audit(tenant_id)
+            except HeadwaterError as error:
+                failed = failed or error.reason != "UNKNOWN_TENANT"
+                _log.warning("audit_failed", reason=error.reason)
+        left: _Open = Counter()
+        for of_tenant, _ in self._left.values():
+            left.update(of_tenant)
+        unsettled = sum(each for _, each in self._left.values())
         self._report(left, unsettled)
-        AUDIT_FINISHED.set(self.audits.clock.now().timestamp())
-        _log.info("stores_audited", left=left.total(), unsettled=unsettled)
+        if not failed:
+            AUDIT_FINISHED.set(self.audits.clock.now().timestamp())
+            _log.info("stores_audited", left=left.total(), unsettled=unsettled)
+
+    async def _audit(self, tenant_id: str) -> tuple[_Open, int]:
+        """What is left that differs, and how many documents nothing is said of."""
+        pace = Pace(self.rows_per_second)
+        report = await self.audits.audit(tenant_id, repair=self.repair, pace=pace)
+        for (kind, store), count in report.counts.items():
+            AUDIT_DIFFERENCES.add(count, kind=kind.value, store=store.value)
+        if report.found:
+            _log.warning(
+                "stores_differed",
+                found=len(report.found),
+                left=len(report.left),
+                unrepairable=dict(report.unrepairable),
+                buckets_left=report.buckets_left,
+            )
+        return Counter((each.kind, each.store) for each in report.left), report.unsettled
 
     def _report(self, left: _Open, unsettled: int) -> None:
         self._reported |= left.keys()

@@ -13,18 +13,19 @@ from dataclasses import dataclass
 
 import structlog
 
-from chassis.errors import DocumentRejected, FailedPrecondition
-from corpus.domain import ChunkedDocument, DocumentKey, Generation, Head, HeadState
-from corpus.ports import Generations, Heads
-from ingest.align import align_rows
+from chassis.errors import DocumentRejected, FailedPrecondition, InvalidRequest
+from corpus.domain import ChunkedDocument, DocumentKey, Generation, Head, HeadState, Tenant
+from corpus.ports import ChangeLedger, Generations, Heads, LexicalIndex, Tenants, VectorIndex
+from ingest.align import align_rows, is_wanted
 from ingest.audit.differences import Difference, DifferenceKind, StoreName
-from ingest.audit.expected import is_named, named_ids
+from ingest.audit.expected import named_ids
 from ingest.document_rows import lexical_rows, only, vector_rows
 from ingest.domain import DocumentChange, Draft, StoredContent, Upsert
 from ingest.embedding import EmbedPassages
 from ingest.generations.recipes import Recipes
 from ingest.index import IndexDocument
 from ingest.rows import ChunkRows
+from ingest.tenancy import is_gone, tenant_gone
 
 _log = structlog.get_logger()
 
@@ -41,13 +42,16 @@ class RepairStores:
     rows: ChunkRows
     embed: EmbedPassages
     generations: Generations
+    tenants: Tenants
+    ledger: ChangeLedger
     index: IndexDocument | None = None
     recipes: Recipes | None = None
     """What it takes to make rows of a generation that an operator promoted, which may have another model."""
 
-    async def repair(self, differences: Sequence[Difference]) -> Counter[str]:
-        """Mends what can be mended; returns reason → differences that can't be. Idempotent. Raises
-        DependencyUnavailable, Overloaded, DeadlineExceeded."""
+    async def repair(self, differences: Sequence[Difference], tenant: Tenant) -> Counter[str]:
+        """Mends what can be mended of the tenant's; returns reason → differences that can't be. Idempotent. Raises
+        DependencyUnavailable, Overloaded, DeadlineExceeded, and NotFound UNKNOWN_TENANT when the tenant is gone: what
+        was written since is removed again."""
         refused: Counter[str] = Counter()
         by_document: dict[DocumentKey, list[Difference]] = defaultdict(list)
         for each in differences:
@@ -57,17 +61,22 @@ class RepairStores:
             else:
                 by_document[DocumentKey(each.tenant_id, each.document_id)].append(each)
         for key, of_document in by_document.items():
+            if await is_gone(self.tenants, tenant):
+                # What differed was another tenant's; there may be rows of these ids again.
+                raise tenant_gone()
             try:
-                await self._repair(key, of_document)
-            except (DocumentRejected, FailedPrecondition) as error:
+                await self._repair(key, of_document, tenant)
+            except (DocumentRejected, FailedPrecondition, InvalidRequest) as error:
                 refused[error.reason] += len(of_document)
                 _log.warning("not_repairable", reason=error.reason, differences=len(of_document))
         return +refused
 
-    async def write_rows(self, head: Head, generation: str, store: StoreName, chunk_ids: Collection[str]) -> None:
+    async def write_rows(
+        self, head: Head, generation: str, store: StoreName, chunk_ids: Collection[str], tenant: Tenant
+    ) -> None:
         """Writes rows of chunks that the head names to one of the indexes, from their payload. Raises
-        FailedPrecondition (CHUNKS_MISSING, GENERATION_GONE, GENERATION_NOT_MADE_HERE, MODEL_MISMATCH) when they can't
-        be made."""
+        FailedPrecondition (CHUNKS_MISSING, GENERATION_GONE, GENERATION_NOT_MADE_HERE, MODEL_MISMATCH) or InvalidRequest
+        BAD_VECTOR when they can't be made; NotFound UNKNOWN_TENANT when the tenant is gone, and then removes them."""
         document = await self.rows.chunks.get_version(head.key, head.chunks_version, generation)
         known = {chunk.chunk_id for chunk in document.chunks} if document else set()
         if document is None or not set(chunk_ids) <= known:
@@ -78,7 +87,11 @@ class RepairStores:
         made_with = await self._generation(generation)
         ids = sorted(chunk_ids)
         for start in range(0, len(ids), CHUNKS_AT_ONCE):
-            await self._write(only(document, ids[start : start + CHUNKS_AT_ONCE]), head, store, made_with)
+            part = ids[start : start + CHUNKS_AT_ONCE]
+            await self._write(only(document, part), head, store, made_with)
+            if await is_gone(self.tenants, tenant):
+                await self._index_of(store).delete(generation, tenant.tenant_id, part)
+                raise tenant_gone()
         await align_rows(self.heads, self.rows, head)
 
     async def _write(self, part: ChunkedDocument, head: Head, store: StoreName, generation: Generation) -> None:
@@ -97,14 +110,14 @@ class RepairStores:
             )
         return active
 
-    async def _repair(self, key: DocumentKey, differences: Sequence[Difference]) -> None:
+    async def _repair(self, key: DocumentKey, differences: Sequence[Difference], tenant: Tenant) -> None:
         head = await self.heads.get(key)
         live = head if head is not None and head.state is HeadState.LIVE else None
         derived = frozenset(named_ids(live)) if live is not None else frozenset[str]()
         rows = [each for each in differences if each.kind is not DifferenceKind.ACCESS]
         for each in rows:
             if each.store is StoreName.CHUNKS and not each.chunk_id and each.kind is not DifferenceKind.MISSING:
-                if not is_named(head, each.chunks_version, each.generation):
+                if not await is_wanted(self.heads, self.ledger, key, each.chunks_version):
                     await self.rows.remove(key, each.chunks_version, each.generation)
             elif each.store is not StoreName.CHUNKS and not _is_to_be_written(each, live, derived):
                 await self._delete(each)
@@ -112,7 +125,7 @@ class RepairStores:
             return
         texts = [each for each in rows if each.store is StoreName.CHUNKS and is_text(each)]
         if texts:
-            await self._index_again(live, texts[0].generation)
+            await self._index_again(live, texts[0].generation, tenant)
             return
         lost: dict[tuple[str, StoreName], set[str]] = defaultdict(set)
         for each in rows:
@@ -121,15 +134,18 @@ class RepairStores:
             if each.store is not StoreName.CHUNKS and _is_to_be_written(each, live, derived):
                 lost[each.generation, each.store].add(each.chunk_id)
         for (generation, store), chunk_ids in lost.items():
-            await self.write_rows(live, generation, store, chunk_ids)
+            await self.write_rows(live, generation, store, chunk_ids, tenant)
         if len(rows) < len(differences):
             await align_rows(self.heads, self.rows, live)
 
     async def _delete(self, difference: Difference) -> None:
-        index = self.rows.vectors if difference.store is StoreName.VECTOR else self.rows.lexical
+        index = self._index_of(difference.store)
         await index.delete(difference.generation, difference.tenant_id, [difference.chunk_id])
 
-    async def _index_again(self, head: Head, name: str) -> None:
+    def _index_of(self, store: StoreName) -> VectorIndex | LexicalIndex:
+        return self.rows.vectors if store is StoreName.VECTOR else self.rows.lexical
+
+    async def _index_again(self, head: Head, name: str, tenant: Tenant) -> None:
         """Parses the document's bytes once more, into the rows of the version that the head names."""
         if self.index is None:
             raise FailedPrecondition(
@@ -140,6 +156,9 @@ class RepairStores:
         event = event_of(head)
         assert isinstance(event.change, Upsert)
         indexed = await index.index(event, event.change, generation)
+        if await is_gone(self.tenants, tenant):
+            await self.rows.remove(head.key, head.chunks_version, name)
+            raise tenant_gone()
         made = {chunk.chunk_id for chunk in indexed.document.chunks}
         if head.generation == name and made != set(named_ids(head)):
             raise FailedPrecondition(

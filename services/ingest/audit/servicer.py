@@ -11,7 +11,7 @@ import grpc
 
 from chassis.errors import InvalidRequest, NotFound
 from chassis.identity import Scope, current_caller
-from corpus.ids import validate_tenant_id
+from corpus.ids import name_of_tenant, validate_tenant_name
 from corpus.ports import Tenants
 from headwater.ingest.v1 import stores_pb2, stores_pb2_grpc
 from ingest.audit.audit import Progress
@@ -90,11 +90,12 @@ class StoreServicer(stores_pb2_grpc.StoreServiceServicer):
             else:
                 yield stores_pb2.RebuildStoreResponse(progress=event)
 
-    async def _tenant(self, tenant_id: str) -> str:
+    async def _tenant(self, name: str) -> str:
         current_caller().require(Scope.ADMIN)
-        if await self._tenants.get(validate_tenant_id(tenant_id)) is None:
+        tenant = await self._tenants.named(validate_tenant_name(name))
+        if tenant is None:
             raise NotFound("There is no such tenant.", reason="UNKNOWN_TENANT")
-        return tenant_id
+        return tenant.tenant_id
 
 
 async def _told(work: Callable[[Progress], Awaitable[T]]) -> AsyncIterator[stores_pb2.StageProgress | T]:
@@ -128,7 +129,7 @@ async def _told(work: Callable[[Progress], Awaitable[T]]) -> AsyncIterator[store
 
 def _report(report: AuditReport) -> stores_pb2.AuditReport:
     return stores_pb2.AuditReport(
-        tenant_id=report.tenant_id,
+        tenant_id=name_of_tenant(report.tenant_id),
         started_at=to_timestamp(report.started_at),
         finished_at=to_timestamp(report.finished_at),
         documents=report.documents,

@@ -106,8 +106,7 @@ class SurveyStores:
         for store, digests in side.found.items():
             async for page in self.scan(store, generation, tenant_id):
                 seen.rows[store] += len(page)
-                for row in page:
-                    digests.add(bucket_of(row.document_id, seen.buckets), row_hash(*row))
+                await asyncio.to_thread(_add, page, digests)
                 await pace.spent(len(page))
         for group in _groups(side, self.rows_listed_at_once):
             if seen.suspect_rows >= self.most_suspect_rows:
@@ -121,40 +120,42 @@ class SurveyStores:
         found = {store: BucketDigests(seen.buckets) for store in INDEXES}
         side = _Side(BucketDigests(seen.buckets), found)
         async for page in document_pages(self.heads, self.chunks, tenant_id):
-            for state in page:
-                bucket = bucket_of(state.document_id, seen.buckets)
-                for hashed in _expected(state, seen, self._past(state)):
-                    side.expected.add(bucket, hashed)
-                if any(
-                    row.generation == seen.generation
-                    and (state.live is None or row.chunks_version != state.live.chunks_version)
-                    for row in state.stored
-                ):
-                    side.open.add(bucket)
+            # Hundreds of documents of any size: deriving their ids takes longer than changes should wait.
+            await asyncio.to_thread(self._take_in, page, side, seen)
             seen.documents += len(page)
             rows = sum(len(state.stored) for state in page)
             seen.rows[StoreName.CHUNKS] += rows
             await pace.spent(len(page) + rows)
         return side
 
+    def _take_in(self, page: Sequence[DocumentState], side: _Side, seen: Surveyed) -> None:
+        for state in page:
+            bucket = bucket_of(state.document_id, seen.buckets)
+            for hashed in _expected(state, seen, self._past(state)):
+                side.expected.add(bucket, hashed)
+            if any(
+                row.generation == seen.generation
+                and (state.live is None or row.chunks_version != state.live.chunks_version)
+                for row in state.stored
+            ):
+                side.open.add(bucket)
+
     async def _list(self, tenant_id: str, generation: str, wanted: set[int], seen: Surveyed, pace: Pace) -> None:
         """Row by row, the buckets ``wanted``."""
         expected: dict[str, tuple[str, int]] = {}
         superseded: set[str] = set()
         async for states in document_pages(self.heads, self.chunks, tenant_id):
-            for state in states:
-                if bucket_of(state.document_id, seen.buckets) in wanted:
-                    expected |= _named_rows(state, generation)
-                    superseded |= {row.chunk_id for row in state.stored if row.generation == generation}
+            listed = [state for state in states if bucket_of(state.document_id, seen.buckets) in wanted]
+            for state in listed:
+                superseded |= {row.chunk_id for row in state.stored if row.generation == generation}
+            expected |= await asyncio.to_thread(_named_rows_of, listed, generation)
             await pace.spent(len(states))
         for store in INDEXES:
             there: set[str] = set()
             async for page in self.scan(store, generation, tenant_id):
-                for row in page:
-                    if bucket_of(row.document_id, seen.buckets) not in wanted:
-                        continue
+                for row, hashed in await asyncio.to_thread(_hashed, page, wanted, seen.buckets):
                     known = expected.get(row.chunk_id)
-                    fits = known == (row.document_id, row_hash(*row)) if known else row.chunk_id in superseded
+                    fits = known == (row.document_id, hashed) if known else row.chunk_id in superseded
                     if not fits or row.chunk_id in there:
                         seen.suspect_row(row.document_id, store, generation, row.chunk_id)
                     there.add(row.chunk_id)
@@ -178,10 +179,25 @@ def _expected(state: DocumentState, seen: Surveyed, past: set[tuple[int, str]]) 
         for row in state.stored
         if row.chunks_version == head.chunks_version and row.generation == seen.generation
     }
+    named = _named_rows(state, seen.generation)
     # A document has a chunk at least: without any, the generation that is searched lacks it.
-    if not stored or set(named_in(head, seen.generation, state.stored)) != stored:
+    if not stored or named.keys() != stored:
         seen.suspect(state.document_id)
-    return [hashed for _, hashed in _named_rows(state, seen.generation).values()]
+    return [hashed for _, hashed in named.values()]
+
+
+def _add(page: Sequence[IndexedRow], digests: BucketDigests) -> None:
+    for row in page:
+        digests.add(bucket_of(row.document_id, digests.buckets), row_hash(*row))
+
+
+def _hashed(page: Sequence[IndexedRow], wanted: set[int], buckets: int) -> Sequence[tuple[IndexedRow, int]]:
+    """Rows of the wanted buckets, each with its hash."""
+    return [(row, row_hash(*row)) for row in page if bucket_of(row.document_id, buckets) in wanted]
+
+
+def _named_rows_of(states: Sequence[DocumentState], generation: str) -> Mapping[str, tuple[str, int]]:
+    return {chunk_id: row for state in states for chunk_id, row in _named_rows(state, generation).items()}
 
 
 def _named_rows(state: DocumentState, generation: str) -> Mapping[str, tuple[str, int]]:

@@ -84,7 +84,7 @@ class DecideDeadLetters:
     ) -> Sequence[Letter]:
         """One page of letters, the newest failure first."""
         caller.require(Scope.ADMIN)
-        return await self.letters.list(which, after=after, limit=min(page_size or 100, MAX_LETTERS))
+        return await self.letters.list(await self._by_id(which), after=after, limit=min(page_size or 100, MAX_LETTERS))
 
     async def show(self, caller: Caller, letter_id: str) -> tuple[Letter, ChangeRecord | None]:
         """A letter and the ledger's row of its change. Raises NotFound UNKNOWN_DEAD_LETTER."""
@@ -129,7 +129,7 @@ class DecideDeadLetters:
         if isinstance(which, LetterFilter):
             if not (which.tenant_id or which.reason or which.document_prefix):
                 raise InvalidRequest("Name a tenant, a reason or a prefix of documents.", reason="FILTER_MISSING")
-            open_ones = replace(which, state=LetterState.OPEN)
+            open_ones = replace(await self._by_id(which), state=LetterState.OPEN)
             found = await self.letters.list(open_ones, limit=MAX_REPLAYED + 1)
             more, found = len(found) > MAX_REPLAYED, found[:MAX_REPLAYED]
         else:
@@ -244,6 +244,10 @@ class DecideDeadLetters:
             if known is None:
                 return
             decided = replace(known, decided_by=who, decided_at=now)
+
+    async def _by_id(self, which: LetterFilter) -> LetterFilter:
+        """Operators name a tenant by its name, letters by its id."""
+        return replace(which, tenant_id=await self.tenants.latest_id(which.tenant_id)) if which.tenant_id else which
 
     async def _letter(self, letter_id: str) -> Letter:
         letter = await self.letters.get(letter_id)

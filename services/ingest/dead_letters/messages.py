@@ -11,6 +11,7 @@ from typing import Final
 from chassis.clock import from_micros, to_micros
 from chassis.errors import InvalidRequest
 from corpus.dead_letters import Halt, Letter, LetterFilter, LetterState
+from corpus.ids import name_of_tenant
 from headwater.ingest.v1 import dead_letters_pb2, ingest_pb2
 from ingest.codec import to_timestamp
 from ingest.dead_letters.decide import LetterOutcome, LetterResult, Which
@@ -81,7 +82,7 @@ def letter(item: Letter) -> dead_letters_pb2.DeadLetter:
     message = dead_letters_pb2.DeadLetter(
         letter_id=item.letter_id,
         state=_LETTER_STATES[item.state],
-        tenant_id=item.tenant_id,
+        tenant_id=name_of_tenant(item.tenant_id),
         document_id=item.document_id,
         version=item.version,
         kind=KINDS[item.kind] if item.kind else ingest_pb2.CHANGE_KIND_UNSPECIFIED,

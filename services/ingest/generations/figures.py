@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -114,15 +115,34 @@ class VerdictRules:
     latency_slack_ms: float = 20.0
 
 
+def is_sound(comparison: Comparison) -> bool:
+    """Whether the figures are figures. What is no number is neither above nor below a limit, so rules would let it
+    pass."""
+    each = comparison
+    shares = (each.overlap, each.hit, each.hit_beside, each.mrr, each.mrr_beside)
+    times = (each.p95_ms, each.p95_beside_ms)
+    return (
+        each.k > 0
+        and min(each.golden, each.live) >= 0
+        and all(0.0 <= share <= 1.0 for share in shares)
+        and all(0.0 <= time < math.inf for time in times)
+    )
+
+
 def objections(comparison: Comparison | None, active: str, rules: VerdictRules) -> Sequence[str]:
     """Why a comparison does not pass, one sentence each; empty when it does."""
     if comparison is None:
         return ["It was not compared yet."]
     if comparison.against != active:
         return ["It was compared with a generation that is not the active one any more."]
+    if not is_sound(comparison):
+        return ["Its figures are none: a share is between 0 and 1, and a time a number."]
     found = []
     if comparison.golden < rules.least_queries:
         found.append(f"Only {comparison.golden} golden queries were compared; {rules.least_queries} are needed.")
+    if comparison.golden and comparison.hit == 0:
+        # Two sides that find nothing agree in everything. The callers may not be allowed to read what is expected.
+        found.append(f"Hit@{comparison.k} of the active generation is 0: the golden queries say nothing about it.")
     if comparison.overlap < rules.least_overlap:
         found.append(f"Overlap@{comparison.k} is {comparison.overlap:.3f}, below {rules.least_overlap:.3f}.")
     if comparison.hit_beside < comparison.hit - rules.most_hit_loss:

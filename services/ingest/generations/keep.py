@@ -18,14 +18,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from chassis.clock import Clock
-from chassis.errors import DocumentRejected, HeadwaterError
+from chassis.errors import DocumentRejected, HeadwaterError, InvalidRequest
 from chassis.telemetry.metrics import INGEST_GENERATION_MISSING
-from corpus.domain import DocumentKey, Generation, HeadState, Tenant
+from corpus.domain import DocumentKey, Generation, Head, HeadState, Tenant
 from corpus.ports import Generations, Heads, Tenants
 from ingest.align import align_rows
 from ingest.audit.repair import event_of
@@ -43,6 +43,12 @@ TAKEN_OVER_AFTER_SECONDS = 15.0
 nothing else."""
 UNSEEN_AFTER_SECONDS = 5.0
 """Retrievers read the plan twice a second, and writes by an older plan end: nobody looks for these rows after this."""
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 3_600.0
+"""Between two attempts at a document that fails: it takes a parser, which live changes share, perhaps until its time is
+up. Doubled from the first on."""
+MOST_REMEMBERED = 10_000
+"""Documents that failed. Those beyond are tried in every pass."""
 ATTEMPTS = 3
 """At a document that changes all the time. Its changes are written to both generations by themselves."""
 
@@ -60,6 +66,32 @@ class BuildPace:
     documents_per_second: float = 20.0
     at_once: int = 4
     pause_seconds: float = 5.0
+
+
+@dataclass(slots=True)
+class Failures:
+    """Documents that could not be made, and when they are tried again."""
+
+    clock: Clock
+    _known: dict[tuple[DocumentKey, int, str], tuple[int, datetime, str]] = field(default_factory=dict)
+    """(document, version, generation) → attempts, next one, reason."""
+
+    def waits(self, head: Head, generation: str) -> str:
+        """The reason of a failure after which this version is not tried again yet; "" if it may be tried."""
+        known = self._known.get((head.key, head.chunks_version, generation))
+        return known[2] if known is not None and self.clock.now() < known[1] else ""
+
+    def tried(self, head: Head, generation: str, reason: str) -> None:
+        """Takes in how an attempt ended, "" for well."""
+        which = (head.key, head.chunks_version, generation)
+        attempts = self._known.pop(which, (0,))[0]
+        if not reason:
+            return
+        pause = min(FIRST_PAUSE_SECONDS * 2 ** min(attempts, 20), LONGEST_PAUSE_SECONDS)
+        self._known[which] = (attempts + 1, self.clock.now() + timedelta(seconds=pause), reason)
+        while len(self._known) > MOST_REMEMBERED:
+            # The one that was tried longest ago: superseded versions are never tried again, and go this way.
+            del self._known[next(iter(self._known))]
 
 
 @dataclass(slots=True)
@@ -96,6 +128,10 @@ class KeepGenerations:
     clock: Clock
     worker: str
     pace: BuildPace = field(default_factory=BuildPace)
+    failures: Failures = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "failures", Failures(self.clock))
 
     async def run(self) -> None:
         """Passes for ever; a failed one is repeated."""
@@ -153,8 +189,13 @@ class KeepGenerations:
             async for page in pages(self.heads, self.rows.chunks, tenant.tenant_id, generation.name):
                 if counted:
                     await build.add(done=page.documents - len(page.gaps))
-                for start in range(0, len(page.gaps), self.pace.at_once):
-                    part = page.gaps[start : start + self.pace.at_once]
+                waiting = [reason for head in page.gaps if (reason := self.failures.waits(head, generation.name))]
+                if waiting:
+                    failed += len(waiting)
+                    await build.add(done=0, failed=len(waiting), reason=waiting[-1])
+                gaps = [head for head in page.gaps if not self.failures.waits(head, generation.name)]
+                for start in range(0, len(gaps), self.pace.at_once):
+                    part = gaps[start : start + self.pace.at_once]
                     if generation not in await self._kept():
                         return False
                     reasons = await asyncio.gather(*(self._make(head.key, generation, tenant) for head in part))
@@ -173,7 +214,9 @@ class KeepGenerations:
         return plan.kept if plan else ()
 
     async def _make(self, key: DocumentKey, generation: Generation, tenant: Tenant) -> str:
-        """Fills one gap; returns why it could not be filled, or nothing."""
+        """Fills one gap; returns why it could not be filled, or nothing. What is down is no fault of the document, and
+        tried again in the next pass."""
+        head: Head | None = None
         try:
             index = await self.recipes.beside(generation)
             for _ in range(ATTEMPTS):
@@ -190,10 +233,13 @@ class KeepGenerations:
                     await self.rows.remove(key, head.chunks_version, generation.name)
                     return ""
                 await self.rows.chunks.seal(key, head.chunks_version, generation.name)
+                self.failures.tried(head, generation.name, "")
                 again = await self.heads.get(key)
                 if again is None or again.chunks_version == head.chunks_version:
                     return ""
-        except DocumentRejected as error:
+        except (DocumentRejected, InvalidRequest) as error:
+            if head is not None:
+                self.failures.tried(head, generation.name, error.reason)
             _log.warning("document_not_in_generation", generation=generation.name, reason=error.reason)
             return error.reason
         except HeadwaterError as error:

@@ -34,6 +34,10 @@ _log = structlog.get_logger()
 SEEN_AFTER_SECONDS = 1.0
 """Workers read the plan before and after they write a version, so this is for versions under way."""
 LEAST_CHUNK_TOKENS = 32
+RESETS = 5
+"""Attempts at taking back what a promotion that failed has asked of writers, a second more before each."""
+_resets: set[asyncio.Task[None]] = set()
+"""Under way: the event loop itself remembers no tasks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,15 +144,34 @@ class ManageGenerations:
             )
         if against and not reason.strip():
             raise InvalidRequest("Say why it is promoted against its verdict: --reason.", reason="REASON_MISSING")
-        required = await self._change(plan.requiring(True))
         try:
+            required = await self._change(plan.requiring(True))
             await asyncio.sleep(self.seen_after_seconds)
             await self._require_complete(name)
             return await self._swap(required, "promoted" + (f", forced: {reason.strip()}" if against else ""), caller)
-        except HeadwaterError as error:
-            if not isinstance(error, Conflict):
-                await self.generations.change(required.requiring(False))
+        except BaseException:
+            # Also when the caller's time is up, which cancels this: changes would wait for the shadow ever after. The
+            # task goes on if this is cancelled once more.
+            reset = asyncio.create_task(self._require_no_longer(name))
+            _resets.add(reset)
+            reset.add_done_callback(_resets.discard)
+            await asyncio.shield(reset)
             raise
+
+    async def _require_no_longer(self, name: str) -> None:
+        """Whoever else is about to promote it notices, and is told of a conflict. Never raises a HeadwaterError: what
+        ended the promotion is what its caller is told."""
+        for attempt in range(RESETS):
+            await asyncio.sleep(attempt * self.seen_after_seconds)
+            try:
+                plan = await self.generations.plan()
+                beside = plan.beside if plan is not None else None
+                if plan is None or beside is None or beside.generation.name != name or not beside.required:
+                    return
+                if await self.generations.change(plan.requiring(False)):
+                    return
+            except HeadwaterError as error:
+                _log.warning("generation_still_required", generation=name, reason=error.reason)
 
     async def roll_back(self, caller: Caller, *, force: bool = False) -> GenerationPlan:
         """Makes the previous generation what is searched, at once. Raises FailedPrecondition (NOT_BESIDE,

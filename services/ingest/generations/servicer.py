@@ -7,15 +7,20 @@ from typing import Any
 
 import grpc
 
+from chassis.errors import InvalidRequest
 from chassis.identity import current_caller
 from corpus.domain import Generation
 from corpus.generation_plan import BesideRole
 from headwater.ingest.v1 import generations_pb2, generations_pb2_grpc
 from ingest.codec import to_timestamp
-from ingest.generations.figures import BuildProgress, Comparison
+from ingest.generations.figures import BuildProgress, Comparison, is_sound
 from ingest.generations.manage import GenerationStatus, ManageGenerations
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+MAX_NAME = 200
+MAX_REASON = 500
+"""Characters. The plan holds it, and every retriever reads the plan twice a second."""
 
 _ROLES = {
     BesideRole.SHADOW: generations_pb2.GENERATION_ROLE_SHADOW,
@@ -54,15 +59,21 @@ class GenerationServicer(generations_pb2_grpc.GenerationServiceServicer):
         self, request: generations_pb2.RecordComparisonRequest, context: Context
     ) -> generations_pb2.RecordComparisonResponse:
         """See the proto."""
-        found = await self._operate.record_comparison(
-            current_caller(), request.name, _comparison_of(request.comparison)
-        )
+        comparison = _comparison_of(request.comparison)
+        if not is_sound(comparison) or len(comparison.against) > MAX_NAME:
+            raise InvalidRequest(
+                "Shares are between 0 and 1, times finite numbers of milliseconds, and k is at least 1.",
+                reason="BAD_FIGURES",
+            )
+        found = await self._operate.record_comparison(current_caller(), request.name, comparison)
         return generations_pb2.RecordComparisonResponse(objections=found)
 
     async def PromoteGeneration(
         self, request: generations_pb2.PromoteGenerationRequest, context: Context
     ) -> generations_pb2.PromoteGenerationResponse:
         """See the proto."""
+        if len(request.reason) > MAX_REASON:
+            raise InvalidRequest(f"Say why in at most {MAX_REASON} characters.", reason="REASON_TOO_LONG")
         plan = await self._operate.promote(current_caller(), request.name, force=request.force, reason=request.reason)
         return generations_pb2.PromoteGenerationResponse(active=_active(plan.active))
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from chassis.errors import DeadlineExceeded, DocumentRejected, HeadwaterError
+from chassis.errors import DeadlineExceeded, DocumentRejected, HeadwaterError, InvalidRequest
 from chassis.telemetry.metrics import INGEST_GENERATION_GAPS
 from corpus.domain import Generation
 from corpus.generation_plan import Beside
@@ -60,8 +60,9 @@ class IndexInGenerations:
             async with asyncio.timeout(self.beside_seconds):
                 await (await self.recipes.beside(generation)).index(event, upsert, generation)
                 await self.chunks.seal(event.key, event.version, generation.name)
-        except DocumentRejected as error:
-            # What the active generation took is served. The other one can't be promoted without it.
+        except (DocumentRejected, InvalidRequest) as error:
+            # What the active generation took is served, also where the other model makes no vectors of it. The other
+            # one can't be promoted without it.
             INGEST_GENERATION_GAPS.add(reason=error.reason)
             _log.warning("rejected_beside", generation=generation.name, reason=error.reason)
         except (HeadwaterError, TimeoutError) as error:

@@ -19,6 +19,7 @@ from ingest.adapters.source_buckets import BucketsByName
 from ingest.codec import SOURCES_TOPIC
 from ingest.consumer import ChangeConsumer
 from ingest.ports import DeadLetters
+from ingest.refusals import sources_breaker
 from ingest.settings import IngestSettings
 from ingest.sources.handle import HandleSourceRecord
 from ingest.sources.mapping import S3Mapping, Sources
@@ -48,6 +49,7 @@ def start_sources(
         BucketsByName({name: open_s3(mapping.whole_bucket) for name, mapping in buckets.items()}),
         letters,
         clock,
+        sources_breaker(lifecycle, corpus, clock),
     )
     consumer = log.consumer(SOURCES_TOPIC, SOURCES_GROUP)
     lane = ChangeConsumer(consumer, handler, settings.max_documents_in_flight, lane="sources")

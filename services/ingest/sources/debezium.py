@@ -69,17 +69,20 @@ def read_envelope(name: str, mapping: DebeziumMapping, envelope: Row, key: Row) 
         return [_change(name, mapping, envelope, before, rank, None)]
     lane = Lane.BULK if rank is Rank.READ else Lane.LIVE
     changes = [_change(name, mapping, envelope, after, rank, _described(mapping, after, lane))]
-    if envelope["op"] == "u":
-        old = _change(name, mapping, envelope, before, Rank.DELETED, None)
-        if (old.tenant_id, old.document_id) != (changes[0].tenant_id, changes[0].document_id):
-            changes.insert(0, old)
+    # Ids first: the old row may lack the column of versions, which is asked for only where its document goes.
+    if envelope["op"] == "u" and _ids(mapping, before) != _ids(mapping, after):
+        changes.insert(0, _change(name, mapping, envelope, before, Rank.DELETED, None))
     return changes
+
+
+def _ids(mapping: DebeziumMapping, row: Row) -> tuple[str, str]:
+    return mapping.tenant.text(row), mapping.document_id.identifier(row)
 
 
 def _change(
     name: str, mapping: DebeziumMapping, envelope: Row, row: Row, rank: Rank, document: Described | None
 ) -> SourceChange:
-    tenant_id, document_id = mapping.tenant.text(row), mapping.document_id.identifier(row)
+    tenant_id, document_id = _ids(mapping, row)
     source = _row(envelope["source"])
     return SourceChange(name, tenant_id, document_id, _version(mapping, source, row, rank), document)
 
@@ -127,10 +130,11 @@ def _version(mapping: DebeziumMapping, source: Row, row: Row, rank: Rank) -> int
     if mapping.version == "lsn":
         position = _lsn(source.get("lsn"))
     elif mapping.version == "binlog":
-        position = _binlog(source.get("file"), source.get("pos"))
+        position = _binlog(source.get("file"), source.get("pos"), source.get("row"))
     else:
         position = whole_number(Template.parse(mapping.version).value(row))
-    version = position * RANKS + rank if position is not None else 0
+    # At zero nothing was ever written: it is what a connector says that knows no position.
+    version = position * RANKS + rank if position is not None and position > 0 else 0
     # Without an epoch the whole range is the position's; with one, each epoch has a part of it.
     limit = MAX_VERSION if mapping.epoch == 0 else (1 << EPOCH_BITS) - 1
     if not 0 < version <= limit:
@@ -157,13 +161,15 @@ def _lsn(value: object) -> int | None:
     return whole_number(value)
 
 
-def _binlog(file: object, position: object) -> int | None:
-    """Number of the file, then the position in it."""
+def _binlog(file: object, event: object, row: object) -> int | None:
+    """Number of the file, then the position in it. The rows of one event share the event's position; each takes a byte
+    at least, so counted from there they stay before the next event."""
     match = _BINLOG_FILE.fullmatch(file) if isinstance(file, str) else None
-    at = whole_number(position)
-    if match is None or at is None or at >> _BINLOG_BITS:
+    begin, number = whole_number(event), whole_number(0 if row is None else row)
+    if match is None or begin is None or number is None or number < 0 or begin < 0:
         return None
-    return int(match[1]) << _BINLOG_BITS | at
+    at = begin + number
+    return int(match[1]) << _BINLOG_BITS | at if at >> _BINLOG_BITS == 0 else None
 
 
 def _row(value: object) -> Row:

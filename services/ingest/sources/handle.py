@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,12 +16,14 @@ from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id, extract, tracer
 from chassis.telemetry.metrics import INGEST_DEAD_LETTERS, INGEST_SOURCE_CHANGES
 from corpus.domain import ChangeState, DocumentKey, Tenant
-from corpus.ids import validate_document_id, validate_tenant_id
+from corpus.ids import validate_document_id, validate_tenant_name
 from corpus.ports import ChangeLedger, Tenants
 from ingest.accept import AcceptChanges
 from ingest.domain import Outcome
 from ingest.handle import RecordInWork
+from ingest.known_bad import INGEST_HALTED
 from ingest.ports import DeadLetters, FailedEvent
+from ingest.rejections import RejectionBreaker
 from ingest.sources.drafts import draft_of
 from ingest.sources.mapping import Sources
 from ingest.sources.model import Described, RemoteObject, SourceChange, SourceRecord
@@ -41,7 +43,8 @@ class SourceBuckets(Protocol):
 
     def read(self, source: str, key: str) -> AsyncIterator[bytes]:
         """The object's bytes, piece by piece. Has no effect, so it may be repeated. Raises NotFound
-        SOURCE_OBJECT_MISSING and InvalidRequest BAD_OBJECT_KEY before the first piece, DependencyUnavailable at any."""
+        SOURCE_OBJECT_MISSING and InvalidRequest BAD_OBJECT_KEY and OBJECT_FORBIDDEN before the first piece,
+        DependencyUnavailable at any."""
         ...
 
 
@@ -60,6 +63,8 @@ class HandleSourceRecord:
     buckets: SourceBuckets
     dead_letters: DeadLetters
     clock: Clock
+    breaker: RejectionBreaker | None = None
+    """Halts when too many records are refused."""
 
     async def attempt(self, work: RecordInWork) -> None:
         """Brings the record to its end, once. Raises an error whose disposition is BACK_OFF when it must be attempted
@@ -78,6 +83,7 @@ class HandleSourceRecord:
                 if problem is not None:
                     await self._dead_letter(work, problem)
             except HeadwaterError as error:
+                work.held += error.reason == INGEST_HALTED
                 span.set_status(StatusCode.ERROR, error.reason)
                 raise
 
@@ -86,13 +92,31 @@ class HandleSourceRecord:
 
     async def _take(self, record: SourceRecord) -> HeadwaterError | None:
         """Accepts what the record says; what is wrong with it, if anything is."""
+        changes, problem = await self._read(record)
+        if self.breaker is None or (not changes and problem is None):
+            return await self._accept_all(changes, problem)
+        try:
+            async with self.breaker.indexing():
+                problem = await self._accept_all(changes, problem)
+                if problem is not None:
+                    raise problem
+        except HeadwaterError as error:
+            if error is not problem:
+                raise
+            await self.breaker.judge(error, "")
+        return problem
+
+    async def _read(self, record: SourceRecord) -> tuple[Sequence[SourceChange], HeadwaterError | None]:
         try:
             if len(record.value or b"") > _BIG_RECORD_BYTES:
-                changes, problem = await asyncio.to_thread(read_record, record, self.sources)
-            else:
-                changes, problem = read_record(record, self.sources)
+                return await asyncio.to_thread(read_record, record, self.sources)
+            return read_record(record, self.sources)
         except HeadwaterError as error:
-            return _bad(error)
+            return (), _bad(error)
+
+    async def _accept_all(
+        self, changes: Sequence[SourceChange], problem: HeadwaterError | None
+    ) -> HeadwaterError | None:
         for change in changes:
             try:
                 outcome = await self._accept(change)
@@ -103,8 +127,8 @@ class HandleSourceRecord:
         return problem
 
     async def _accept(self, change: SourceChange) -> str:
-        tenant = await self.tenants.get(validate_tenant_id(change.tenant_id))
-        key = DocumentKey(change.tenant_id, validate_document_id(change.document_id))
+        tenant = await self.tenants.named(validate_tenant_name(change.tenant_id))
+        key = DocumentKey(tenant.tenant_id if tenant else change.tenant_id, validate_document_id(change.document_id))
         caller = Caller(change.tenant_id, f"service:source-{change.source}", scopes=frozenset({Scope.WRITE}))
         said = change.document
         if said is not None and isinstance(said.content, RemoteObject):
@@ -142,7 +166,7 @@ class HandleSourceRecord:
                 offset=record.offset,
                 value=record.value or b"",
                 reason=error.reason,
-                attempts=work.attempts,
+                attempts=work.tried,
                 change=None,
                 trace_id=current_trace_id(),
                 message=error.message,
@@ -158,7 +182,7 @@ class HandleSourceRecord:
             reason=error.reason,
             partition=record.partition.index,
             offset=record.offset,
-            attempts=work.attempts,
+            attempts=work.tried,
         )
 
 

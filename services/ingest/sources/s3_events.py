@@ -1,5 +1,5 @@
 """S3 event notifications: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html,
-also as MinIO and Ceph send them.
+also as MinIO sends them. Not as Ceph does, whose sequencers are a clock's bytes as they lie in memory, in no order.
 
 Of two notifications about one key the one with the greater ``sequencer`` is the later one. Sequencers are hexadecimal
 and may differ in length: the shorter one is padded with zeros on its right before they are compared (same page). Padded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,12 @@ from chassis.errors import InvalidRequest
 UNAVAILABLE = "__debezium_unavailable_value"
 """What Debezium writes in place of a large value that an update left alone ("toasted" columns of PostgreSQL), unless
 the connector is told to write something else."""
+_IN_ITS_PLACE = (
+    UNAVAILABLE,
+    base64.b64encode(UNAVAILABLE.encode()).decode(),
+    UNAVAILABLE.encode().hex(),
+)
+"""The same as a text, and as bytes in both ways in which they are written."""
 
 _PART = re.compile(r"\{\{|\}\}|\{([^{}]+)\}|[{}]")
 
@@ -28,13 +35,21 @@ class Placeholder:
             if not isinstance(found, Mapping):
                 return None
             found = found.get(name)
-        if found == UNAVAILABLE:
+        if _is_left_out(found):
             raise InvalidRequest(
                 f"The record leaves out the value of {'.'.join(self.path)}, which this change did not touch; the table "
                 "needs REPLICA IDENTITY FULL.",
                 reason="VALUE_UNAVAILABLE",
             )
         return found
+
+
+def _is_left_out(value: object) -> bool:
+    """Whether something was written in the value's place: for arrays of texts an array that holds it, for arrays of
+    numbers its bytes, for maps one that has it as a key."""
+    if isinstance(value, list):
+        return UNAVAILABLE in value or value == list(UNAVAILABLE.encode())
+    return UNAVAILABLE in value if isinstance(value, Mapping) else value in _IN_ITS_PLACE
 
 
 @dataclass(frozen=True, slots=True)

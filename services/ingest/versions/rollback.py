@@ -61,7 +61,7 @@ class RollBackDocuments:
     async def versions(self, caller: Caller, document_id: str) -> Sequence[KeptVersion]:
         """Versions that are kept, newest first. Raises NotFound UNKNOWN_DOCUMENT."""
         caller.require(Scope.WRITE)
-        key = DocumentKey(caller.tenant_id, document_id)
+        key = DocumentKey(await self.accept.tenants.latest_id(caller.tenant_id), document_id)
         head = await self._head(key)
         kept = []
         # Of a version that two generations hold, one tells all there is.
@@ -78,7 +78,7 @@ class RollBackDocuments:
         """Accepts the rollback; it is applied a moment later. Raises NotFound UNKNOWN_DOCUMENT, FailedPrecondition
         (VERSION_SWEPT, NO_EARLIER_VERSION, VERSION_NOT_SERVED, ALREADY_LIVE, CONTENT_MISSING, CHANGES_PENDING)."""
         caller.require(Scope.WRITE)
-        key = DocumentKey(caller.tenant_id, document_id)
+        key = DocumentKey(await self.accept.tenants.latest_id(caller.tenant_id), document_id)
         for _ in range(_ATTEMPTS):
             newest = await self._newest_applied(key)
             # Read after the ledger: what is pending from now on has a greater version than the newest.

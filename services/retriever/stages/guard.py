@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from chassis.errors import DeadlineExceeded
 from chassis.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker
@@ -12,6 +12,9 @@ from chassis.rpc.deadlines import HOP_MARGIN_SECONDS, remaining_seconds
 from chassis.telemetry.metrics import BREAKER_OPEN
 
 T = TypeVar("T")
+
+OUT_OF_TIME_SECONDS: Final = 2 * HOP_MARGIN_SECONDS
+"""Twice the margin: a hop gives up one margin before the deadline, and its answer takes a moment to arrive."""
 
 
 class _CallerOutOfTimeError(BaseException):
@@ -77,5 +80,4 @@ class Guard:
 def caller_out_of_time() -> bool:
     """Whether the RPC being served has no time left for anything but its answer."""
     left = remaining_seconds()
-    # Twice the margin: a hop gives up one margin before the deadline, and its answer takes a moment to arrive.
-    return left is not None and left <= 2 * HOP_MARGIN_SECONDS
+    return left is not None and left <= OUT_OF_TIME_SECONDS

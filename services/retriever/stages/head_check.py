@@ -44,3 +44,11 @@ def rejection(head: ServedHead | None, chunks_version: int, reader: Reader, now:
     if head.access.security_level > reader.clearance or head.access.tokens.isdisjoint(reader.access_tokens):
         return Rejection.DENIED
     return None
+
+
+def overtaken(head: ServedHead | None, chunks_version: int, reader: Reader, now: datetime) -> bool:
+    """Whether chunks of this version gave way to newer ones that the reader may be shown. False for what is deleted,
+    expired or not for him, so nobody learns of a change of those by how long his search takes."""
+    if head is None or head.chunks_version <= chunks_version:
+        return False
+    return rejection(head, head.chunks_version, reader, now) is None

@@ -13,7 +13,7 @@ from corpus.ports import StoredChunk
 from retriever.domain import Explanation, Leg, Query
 from retriever.stages.adjust import NO_ADJUSTMENT, Adjustment, AdjustPolicy, adjust
 from retriever.stages.fuse import Fused, explain_legs, fuse, leg_weights, ranked
-from retriever.stages.head_check import Reader, Rejection, rejection
+from retriever.stages.head_check import Reader, Rejection, overtaken, rejection
 from retriever.stages.legs import LegAnswer
 from retriever.stages.rerank import interpolate
 from retriever.stages.select import Selection, select
@@ -60,13 +60,15 @@ class Ranking:
         understood: The query.
         policy: How to rank.
         depth: How many candidates each leg was asked for.
+        asked_at: When the legs were asked last, in seconds of a monotonic clock.
         answer: What the legs found.
         fused: Their lists as one, by the weights that hold for every document type.
         cursor: How far ``fused.order`` was read from the stores.
         live: Candidates up to the cursor that passed the head check, in fused order.
         payloads: Payloads of candidates, by chunk id.
         heads: Heads as they were read last, by document id.
-        dropped: Chunk ids that a head check forbade, over all rounds.
+        dropped: Chunk ids that a head check forbade, over all rounds, and none allowed since.
+        overtaken: Of documents with dropped chunks the newer version that the reader may be shown, by document id.
         rerank_scores: The reranker's own scores, by chunk id.
         scores: Final scores of the live ones.
         chosen: The selection.
@@ -75,6 +77,7 @@ class Ranking:
     understood: Understood
     policy: RankingPolicy
     depth: int
+    asked_at: float = 0.0
     answer: LegAnswer = field(default_factory=LegAnswer)
     fused: Fused = field(default_factory=lambda: Fused([], {}, {}, {}))
     cursor: int = 0
@@ -82,6 +85,7 @@ class Ranking:
     payloads: dict[str, StoredChunk] = field(default_factory=dict)
     heads: dict[str, ServedHead] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
+    overtaken: dict[str, int] = field(default_factory=dict)
     rerank_scores: dict[str, float] = field(default_factory=dict)
     rerank_failed: bool = False
     scores: dict[str, float] = field(default_factory=dict)
@@ -127,8 +131,9 @@ class Ranking:
             if cause is not None:
                 if chunk_id not in self.dropped:
                     rejected[cause] += 1
-                self.dropped.add(chunk_id)
+                self._drop(chunk_id, head, reader, now)
             elif chunk_id in self.payloads:
+                self.dropped.discard(chunk_id)
                 self.live.append(chunk_id)
         return rejected
 
@@ -144,10 +149,26 @@ class Ranking:
                 confirmed.append(chunk_id)
             else:
                 rejected[cause] += 1
-                self.dropped.add(chunk_id)
+                self._drop(chunk_id, head, reader, now)
         self.heads.update(heads)
         self.chosen = Selection(confirmed, self.chosen.duplicates, self.chosen.capped)
         return rejected
+
+    def _drop(self, chunk_id: str, head: ServedHead | None, reader: Reader, now: datetime) -> None:
+        self.dropped.add(chunk_id)
+        candidate = self.fused.candidates[chunk_id]
+        if head is not None and overtaken(head, candidate.chunks_version, reader, now):
+            self.overtaken[candidate.document_id] = head.chunks_version
+
+    @property
+    def missed(self) -> dict[str, int]:
+        """Documents of which only old chunks were found, or only such as were not live yet; by id, with the version
+        that is live now."""
+        if not self.overtaken:
+            return {}
+        candidates = (each for each in self.fused.candidates.values() if each.chunk_id not in self.dropped)
+        found = {(each.document_id, each.chunks_version) for each in candidates}
+        return {each: version for each, version in self.overtaken.items() if (each, version) not in found}
 
     def score(self, now: datetime) -> None:
         """Final scores of the live candidates from what is known now; ``live`` is brought into their order."""

@@ -77,9 +77,9 @@ def check(query: Query) -> None:
         raise InvalidRequest("freshness_weight must be 0 to 1.", reason="INVALID_FRESHNESS_WEIGHT")
 
 
-def reader_of(caller: Caller) -> Reader:
-    """The caller as heads see him."""
-    return Reader(caller.tenant_id, access_tokens(caller.tenant_id, caller.principals), caller.clearance)
+def reader_of(caller: Caller, tenant: Tenant) -> Reader:
+    """The caller, who is of this tenant, as heads see him."""
+    return Reader(tenant.tenant_id, access_tokens(tenant.tenant_id, caller.principals), caller.clearance)
 
 
 def understand(query: Query, tenant: Tenant, reader: Reader) -> Understood:

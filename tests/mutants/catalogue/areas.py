@@ -8,5 +8,6 @@ INTERRUPTED = "tests/unit/ingest/test_apply_interrupted.py"
 CONSUMER = "tests/unit/ingest/test_consumer.py"
 PROGRAMS = "tests/integration/test_access_programs.py"
 HEAD_CHECK = "tests/unit/retriever/test_head_check.py"
+OVERTAKEN = "tests/unit/retriever/test_overtaken.py"
 INGEST = ("tests/unit/ingest", "tests/simulation")
 READING_AREA = ("tests/unit/retriever", PROGRAMS)

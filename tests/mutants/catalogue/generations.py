@@ -55,4 +55,12 @@ GENERATIONS = (
         "if self._plan is None:",
         ("tests/contract/test_generations.py",),
     ),
+    Mutant(
+        "rebuilt-as-cut",
+        "a rebuild cuts documents as the generation does, not as the settings say",
+        "services/ingest/rebuild_heads.py",
+        "index = await self.recipes.beside(generation) if self.recipes else self.index",
+        "index = self.index",
+        ("tests/unit/ingest/test_rebuild.py",),
+    ),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.catalogue.areas import HEAD_CHECK, INGEST, PROGRAMS, READING_AREA
+from tests.mutants.catalogue.areas import HEAD_CHECK, INGEST, OVERTAKEN, PROGRAMS, READING_AREA
 from tests.mutants.mutant import Mutant
 
 READING = (
@@ -69,6 +69,38 @@ READING = (
         "if False:",
         (HEAD_CHECK, PROGRAMS),
         READING_AREA,
+    ),
+    Mutant(
+        "overtaken-search",
+        "a search that an edit overtakes is made once more",
+        "services/retriever/service.py",
+        "        if not early:\n            return\n",
+        "        if True:\n            return\n",
+        (OVERTAKEN,),
+    ),
+    Mutant(
+        "overtaken-not-live-yet",
+        "a search whose first look at the heads an edit overtakes is made once more",
+        "services/retriever/stages/ranking.py",
+        "(each for each in self.fused.candidates.values() if each.chunk_id not in self.dropped)",
+        "self.fused.candidates.values()",
+        (OVERTAKEN,),
+    ),
+    Mutant(
+        "overtaken-readers",
+        "a search is not made once more for what its reader may not be shown",
+        "services/retriever/stages/head_check.py",
+        "    return rejection(head, head.chunks_version, reader, now) is None\n",
+        "    return True\n",
+        (OVERTAKEN,),
+    ),
+    Mutant(
+        "overtaken-bounded",
+        "an edit of long ago makes no search twice",
+        "services/retriever/stages/overtaken.py",
+        "early |= asked_at <= self._seen.setdefault((tenant_id, document_id, version), now)",
+        "early = True",
+        (OVERTAKEN,),
     ),
     Mutant(
         "prefilter-vectors",

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from headwater import messages
 from headwater.cli.sources import is_wanted
 from headwater.cli.watch import Watcher
 from headwater.errors import InvalidRequestError, UnavailableError
@@ -31,6 +32,7 @@ class Service:
     puts: int = 0
     refusals: int = 0
     bad: dict[str, str] = field(default_factory=dict)
+    loses_the_next_reply: bool = False
 
     def _require_to_be_there(self) -> None:
         if self.away:
@@ -38,6 +40,7 @@ class Service:
             raise UnavailableError("Away.", reason="GATEWAY_UNREACHABLE")
 
     def _receipt(self, document_id: str, unchanged: bool) -> Receipt:
+        messages.draft(document_id)  # raises what the client does for a name that is no text
         self._require_to_be_there()
         self.puts += 1
         return Receipt(f"e{self.puts}", document_id, self.puts, unchanged, "")
@@ -50,12 +53,18 @@ class Service:
         self.documents[document_id] = data
         if data.startswith(b"BAD"):
             self.bad[receipt.event_id] = document_id
+        if self.loses_the_next_reply:
+            self.loses_the_next_reply, self.away = False, True
+            raise UnavailableError("Gone.", reason="GATEWAY_UNREACHABLE")
         return receipt
 
     async def delete_document(self, document_id: str) -> Receipt:
         receipt = self._receipt(document_id, document_id not in self.documents)
         self.documents.pop(document_id, None)
         return receipt
+
+    async def wait_for_changes(self, event_ids: Sequence[str]) -> dict[str, Any]:
+        return dict.fromkeys(event_ids)
 
     async def get_changes(self, event_ids: Sequence[str]) -> list[Any]:
         states = {event_id: "dead_lettered" if event_id in self.bad else "applied" for event_id in event_ids}
@@ -71,8 +80,8 @@ class Service:
 
 
 @asynccontextmanager
-async def watching(service: Service, folder: Path, prefix: str = "") -> AsyncIterator[Watcher]:
-    watcher = Watcher(service, folder, prefix, {"readers": ["public"]}, True)
+async def watching(service: Service, folder: Path, prefix: str = "", **parts: Any) -> AsyncIterator[Watcher]:
+    watcher = Watcher(service, folder, prefix, {"readers": ["public"]}, True, **parts)
     task = asyncio.create_task(watcher.run())
     try:
         yield watcher
@@ -209,22 +218,149 @@ async def test_refused_and_unreadable_documents_are_named_and_not_sent_again(
     }
 
 
+def hears(capsys: pytest.CaptureFixture[str], event: str) -> Callable[[], bool]:
+    """Whether the event was told of by now."""
+    said = ""
+
+    def heard() -> bool:
+        nonlocal said
+        said += capsys.readouterr().out
+        return f'"{event}"' in said
+
+    return heard
+
+
 async def test_a_folder_that_is_gone_deletes_nothing(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     service = Service()
-    said = ""
-
-    def is_missed() -> bool:
-        nonlocal said
-        said += capsys.readouterr().out
-        return '"missing"' in said
-
     async with watching(service, folder):
         await equal(service, folder)
         folder.rename(tmp_path / "elsewhere")
-        await until(is_missed)
+        await until(hears(capsys, "missing"))
         assert set(service.documents) == {"handbook/a.md"}
+
+
+async def test_a_folder_that_is_empty_at_the_start_deletes_nothing_until_files_were_seen_in_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service({"handbook/a.md": b"Alpha", "handbook/b.md": b"Beta"})
+    (folder / "a.md").unlink()
+    async with watching(service, folder):
+        await until(hears(capsys, "missing"))
+        assert len(service.documents) == 2
+        (folder / "a.md").write_text("Alpha")
+        await equal(service, folder)
+        (folder / "a.md").unlink()
+        await until(lambda: not service.documents)
+
+
+async def test_a_folder_that_is_empty_at_the_start_empties_its_documents_when_that_is_allowed(folder: Path) -> None:
+    service = Service({"handbook/a.md": b"Alpha"})
+    (folder / "a.md").unlink()
+    async with watching(service, folder, allow_empty=True):
+        await until(lambda: not service.documents)
+
+
+async def test_an_empty_folder_in_place_of_the_one_that_had_files_deletes_nothing(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    service = Service()
+    async with watching(service, folder) as watcher:
+        await equal(service, folder)
+        folder.rename(tmp_path / "elsewhere")
+        folder.mkdir()
+        watcher._something.set()
+        await until(hears(capsys, "missing"))
+        assert set(service.documents) == {"handbook/a.md"}
+
+
+def deny(monkeypatch: pytest.MonkeyPatch, folder: Path, error: type[OSError] = PermissionError) -> None:
+    """Has the system refuse to list the folder; modes of files mean nothing where tests run as root."""
+    listed = os.scandir
+
+    def scan(path: Any) -> Any:
+        if Path(path) == folder:
+            raise error(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+
+
+async def test_documents_of_a_folder_inside_that_cant_be_read_stay_and_it_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "x.md").write_text("Chi")
+    service = Service({"handbook/sub/x.md": b"Chi", "handbook/gone.md": b"old"})
+    deny(monkeypatch, folder / "sub")
+    async with watching(service, folder):
+        await until(lambda: set(service.documents) == {"handbook/sub/x.md", "handbook/a.md"})
+        (folder / "b.md").write_text("Beta")
+        await until(lambda: "handbook/b.md" in service.documents)
+        assert "handbook/sub/x.md" in service.documents
+        monkeypatch.undo()
+        (folder / "sub" / "x.md").unlink()
+        await equal(service, folder)
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["document_id"] for line in said if line["event"] == "unreadable"] == ["handbook/sub/"]
+
+
+async def test_a_folder_that_goes_while_it_is_looked_at_ends_nothing_and_is_looked_at_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sub").mkdir()
+    (folder / "sub" / "x.md").write_text("Chi")
+    service = Service()
+    async with watching(service, folder) as watcher:
+        await equal(service, folder)
+        deny(monkeypatch, folder / "sub", FileNotFoundError)
+        watcher._something.set()
+        await until(lambda: watcher._is_unsure)
+        assert "handbook/sub/x.md" in service.documents
+        (folder / "sub" / "x.md").unlink()
+        monkeypatch.undo()
+        await equal(service, folder)
+
+
+async def test_a_file_whose_name_is_no_text_is_refused_and_ends_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = folder / os.fsdecode(b"caf\xe9.md")
+    odd.write_text("Coffee")
+    service = Service()
+    async with watching(service, folder) as watcher:
+        await until(lambda: watcher.refusals == 1 and "handbook/a.md" in service.documents)
+        odd.unlink()
+        (folder / "b.md").write_text("Beta")
+        await equal(service, folder)
+        assert watcher.refusals == 1
+    refused = [line for line in map(json.loads, capsys.readouterr().out.splitlines()) if line["event"] == "refused"]
+    assert refused == [
+        {"event": "refused", "document_id": "handbook/caf\\udce9.md", "reason": "INVALID_DOCUMENT_ID"},
+    ]
+
+
+async def test_a_file_that_goes_while_nobody_knows_whether_it_was_accepted_takes_its_document_along(
+    folder: Path,
+) -> None:
+    service = Service()
+    async with watching(service, folder):
+        await equal(service, folder)
+        service.loses_the_next_reply = True
+        (folder / "b.md").write_text("Beta")
+        await until(lambda: service.away)
+        (folder / "b.md").unlink()
+        service.away = False
+        await equal(service, folder)
+
+
+async def test_documents_that_come_to_light_later_go_when_they_have_no_file(folder: Path) -> None:
+    service = Service()
+    async with watching(service, folder, _learn_seconds=0.1, _compare_seconds=0.1):
+        await equal(service, folder)
+        service.documents["handbook/other.md"] = b"put by another program, or accepted before the start"
+        await equal(service, folder)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -6,9 +6,17 @@ import uuid
 
 import pytest
 
-from chassis.errors import InvalidRequest
+from chassis.errors import FailedPrecondition, InvalidRequest
 from corpus.generations import describe_generation, validate_generation_name
-from corpus.ids import chunk_id, length_prefixed, validate_document_id, validate_tenant_id
+from corpus.ids import (
+    chunk_id,
+    length_prefixed,
+    name_of_tenant,
+    tenant_id_after,
+    validate_document_id,
+    validate_tenant_id,
+    validate_tenant_name,
+)
 
 
 def test_a_chunk_id_never_changes() -> None:
@@ -41,13 +49,38 @@ def test_parts_can_not_run_into_each_other() -> None:
 @pytest.mark.parametrize("tenant_id", ["a", "0", "acme-2", "a" * 64])
 def test_tenant_ids_are_lower_case_names(tenant_id: str) -> None:
     assert validate_tenant_id(tenant_id) == tenant_id
+    assert validate_tenant_name(tenant_id) == tenant_id
 
 
-@pytest.mark.parametrize("tenant_id", ["", "-a", "A", "a_b", "a/b", "..", "a" * 65, "é", "a\n"])
+@pytest.mark.parametrize(
+    "tenant_id", ["", "-a", "A", "a_b", "a/b", "..", "a" * 65, "é", "a\n", "a_", "a_0", "_1", "a_1_1"]
+)
 def test_other_tenant_ids_are_refused(tenant_id: str) -> None:
-    with pytest.raises(InvalidRequest) as caught:
-        validate_tenant_id(tenant_id)
-    assert caught.value.reason == "INVALID_TENANT_ID"
+    for validate in (validate_tenant_id, validate_tenant_name):
+        with pytest.raises(InvalidRequest) as caught:
+            validate(tenant_id)
+        assert caught.value.reason == "INVALID_TENANT_ID"
+
+
+def test_later_tenants_of_a_name_have_numbers_that_no_name_has() -> None:
+    ids = ["acme-1"]
+    for _ in range(11):
+        ids.append(validate_tenant_id(tenant_id_after(ids[-1])))
+    assert ids[1:] == [f"acme-1_{n}" for n in range(1, 12)]
+    assert {name_of_tenant(each) for each in ids} == {"acme-1"}
+    for each in ids[1:]:
+        with pytest.raises(InvalidRequest):
+            validate_tenant_name(each)
+
+
+def test_a_name_without_room_for_a_number_is_used_once() -> None:
+    assert validate_tenant_id(tenant_id_after("a" * 62)) == "a" * 62 + "_1"
+    for spent in ("a" * 63, "a" * 62 + "_9"):
+        with pytest.raises(FailedPrecondition) as caught:
+            tenant_id_after(spent)
+        assert caught.value.reason == "TENANT_NAME_SPENT"
+    with pytest.raises(InvalidRequest):
+        validate_tenant_id("a" * 63 + "_1")
 
 
 @pytest.mark.parametrize("document_id", ["a", "docs/a b.md", "é" * 256, "https://x/y?z=1#t"])

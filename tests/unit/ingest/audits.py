@@ -42,7 +42,13 @@ def audits(
             SAFETY_AGE,
         ),
         repair=RepairStores(
-            stores.heads, rows, world.embed, stores.generations, world.apply.index if can_parse else None
+            stores.heads,
+            rows,
+            world.embed,
+            stores.generations,
+            stores.tenants,
+            stores.ledger,
+            world.apply.index if can_parse else None,
         ),
         clock=world.clock,
         settle_seconds=settle_seconds,

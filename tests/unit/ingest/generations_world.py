@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.unit.ingest.world import DIMENSIONS, TENANT, Around, HashEmbedder, Stores, Tokens, World, straight
+from tests.unit.ingest.world import (
+    DIMENSIONS,
+    START,
+    TENANT,
+    WRITER,
+    Around,
+    HashEmbedder,
+    Stores,
+    Tokens,
+    World,
+    straight,
+)
 
 from chassis.clock import ManualClock
 from chassis.errors import DependencyUnavailable
@@ -62,7 +74,9 @@ class GenerationsWorld(World):
             EmbedderTarget(self.embedder, self.embed, TOKENS),
             EmbedderTarget(self.second, second, TOKENS),
         ]
-        self.recipes = Recipes(replace(base, rows=self.rows), targets)
+        self.as_set = replace(base, rows=self.rows)
+        """Cuts text as the settings say, whichever generation is active."""
+        self.recipes = Recipes(self.as_set, targets)
         index = IndexInGenerations(self.generation, self.recipes, self.rows.chunks)
         self.apply = replace(self.apply, index=index, rows=self.rows)
         self.handler = replace(self.handler, apply=self.apply)
@@ -120,8 +134,22 @@ class GenerationsWorld(World):
         return {each: "\n".join(text for _, text in sorted(parts)) for each, parts in texts.items()}
 
 
+async def shadow(world: GenerationsWorld, **wanted: Any) -> str:
+    """Creates a generation beside the active one, of smaller chunks unless said otherwise; its name."""
+    plan = await world.operate.create(WRITER, **(wanted or {"chunk_target_tokens": 40}))
+    assert plan.beside is not None
+    return plan.beside.generation.name
+
+
+async def promoted(world: GenerationsWorld) -> str:
+    """Creates one, builds and promotes it; its name."""
+    name = await shadow(world)
+    await world.keeper().once()
+    await world.operate.record_comparison(WRITER, name, passing(world.generation.current().name))
+    await world.operate.promote(WRITER, name)
+    return name
+
+
 def passing(against: str) -> Comparison:
     """A comparison that nothing speaks against."""
-    from tests.unit.ingest.world import START
-
     return Comparison(against, START, 10, 50, 0, 0.9, 0.8, 0.8, 0.6, 0.6, 30.0, 30.0)

@@ -10,7 +10,7 @@ from tests.unit.ingest.applying import APPLIED, SUPERSEDED, live
 from tests.unit.ingest.world import TENANT, WRITER, World
 
 from chassis.errors import DependencyUnavailable
-from corpus.domain import ChangeState, Head
+from corpus.domain import ChangeState, DocumentKey, Head
 from ingest.domain import Delete, SetAccess
 
 
@@ -132,7 +132,7 @@ async def test_a_late_widening_of_rows_does_not_hide_the_document_from_its_newes
 
 
 @pytest.mark.parametrize("recreate", [False, True])
-async def test_a_tenant_deleted_midway_keeps_nothing_for_the_next_one_of_its_name(recreate: bool) -> None:
+async def test_a_tenant_deleted_midway_keeps_nothing(recreate: bool) -> None:
     deleted: list[str] = []
 
     async def delete_before_commit(name, call):
@@ -148,6 +148,7 @@ async def test_a_tenant_deleted_midway_keeps_nothing_for_the_next_one_of_its_nam
         outcome = await world.apply.apply(await world.upsert("guide", 5, "text"))
         assert (outcome.state, outcome.reason) == (ChangeState.SUPERSEDED, "UNKNOWN_TENANT")
         assert not await live(world)
+        assert await world.stores.heads.get(DocumentKey(TENANT, "guide")) is None
         assert await world.rows_of("guide") == (set(), set(), set())
 
 
@@ -159,6 +160,7 @@ async def test_changes_of_a_deleted_tenant_are_not_applied_to_a_new_one_of_its_n
         await world.manage.create(WRITER, TENANT, {})
         assert (await world.apply.apply(event)).reason == "UNKNOWN_TENANT"
         assert await world.head("guide") is None
+        assert await world.stores.heads.get(event.key) is None
 
 
 async def test_who_gives_up_a_change_of_a_deleted_tenant_takes_back_what_he_had_written() -> None:

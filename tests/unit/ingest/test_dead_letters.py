@@ -18,6 +18,7 @@ from ingest.codec import CHANGES_TOPIC, SOURCES_TOPIC, encode_change, key_bytes
 from ingest.dead_letters.decide import LetterOutcome
 from ingest.dead_letters.letters import LETTER_HEADER, decode_record
 from ingest.domain import Delete
+from ingest.index import IndexDocument
 from ingest.ports import FailedEvent
 
 OPEN = LetterFilter(state=LetterState.OPEN)
@@ -263,6 +264,19 @@ async def test_what_is_being_tried_again_is_not_discarded(operated: Operated) ->
     await operated.decide.replay(WRITER, [event_id])
     [refused], _ = await operated.decide.discard(WRITER, [event_id], "no")
     assert (refused.outcome, refused.reason) == (LetterOutcome.REFUSED, "REPLAY_UNDER_WAY")
+
+
+async def test_a_file_of_too_many_chunks_is_taken_once_the_chunks_are_larger(operated: Operated) -> None:
+    world = operated.world
+    index = world.apply.index
+    assert isinstance(index, IndexDocument)
+    for limit, state in ((0, ChangeState.DEAD_LETTERED), (50, ChangeState.APPLIED)):
+        # As many fewer chunks as larger ones would be.
+        world.apply = replace(world.apply, index=replace(index, max_chunks_per_document=limit))
+        world.handler = replace(world.handler, apply=world.apply)
+        event_id = await operated.put("large", "text")
+        await operated.work()
+        assert await operated.state(event_id) is state
 
 
 async def test_a_known_bad_file_is_refused_unparsed_until_it_is_replayed_or_forgotten(operated: Operated) -> None:

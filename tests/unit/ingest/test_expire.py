@@ -15,11 +15,11 @@ from chassis.errors import DependencyUnavailable
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
 from corpus.adapters.memory.heads import MemoryHeads
 from corpus.dead_letters import Letter, LetterState
-from corpus.domain import Announcement, CalledOff, ChangeKind, ChangeState, DocumentKey, HeadState
+from corpus.domain import MAX_VERSION, Announcement, CalledOff, ChangeKind, ChangeState, DocumentKey, HeadState
 from corpus.feed import HEADS_TOPIC, decode_announcement
 from ingest.adapters.event_log import EventLogHeadFeed
 from ingest.domain import Draft
-from ingest.expire import Expired, ExpireDocuments
+from ingest.expire import MOST_FAILURES, Expired, ExpireDocuments
 
 RETENTION = 30 * 24 * 3600.0
 
@@ -154,10 +154,10 @@ async def test_who_dies_between_purge_and_record_leaves_readers_in_doubt_and_who
 
         class Dying(EventLogHeadFeed):
             async def forget(self, key: DocumentKey) -> None:
-                raise DependencyUnavailable("gone")
+                raise RuntimeError("gone")
 
         feed = Dying(world.stores.log.producer(), world.clock, has_replicas=True)
-        with pytest.raises(DependencyUnavailable):
+        with pytest.raises(RuntimeError, match="gone"):
             await replace(passing, feed=feed).expire()
         assert await world.head("guide") is None
         last = await last_said(world)
@@ -190,3 +190,39 @@ async def test_a_tombstone_stays_while_an_older_change_may_still_be_replayed() -
         assert await letters.put(letter, expected=None)
         assert await expiry(world, letters).expire() == Expired()
         assert await expiry(world).expire() == Expired(forgotten=1)
+
+
+async def test_a_document_that_can_not_be_deleted_stops_no_other() -> None:
+    async with working() as world:
+        at = world.clock.now() + timedelta(seconds=5)
+        for name, version in (("a", MAX_VERSION), ("b", 1)):
+            await world.accept.put(WRITER, Draft(name, version, filename="a.txt", expires_at=at), b"text")
+        await applied(world)
+        world.clock.advance(10)
+        assert await expiry(world).expire() == Expired(deleted=1)
+        await applied(world)
+        head = await world.head("b")
+        assert head is not None
+        assert head.state is HeadState.DELETED
+
+
+async def test_a_pass_ends_when_nothing_can_be_deleted_any_more() -> None:
+    tried = 0
+
+    async def away(name, call):
+        nonlocal tried
+        if name == "ledger.find":
+            tried += 1
+            raise DependencyUnavailable("away")
+        return await call()
+
+    async with working() as world:
+        at = world.clock.now() + timedelta(seconds=5)
+        for n in range(30):
+            await world.accept.put(WRITER, Draft(f"d{n:02}", 1, filename="a.txt", expires_at=at), b"text")
+        await applied(world)
+        world.clock.advance(10)
+        async with World(away, world.stores, clock=world.clock) as broken:
+            with pytest.raises(DependencyUnavailable):
+                await expiry(broken).expire()
+        assert tried == MOST_FAILURES

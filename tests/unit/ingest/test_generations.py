@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.ingest.generations_world import GenerationsWorld, passing
+from tests.unit.ingest.generations_world import GenerationsWorld, passing, promoted, shadow
 from tests.unit.ingest.world import READER, START, TENANT, WRITER, Stores
 
 from chassis.clock import ManualClock
@@ -22,26 +22,12 @@ from ingest.generation import ActiveGeneration
 LONG = "\n".join(f"text number {n} of the long one is here" for n in range(30))
 
 
-async def _shadow(world: GenerationsWorld, **wanted: Any) -> str:
-    plan = await world.operate.create(WRITER, **(wanted or {"chunk_target_tokens": 40}))
-    assert plan.beside is not None
-    return plan.beside.generation.name
-
-
-async def _promoted(world: GenerationsWorld) -> str:
-    name = await _shadow(world)
-    await world.keeper().once()
-    await world.operate.record_comparison(WRITER, name, passing(world.generation.current().name))
-    await world.operate.promote(WRITER, name)
-    return name
-
-
 async def test_a_shadow_is_built_from_what_is_there_while_searches_go_on() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, LONG)
         await world.put("b", 1, "text of b")
         before = await world.served()
-        name = await _shadow(world)
+        name = await shadow(world)
         assert (await world.operate.status(WRITER)).missing == 2
         await world.keeper().once()
         status = await world.operate.status(WRITER)
@@ -60,7 +46,7 @@ async def test_changes_reach_both_generations_before_their_heads_name_them() -> 
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
         await world.put("gone", 1, "text of what will be gone")
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.keeper().once()
         await world.put("a", 2, "text two")
         await world.put("new", 1, "text of a new one")
@@ -73,7 +59,7 @@ async def test_changes_reach_both_generations_before_their_heads_name_them() -> 
 async def test_a_revocation_holds_in_both_generations() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one", "group:staff", "group:eng")
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.keeper().once()
         await world.apply.apply(world.event("a", 2, SetAccess(("group:eng",), 0)))
         await world.apply.apply(world.event("a", 3, SetAccess(("group:eng", "group:ops"), 0)))
@@ -91,7 +77,7 @@ async def test_a_promotion_and_a_rollback_lose_nothing_that_changed_meanwhile() 
     async with GenerationsWorld() as world:
         first = world.generation.current().name
         await world.put("a", 1, LONG)
-        name = await _promoted(world)
+        name = await promoted(world)
         assert world.generation.current().name == first
         await world.put("a", 2, "text two")
         await world.put("b", 1, "text of b")
@@ -110,7 +96,7 @@ async def test_a_promotion_and_a_rollback_lose_nothing_that_changed_meanwhile() 
 async def test_nothing_is_promoted_without_a_passing_verdict_unless_forced_with_a_reason() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.keeper().once()
         with pytest.raises(FailedPrecondition) as refused:
             await world.operate.promote(WRITER, name)
@@ -129,7 +115,7 @@ async def test_nothing_is_promoted_without_a_passing_verdict_unless_forced_with_
 async def test_an_incomplete_generation_is_never_promoted() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.operate.record_comparison(WRITER, name, passing(world.generation.current().name))
         with pytest.raises(FailedPrecondition) as refused:
             await world.operate.promote(WRITER, name, force=True, reason="now")
@@ -143,7 +129,7 @@ async def test_an_incomplete_generation_is_never_promoted() -> None:
 async def test_another_model_is_built_by_the_second_embedder() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
-        name = await _shadow(world, second_embedder=True)
+        name = await shadow(world, second_embedder=True)
         await world.keeper().once()
         assert world.second.texts
         assert await world.served_by(name) == {"a": "text one"}
@@ -151,7 +137,7 @@ async def test_another_model_is_built_by_the_second_embedder() -> None:
 
 async def test_a_shadow_that_is_down_holds_up_no_change_and_its_gaps_are_filled() -> None:
     async with GenerationsWorld() as world:
-        name = await _shadow(world, second_embedder=True)
+        name = await shadow(world, second_embedder=True)
         world.second.down = True
         await world.put("a", 1, "text one")
         assert await world.served() == {"a": "text one"}
@@ -168,7 +154,7 @@ async def test_a_shadow_that_is_down_holds_up_no_change_and_its_gaps_are_filled(
 
 async def test_a_required_generation_holds_a_change_back_until_it_is_written_there() -> None:
     async with GenerationsWorld() as world:
-        await _shadow(world, second_embedder=True)
+        await shadow(world, second_embedder=True)
         plan = await world.stores.generations.plan()
         assert plan is not None
         assert await world.stores.generations.change(plan.requiring(True))
@@ -187,7 +173,7 @@ async def test_a_change_that_began_before_the_shadow_was_created_is_written_to_i
     async def create_meanwhile(name: str, call: Callable[[], Awaitable[Any]]) -> Any:
         if name == "vectors.write" and not made:
             made.append("")
-            made.append(await _shadow(world))
+            made.append(await shadow(world))
         return await call()
 
     async with GenerationsWorld(create_meanwhile) as world:
@@ -209,7 +195,7 @@ async def test_a_document_that_changes_while_it_is_built_is_built_as_it_is_then(
     building = False
     async with GenerationsWorld(change_meanwhile) as world:
         await world.put("a", 1, "text one")
-        name = await _shadow(world)
+        name = await shadow(world)
         building = True
         await world.keeper().once()
         assert await world.served_by(name) == {}
@@ -234,7 +220,7 @@ async def test_a_build_that_dies_at_any_call_goes_on_in_another_worker() -> None
         async with GenerationsWorld(stores=stores, clock=clock) as world:
             await world.put("a", 1, LONG)
             await world.put("b", 1, "text of b")
-            name = await _shadow(world)
+            name = await shadow(world)
             expected = await world.served()
             async with GenerationsWorld(die, stores, clock) as doomed:
                 calls, building = 0, True
@@ -260,7 +246,7 @@ async def test_a_build_that_dies_at_any_call_goes_on_in_another_worker() -> None
 async def test_a_second_worker_leaves_a_build_to_the_first_while_it_lives() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.keeper("one").once()
         await world.keeper("two").once()
         progress = (await world.operate.status(WRITER)).progress
@@ -277,7 +263,7 @@ async def test_a_second_worker_leaves_a_build_to_the_first_while_it_lives() -> N
 async def test_nothing_is_left_of_a_dropped_generation_and_its_name_never_comes_back() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, LONG)
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.keeper().once()
         await world.operate.drop(WRITER, name)
         await world.put("b", 1, "text of b")
@@ -296,14 +282,14 @@ async def test_nothing_is_left_of_a_dropped_generation_and_its_name_never_comes_
         assert not [page async for page in world.stores.lexical.scan(name, TENANT)]
         assert {each.generation for each in await world.stores.chunks.stored_versions(TENANT)} == {plan.active.name}
         assert (await world.served()).keys() == {"a", "b"}
-        assert await _shadow(world) != name
+        assert await shadow(world) != name
 
 
 async def test_the_generation_before_is_dropped_once_the_new_one_lacks_nothing() -> None:
     async with GenerationsWorld() as world:
         first = world.generation.current().name
         await world.put("a", 1, LONG)
-        await _promoted(world)
+        await promoted(world)
         expected = await world.served()
         await world.operate.drop(WRITER, first)
         world.clock.advance(10.0)
@@ -322,7 +308,7 @@ async def test_the_generation_before_is_dropped_once_the_new_one_lacks_nothing()
 async def test_the_sweeper_keeps_what_a_head_names_in_either_generation() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
-        name = await _shadow(world)
+        name = await shadow(world)
         await world.keeper().once()
         world.clock.advance(10 * 3600.0)
         sweeper = replace(world.sweeper(), generations=world.stores.generations)
@@ -336,7 +322,7 @@ async def test_the_sweeper_keeps_what_a_head_names_in_either_generation() -> Non
 async def test_a_worker_starts_with_the_generation_that_was_promoted() -> None:
     async with GenerationsWorld() as world:
         await world.put("a", 1, "text one")
-        name = await _promoted(world)
+        name = await promoted(world)
         restarted = ActiveGeneration(world.stores.generations, world.embedder, 200)
         assert (await restarted.settle()).name == name
 
@@ -370,9 +356,9 @@ async def test_a_shadow_must_be_possible_and_another_one(wanted: dict[str, int])
         with pytest.raises(HeadwaterError) as refused:
             await world.operate.create(WRITER, **wanted)
         assert refused.value.reason in ("BAD_CHUNK_SIZE", "SAME_GENERATION")
-        await _shadow(world)
+        await shadow(world)
         with pytest.raises(FailedPrecondition) as there:
-            await _shadow(world)
+            await shadow(world)
         assert there.value.reason == "GENERATION_BESIDE"
 
 
@@ -394,7 +380,7 @@ async def test_readers_who_come_while_a_document_is_built_find_it_there() -> Non
 
     async with GenerationsWorld(widen_meanwhile) as world, asyncio.timeout(10):
         await world.put("a", 1, "text one")
-        name = await _shadow(world)
+        name = await shadow(world)
         building = True
         await world.keeper().once()
         built.set()

@@ -84,12 +84,13 @@ async def test_what_is_withdrawn_is_forgotten_and_leaves_no_tombstone_in_the_way
         return await call()
 
     async with World(delete_before_commit) as world:
-        await world.apply.apply(await world.upsert("guide", 5, "text"))
-        assert await world.head("guide") is None
+        event = await world.upsert("guide", 5, "text")
+        await world.apply.apply(event)
+        assert await world.stores.heads.get(event.key) is None
         assert (await on_the_feed(world))[TENANT, "guide"] is None
 
 
-async def test_a_worker_that_died_before_it_saw_that_the_tenant_is_gone_leaves_no_head_to_the_next_one() -> None:
+async def test_a_worker_that_died_before_it_saw_that_the_tenant_is_gone_leaves_no_head() -> None:
     committed = False
 
     async def delete_and_die(name, call):
@@ -106,9 +107,9 @@ async def test_a_worker_that_died_before_it_saw_that_the_tenant_is_gone_leaves_n
     async with World(delete_and_die) as world:
         event = await world.upsert("guide", 5, "text")
         await asyncio.gather(asyncio.create_task(world.apply.apply(event)), return_exceptions=True)
-        assert await world.head("guide") is not None
+        assert await world.stores.heads.get(event.key) is not None
         assert (await world.apply.apply(event)).reason == "UNKNOWN_TENANT"
-        assert await world.head("guide") is None
+        assert await world.stores.heads.get(event.key) is None
         assert await world.rows_of("guide") == (set(), set(), set())
 
 

@@ -18,7 +18,8 @@ from ingest.open_changes import LookAtOpenChanges, OpenCause
 
 
 def look_at(operated: Operated) -> LookAtOpenChanges:
-    return LookAtOpenChanges(operated.world.stores.ledger, operated.halts, operated.letters, operated.world.clock)
+    stores = operated.world.stores
+    return LookAtOpenChanges(stores.ledger, operated.halts, operated.letters, operated.world.clock, stores.tenants)
 
 
 async def test_every_open_change_says_since_when_and_what_it_waits_for() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from tests.unit.ingest.audits import audit, audits, counts
+from tests.unit.ingest.generations_world import GenerationsWorld, promoted
 from tests.unit.ingest.world import STAFF, TENANT, WRITER, World, stop, until
 
 from chassis.errors import DependencyUnavailable
@@ -99,7 +100,7 @@ async def put(world: World, name: str, text: str, readers: tuple[str, ...] = STA
 
 async def applied(world: World) -> None:
     async def nothing_waits() -> bool:
-        return not await world.stores.ledger.oldest_pending(TENANT, 1)
+        return not await world.stores.ledger.oldest_pending(await world.stores.tenant_id(), 1)
 
     await until(nothing_waits)
 
@@ -316,3 +317,35 @@ async def test_documents_whose_chunks_are_lost_as_well_are_made_from_their_bytes
         assert made.lost == []
         assert await all_heads(world) == before
         assert counts(await audit(world)) == {}
+
+
+async def test_documents_of_a_promoted_generation_are_cut_as_it_cuts_them_and_not_as_the_settings_say() -> None:
+    async with GenerationsWorld() as world:
+        running = asyncio.create_task(world.consumer().run())
+        text = "\n".join(f"text number {n} of the long one is here" for n in range(30))
+        await put(world, "a", text)
+        name = await promoted(world)
+        # Written by the worker, and by the build.
+        await put(world, "b", text)
+        before = await chunks_in(world, name)
+        heads = await heads_of(world)
+        heads.index, heads.recipes = world.as_set, world.recipes
+        await world.stores.heads.drop_tenant(TENANT)
+        await world.stores.chunks.drop_tenant(TENANT)
+        made = await heads.rebuild(TENANT)
+        assert (made.written, made.lost) == (2, [])
+        assert min(len(each) for each in before.values()) > 2
+        assert await chunks_in(world, name) == before
+        assert await world.served() == {"a": text, "b": text}
+        await stop(running)
+
+
+async def chunks_in(world: World, generation: str) -> dict[str, list[tuple[str, str]]]:
+    """Id and text of the chunks that heads name, by document."""
+    return {
+        head.key.document_id: [
+            (chunk.chunk_id, chunk.text)
+            for chunk in await world.stores.chunks.chunks_of(head.key, head.chunks_version, generation)
+        ]
+        for head in await world.stores.heads.list(TENANT)
+    }

@@ -316,7 +316,9 @@ async def test_while_halted_nothing_is_lost_or_given_up_and_status_says_why() ->
         world.parser.parse = broken  # type: ignore[method-assign]
         ids = [await operated.put(f"doc-{n}", f"words {n}") for n in range(20)]
         worker = asyncio.create_task(world.consumer().run())
-        look = LookAtOpenChanges(world.stores.ledger, operated.halts, operated.letters, world.clock)
+        look = LookAtOpenChanges(
+            world.stores.ledger, operated.halts, operated.letters, world.clock, world.stores.tenants
+        )
 
         async def halted() -> bool:
             return any(change.cause is OpenCause.HALTED for change in await look.list(WRITER)) and bool(breaker.halt)

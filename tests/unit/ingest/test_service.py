@@ -117,6 +117,8 @@ async def test_a_deleted_tenant_leaves_nothing_behind_and_its_neighbour_everythi
         await world.accept.put(neighbour, Draft("theirs", principals=STAFF), b"theirs")
         await world.accept.put(WRITER, Draft("mine", principals=STAFF), b"mine")
         await world.apply.apply(await world.upsert("guide", 1, "text"))
+        for key in (f"uploads/{TENANT}/broken", f"collected/documents/{TENANT}/ab/abc"):
+            await world.stores.objects.put(key, b"mine")
         await world.manage.delete(WRITER, TENANT)
         await world.manage.delete(WRITER, TENANT)
         assert [tenant.tenant_id for tenant in await world.manage.list(WRITER)] == ["acme-2"]

@@ -82,6 +82,23 @@ def test_a_snapshot_is_a_backfill_and_older_than_the_first_change_after_it() -> 
     assert read.version < written.version
 
 
+def test_a_transaction_that_is_open_over_a_snapshot_counts_as_older_unless_a_column_tells() -> None:
+    """What docs/sources.md warns of: PostgreSQL's positions are those of the write, not of the commit."""
+
+    def version(how: str, name: str, lsn: int, revision: int) -> int:
+        mapping = DebeziumMapping.model_validate({**MINIMAL, "version": how})
+        envelope = content(name)
+        envelope["source"]["lsn"] = lsn
+        envelope["after"]["revision"] = revision
+        (change,) = read_envelope("articles", mapping, envelope, {"id": 1004})
+        return change.version
+
+    # Written at 150, not yet to be seen by the snapshot at 200, committed after it.
+    for how, is_newer in (("lsn", False), ("{revision}", True)):
+        read, written = version(how, "debezium-read", 200, 1), version(how, "debezium-update", 150, 2)
+        assert (written > read) is is_newer
+
+
 def test_a_deleted_row_is_a_deleted_document_though_only_its_key_is_known() -> None:
     change = only(debezium("debezium-delete"))
     assert change.document is None
@@ -104,6 +121,21 @@ def test_a_value_that_the_update_left_out_is_never_taken_for_text() -> None:
     assert refused(debezium("debezium-toast")) == "VALUE_UNAVAILABLE"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        ["__debezium_unavailable_value"],
+        list(b"__debezium_unavailable_value"),
+        {"__debezium_unavailable_value": "__debezium_unavailable_value"},
+        "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==",
+    ],
+)
+@pytest.mark.parametrize("column", ["tags", "year"])
+def test_what_stands_for_a_left_out_value_is_never_metadata_either(column: str, written: object) -> None:
+    row = {**content("debezium-update")["after"], column: written}
+    assert refused(edited("debezium-update", after=row)) == "VALUE_UNAVAILABLE"
+
+
 def test_a_truncated_table_is_not_ignored() -> None:
     assert refused(debezium("debezium-truncate")) == "UNKNOWN_OPERATION"
 
@@ -116,7 +148,15 @@ def test_positions_are_read_as_debezium_and_as_postgresql_write_them(lsn: object
     assert only(edited("debezium-create", source=source)).version == position * RANKS + Rank.WRITTEN
 
 
-@pytest.mark.parametrize("lsn", [None, -1, 0.5, True, "", "x", "1/2/3", 2**61, "9" * 30, [1], "123456789/0"])
+@pytest.mark.parametrize("op", ["r", "c", "u", "d"])
+def test_nothing_happens_at_position_zero(op: str) -> None:
+    row = content("debezium-create")["after"]
+    source = {**content("debezium-create")["source"], "lsn": 0}
+    parts = {"before": row if op == "d" else None, "after": None if op == "d" else row, "source": source}
+    assert refused(edited("debezium-create", op=op, **parts)) == "INVALID_POSITION"
+
+
+@pytest.mark.parametrize("lsn", [None, 0, -1, 0.5, True, "", "x", "1/2/3", 2**61, "9" * 30, [1], "123456789/0"])
 def test_a_record_without_a_usable_position_is_refused(lsn: object) -> None:
     source = {**content("debezium-create")["source"], "lsn": lsn}
     assert refused(edited("debezium-create", source=source)) == "INVALID_POSITION"
@@ -135,6 +175,27 @@ def test_a_database_that_begins_anew_is_newer_in_the_next_epoch() -> None:
         version(1, 2**56)
 
 
+def test_an_update_needs_no_version_of_the_row_before_unless_its_id_changed() -> None:
+    mapping = DebeziumMapping.model_validate({**MINIMAL, "version": "{revision}"})
+
+    def read(op: str, before: object, after: object) -> list[SourceChange]:
+        envelope = {**content("debezium-create"), "op": op, "before": before, "after": after}
+        return read_envelope("articles", mapping, envelope, {"id": 1})
+
+    # PostgreSQL's default replica identity: the row before is not told.
+    (updated,) = read("u", None, {"id": 1, "body": "Two.", "revision": 2})
+    assert updated.version == 2 * RANKS + Rank.WRITTEN
+    old = {"id": 1, "revision": 2}
+    deleted, written = read("u", old, {"id": 5, "body": "Three.", "revision": 3})
+    assert (deleted.document_id, deleted.version) == ("articles/1", 2 * RANKS + Rank.DELETED)
+    assert (written.document_id, written.version) == ("articles/5", 3 * RANKS + Rank.WRITTEN)
+    (gone,) = read("d", old, None)
+    assert gone.version == 2 * RANKS + Rank.DELETED
+    with pytest.raises(InvalidRequest) as caught:
+        read("d", {"id": 1}, None)
+    assert caught.value.reason == "INVALID_POSITION"
+
+
 def test_positions_of_a_binlog_grow_over_its_files() -> None:
     def version(file: str, position: int) -> int:
         envelope = content("debezium-mysql-create")
@@ -144,6 +205,29 @@ def test_positions_of_a_binlog_grow_over_its_files() -> None:
     positions = [("mysql-bin.000003", 484), ("mysql-bin.000003", 2**32), ("mysql-bin.000004", 4), ("b.1000000", 4)]
     versions = [version(*position) for position in positions]
     assert versions == sorted(set(versions))
+
+
+def notes(op: str, number: int, row: object, pos: int = 484) -> SourceChange:
+    """One row of a Rows event of MySQL's log."""
+    envelope = content("debezium-mysql-create")
+    envelope["source"].update(row=row, pos=pos)
+    said = {"id": number, "note": f"Note {number}"}
+    envelope.update(op=op, before=said if op != "c" else None, after=said if op != "d" else None)
+    return only(SourceRecord(json.dumps({"id": number}).encode(), json.dumps(envelope).encode()))
+
+
+def test_rows_of_one_event_of_a_binlog_keep_their_order() -> None:
+    # UPDATE notes SET id = id + 1 ORDER BY id DESC: 3 becomes 4, then 2 becomes 3.
+    gone, came = notes("d", 3, 0), notes("c", 3, 1)
+    assert gone.document_id == came.document_id
+    assert gone.version < came.version < notes("u", 3, 2).version < notes("u", 3, 0, pos=487).version
+
+
+@pytest.mark.parametrize("row", [-1, "x", 0.5, 2**36, [1]])
+def test_a_row_that_is_no_number_is_no_position(row: object) -> None:
+    envelope = content("debezium-mysql-create")
+    envelope["source"]["row"] = row
+    assert refused(SourceRecord(b'{"id":7}', json.dumps(envelope).encode())) == "INVALID_POSITION"
 
 
 def test_a_table_without_a_mapping_is_refused() -> None:

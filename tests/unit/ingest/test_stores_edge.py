@@ -15,6 +15,7 @@ from chassis.eventlog.memory import MemoryEventLog
 from chassis.identity import Caller, Scope, acting_as
 from chassis.telemetry.metrics import AUDIT_OPEN
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
+from corpus.domain import DocumentKey
 from headwater.ingest.v1 import stores_pb2
 from ingest.adapters.event_log import EventLogHeadFeed
 from ingest.audit.reconcile import Reconciler
@@ -87,6 +88,20 @@ async def test_what_can_not_be_audited_or_rebuilt_is_refused() -> None:
                 await told(WRITER, servicer.RebuildStore(bad, None))
 
 
+async def test_what_is_audited_is_the_tenant_that_has_the_name_now() -> None:
+    async with World() as world:
+        await world.apply.apply(await world.upsert("guide", 1, "one two"))
+        await world.manage.delete(WRITER, TENANT)
+        servicer = StoreServicer(upkeep(world), world.stores.tenants)
+        with pytest.raises(NotFound):
+            await told(WRITER, servicer.AuditStores(stores_pb2.AuditStoresRequest(tenant_id=TENANT), None))
+        later = await world.manage.create(WRITER, TENANT, {})
+        event = await world.upsert("other", 1, "three")
+        await world.apply.apply(replace(event, key=DocumentKey(later.tenant_id, "other")))
+        *_, last = await told(WRITER, servicer.AuditStores(stores_pb2.AuditStoresRequest(tenant_id=TENANT), None))
+        assert (last.report.tenant_id, last.report.documents) == (TENANT, 1)
+
+
 async def test_progress_comes_first_and_the_report_last() -> None:
     async with World() as world:
         await world.apply.apply(await world.upsert("guide", 1, "one two"))
@@ -157,3 +172,31 @@ async def test_the_reconciler_mends_what_it_can_and_counts_what_is_left(
         await world.stores.objects.put(head.object_key, b"text 1")
         await reconciler.reconcile()
         assert open_differences == {("missing", "objects"): 0}
+
+
+async def test_a_tenant_whose_audit_fails_stops_no_other_and_still_counts(
+    open_differences: dict[tuple[str, str], float],
+) -> None:
+    async with World() as world:
+        await world.stores.tenants.create("a-first", {}, at=world.clock.now())
+        await world.apply.apply(await world.upsert("d", 1, "text"))
+        head = await world.head("d")
+        assert head is not None
+        await world.stores.heads.put(
+            replace(head, key=DocumentKey("a-first", "d"), object_key="documents/a-first/gone", chunk_count=0)
+        )
+        reconciler = Reconciler(audits(world, can_parse=False), lambda: True, 0.0, 1e9, repair=False)
+        await reconciler.reconcile()
+        before = dict(open_differences)
+        assert before["missing", "objects"] == 1
+        counts = world.stores.heads.counts
+
+        async def fail(tenant_id: str) -> Any:
+            if tenant_id == "a-first":
+                raise InvalidRequest("This tenant's audit fails each time.")
+            return await counts(tenant_id)
+
+        world.stores.heads.counts = fail  # type: ignore[method-assign]
+        await world.stores.lexical.drop_tenant(TENANT)
+        await reconciler.reconcile()
+        assert open_differences == {**before, ("missing", "lexical"): 1}

@@ -6,10 +6,14 @@ import contextlib
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.ingest.world import STAFF, WRITER, World
+from tests.unit.ingest.audits import audits
+from tests.unit.ingest.world import STAFF, TENANT, WRITER, World
 
 from chassis.errors import DependencyUnavailable
-from ingest.domain import Delete, SetAccess
+from corpus.domain import ChangeRecord, ChangeState, DocumentKey
+from ingest.audit.differences import StoreName
+from ingest.domain import Delete, SetAccess, Upsert
+from ingest.handle import pending_record
 
 GRACE = 3600.0
 
@@ -116,3 +120,39 @@ async def test_a_sweep_goes_through_all_pages_of_all_tenants() -> None:
         await world.manage.create(WRITER, "empty", {})
         world.clock.advance(2 * GRACE)
         assert await world.sweeper(GRACE).sweep() == 620
+
+
+@pytest.mark.parametrize("remove", ["sweep", "repair"])
+async def test_rows_of_a_change_that_is_tried_again_stay_however_old_they_are(remove: str) -> None:
+    async with World() as world:
+        event = await world.upsert("guide", 1, "one")
+        await world.stores.ledger.accept(pending_record(event))
+        assert isinstance(event.change, Upsert)
+        await world.apply.index.index(event, event.change, world.generation.current())
+        await world.stores.ledger.finish(event.event_id, ChangeState.DEAD_LETTERED, at=world.clock.now())
+        world.clock.advance(2 * GRACE)
+        auditor = audits(world)
+        found = (await auditor.audit(TENANT)).found
+        assert [each.store for each in found] == [StoreName.CHUNKS]
+        tenant = await world.stores.tenants.get(TENANT)
+        assert tenant is not None
+
+        async def tidy() -> None:
+            await (world.sweeper(GRACE).sweep() if remove == "sweep" else auditor.repair.repair(found, tenant))
+
+        await world.stores.ledger.reopen(event.event_id, replay=1)
+        await tidy()
+        assert await rows(world) == 1
+        # Its head is written while somebody looks whether it waits.
+        find = world.stores.ledger.find
+
+        async def meanwhile(key: DocumentKey, version: int) -> ChangeRecord | None:
+            await world.apply.apply(event)
+            await world.stores.ledger.finish(event.event_id, ChangeState.APPLIED, at=world.clock.now())
+            return await find(key, version)
+
+        world.stores.ledger.find = meanwhile  # type: ignore[method-assign]
+        world.clock.advance(2 * GRACE)
+        await tidy()
+        assert await rows(world) == 1
+        assert await world.text("guide") == "one"

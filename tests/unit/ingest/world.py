@@ -189,6 +189,10 @@ class Stores:
         self.objects.now = clock.now
         self.log = MemoryEventLog(now_seconds) if now_seconds else MemoryEventLog()
 
+    async def tenant_id(self) -> str:
+        """Of the tenant that has the name now, or had it last."""
+        return await self.tenants.latest_id(TENANT)
+
 
 class World:
     """An API and a worker over the same stores. ``around`` sees every call they make."""
@@ -276,7 +280,8 @@ class World:
         return (await self.change_log.lag())[lane]
 
     def sweeper(self, grace_seconds: float = 3600.0) -> Sweeper:
-        return Sweeper(self.stores.tenants, self.stores.heads, self.rows, self.clock, grace_seconds)
+        stores = self.stores
+        return Sweeper(stores.tenants, stores.heads, stores.ledger, self.rows, self.clock, grace_seconds)
 
     # -- making ---------------------------------------------------------------------------------------------------
 
@@ -297,7 +302,7 @@ class World:
     # -- looking --------------------------------------------------------------------------------------------------
 
     async def head(self, document_id: str) -> Head | None:
-        return await self.stores.heads.get(DocumentKey(TENANT, document_id))
+        return await self.stores.heads.get(DocumentKey(await self.stores.tenant_id(), document_id))
 
     async def text(self, document_id: str) -> str:
         """What is served of a document: the text of the chunks that its head names."""
@@ -308,20 +313,22 @@ class World:
 
     async def found_by(self, *principals: str, clearance: int = 0) -> set[tuple[str, int]]:
         """(document, chunks_version) of the rows that the vector index's prefilter lets these principals see."""
-        prefilter = Prefilter(TENANT, access_tokens(TENANT, principals), clearance)
+        tenant_id = await self.stores.tenant_id()
+        prefilter = Prefilter(tenant_id, access_tokens(tenant_id, principals), clearance)
         query = np.ones((1, DIMENSIONS), np.float32)
         (found,) = await self.stores.vectors.search(self.generation.current().name, query, 1000, prefilter)
         return {(candidate.document_id, candidate.chunks_version) for candidate in found}
 
     async def found_by_terms(self, *principals: str, clearance: int = 0) -> set[tuple[str, int]]:
         """The same of the lexical index, for the words that the texts of the histories are made of."""
-        prefilter = Prefilter(TENANT, access_tokens(TENANT, principals), clearance)
+        tenant_id = await self.stores.tenant_id()
+        prefilter = Prefilter(tenant_id, access_tokens(tenant_id, principals), clearance)
         terms = analyse("one valve two pumps three filters text", "en")
         (found,) = await self.stores.lexical.search(self.generation.current().name, [terms], 1000, prefilter)
         return {(candidate.document_id, candidate.chunks_version) for candidate in found}
 
     async def record(self, event_id: str) -> ChangeRecord | None:
-        return (await self.stores.ledger.get_many(TENANT, [event_id])).get(event_id)
+        return (await self.stores.ledger.get_many(await self.stores.tenant_id(), [event_id])).get(event_id)
 
     async def dead_letters(self) -> list[events_pb2.DeadLetter]:
         return [events_pb2.DeadLetter.FromString(value) for value in await self.values(DEAD_LETTERS_TOPIC)]

@@ -148,9 +148,9 @@ class FakeReranker(Peer):
 class FakeTenants(Peer):
     by_id: dict[str, Tenant] = field(default_factory=dict)
 
-    async def get(self, tenant_id: str) -> Tenant | None:
+    async def named(self, name: str) -> Tenant | None:
         await self.answer()
-        return self.by_id.get(tenant_id)
+        return next((each for each in self.by_id.values() if each.name == name), None)
 
 
 @dataclass

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.retriever.fakes import ANN, GENERATION, START, TENANT, World
 
 from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound, PermissionDenied
+from corpus.access import access_tokens
 from corpus.domain import Candidate, FieldType, Generation, Tenant
 from retriever.domain import FusionMethod, Hit, Leg, Query, RerankMode
 from retriever.stages.adjust import AdjustPolicy
@@ -252,6 +253,17 @@ async def test_a_tenant_that_does_not_exist_is_an_error_until_it_is_created(worl
     assert raised.value.reason == "UNKNOWN_TENANT"
     world.tenants.by_id["newcomer"] = Tenant("newcomer", {}, START)
     assert (await searches.search(stranger, OFF)).hits == ()
+
+
+async def test_of_tenants_of_one_name_only_the_later_ones_documents_are_searched(world: World):
+    world.add("guide", vector=0.9, lexical=3.0)
+    searches = world.searches()
+    world.tenants.by_id = {f"{TENANT}_1": Tenant(f"{TENANT}_1", {}, START)}
+    # Both legs give rows of the earlier tenant, and its heads are there: none of it is the later one's.
+    assert (await searches.search(ANN, replace(OFF, k=10))).hits == ()
+    assert {each.tenant_id for each in world.vector.prefilters + world.lexical.prefilters} == {f"{TENANT}_1"}
+    tokens = {each.access_tokens for each in world.vector.prefilters}
+    assert tokens == {access_tokens(f"{TENANT}_1", ANN.principals)}
 
 
 async def test_a_caller_without_the_scope_may_not_search(world: World):

@@ -60,6 +60,7 @@ class DocumentChange(google.protobuf.message.Message):
     event_id: builtins.str
     """UUID of this event; a redelivered event has the same one."""
     tenant_id: builtins.str
+    """The tenant's name; with "_" and a number if an earlier tenant had that name."""
     document_id: builtins.str
     version: builtins.int
     """Owned by the source and monotone per document, 1 to 2^63 - 1. Never a log offset."""
@@ -204,6 +205,7 @@ class HeadChanged(google.protobuf.message.Message):
     INGEST_TRACE_ID_FIELD_NUMBER: builtins.int
     ANNOUNCEMENT_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
+    """As in DocumentChange."""
     document_id: builtins.str
     version: builtins.int
     chunks_version: builtins.int

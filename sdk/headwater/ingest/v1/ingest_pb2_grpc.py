@@ -173,7 +173,9 @@ class IngestServiceServicer(object):
 
     def CreateTenant(self, request, context):
         """Creates a tenant, or adds declared fields to it. Idempotent. Needs the admin scope.
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes).
+        A deleted tenant's name may be used again at once; nothing of the earlier tenant is the later one's.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes),
+        TENANT_NAME_SPENT (a name of more than 62 characters can't be used again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -362,7 +362,9 @@ class IngestServiceStub(typing.Generic[_IngestServicePutDocumentType, _IngestSer
 
     CreateTenant: _IngestServiceCreateTenantType
     """Creates a tenant, or adds declared fields to it. Idempotent. Needs the admin scope.
-    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes).
+    A deleted tenant's name may be used again at once; nothing of the earlier tenant is the later one's.
+    Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes),
+    TENANT_NAME_SPENT (a name of more than 62 characters can't be used again).
     """
 
     DeleteTenant: _IngestServiceDeleteTenantType
@@ -513,7 +515,9 @@ class IngestServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[headwater.ingest.v1.ingest_pb2.CreateTenantResponse, collections.abc.Awaitable[headwater.ingest.v1.ingest_pb2.CreateTenantResponse]]:
         """Creates a tenant, or adds declared fields to it. Idempotent. Needs the admin scope.
-        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes).
+        A deleted tenant's name may be used again at once; nothing of the earlier tenant is the later one's.
+        Errors: INVALID_ARGUMENT, FAILED_PRECONDITION FIELD_TYPE_CONFLICT (a declared field's type never changes),
+        TENANT_NAME_SPENT (a name of more than 62 characters can't be used again).
         """
 
     @abc.abstractmethod
