@@ -24,14 +24,15 @@ _FORMS: Final = tuple(
         (("eyJ",), r"\beyJ[\w-]{8,4096}\.[\w-]{8,8192}\.[\w-]{0,4096}"),
         (
             ("PRIVATE KEY-----",),
-            r"-----BEGIN (?:[A-Z]{1,16} ){0,3}PRIVATE KEY-----[^-]{1,8000}-----END (?:[A-Z]{1,16} ){0,3}PRIVATE KEY-----",
+            r"-----BEGIN (?:[A-Z]{1,16} ){0,3}PRIVATE KEY-----"
+            r"[^-]{1,8000}-----END (?:[A-Z]{1,16} ){0,3}PRIVATE KEY-----",
         ),
     )
 )
 _NAMES: Final = ("key", "token", "secret", "passw", "passphrase")
 _SAID: Final = re.compile(
-    r"(?:api[_\- ]?key|access[_\- ]?key|secret(?:[_\- ]?key)?|(?:access|auth|api|refresh)[_\- ]?token|client[_\- ]secret"
-    r"|pass(?:word|wd|phrase))[\"']?\s{0,4}(?:[:=]|\bis\b)\s{0,4}(?:bearer\s+)?[\"']?(?P<value>[^\s\"'`,;<>(){}\[\]|]{8,256})",
+    r"(?:api[_\- ]?key|access[_\- ]?key|secret(?:[_\- ]?key)?|(?:access|auth|api|refresh)[_\- ]?token"
+    r"|client[_\- ]secret|pass(?:word|wd|phrase))[\"']?\s{0,4}(?:[:=]|\bis\b)\s{0,4}(?:bearer\s+)?[\"']?(?P<value>[^\s\"'`,;<>(){}\[\]|]{8,256})",
     re.IGNORECASE,
 )
 _LEAST_BITS: Final = 2.8
