@@ -32,7 +32,8 @@ _FORMS: Final = tuple(
 _NAMES: Final = ("key", "token", "secret", "passw", "passphrase")
 _SAID: Final = re.compile(
     r"(?:api[_\- ]?key|access[_\- ]?key|secret(?:[_\- ]?key)?|(?:access|auth|api|refresh)[_\- ]?token"
-    r"|client[_\- ]secret|pass(?:word|wd|phrase))[\"']?\s{0,4}(?:[:=]|\bis\b)\s{0,4}(?:bearer\s+)?[\"']?(?P<value>[^\s\"'`,;<>(){}\[\]|]{8,256})",
+    r"|client[_\- ]secret|pass(?:word|wd|phrase))[\"']?\s{0,4}(?:[:=]|\bis\b)\s{0,4}(?:bearer\s+)?[\"']?"
+    r"(?P<value>[^\s\"'`,;<>(){}\[\]|]{8,256})",
     re.IGNORECASE,
 )
 _LEAST_BITS: Final = 2.8
