@@ -30,6 +30,7 @@ from headwater.types import (
     LoggedAnswer,
     OpenChange,
     Receipt,
+    Refusal,
     SearchResult,
     Stage,
     Tenant,
@@ -45,6 +46,7 @@ _OUTCOMES = {
     gateway_pb2.ANSWER_OUTCOME_ANSWERED: AnswerOutcome.ANSWERED,
     gateway_pb2.ANSWER_OUTCOME_ABSTAINED: AnswerOutcome.ABSTAINED,
     gateway_pb2.ANSWER_OUTCOME_FALLBACK: AnswerOutcome.FALLBACK,
+    gateway_pb2.ANSWER_OUTCOME_REFUSED: AnswerOutcome.REFUSED,
 }
 
 
@@ -194,6 +196,7 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         stages=stages(message.timings),
         trace_id=message.trace_id,
         generator=message.generator,
+        refusal=Refusal(message.refusal.reason, message.refusal.score) if message.HasField("refusal") else None,
     )
 
 

@@ -100,6 +100,15 @@ class AnswerOutcome(StrEnum):
     ANSWERED = "answered"
     ABSTAINED = "abstained"
     FALLBACK = "fallback"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a guardrail refused a question; ``score`` 0 to 1."""
+
+    reason: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,7 @@ class Answer:
     stages: tuple[Stage, ...]
     trace_id: str
     generator: str
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,12 @@ FALLBACK_TEXT: Final = (
 )
 """The whole text when the generator failed."""
 
+REFUSED_TEXT: Final = (
+    "This question was not answered: it reads as instructions to the system rather than as a question. "
+    "Nothing was searched. Please ask in plain words for what you want to know."
+)
+"""The whole text when the question was refused by a guardrail; the reason comes beside it."""
+
 MAX_QUESTION_CHARACTERS: Final = 8192
 MAX_BATCH_QUESTIONS: Final = 64
 MAX_COMMENT_CHARACTERS: Final = 4096
@@ -29,6 +35,7 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     ABSTAINED = "abstained"
     FALLBACK = "fallback"
+    REFUSED = "refused"
 
 
 class Rating(StrEnum):
@@ -159,6 +166,14 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a question is not answered: the guardrail's reason, and how sure it is, 0 to 1."""
+
+    reason: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, counted or estimated by the gateway unless the generator's endpoint said."""
 
@@ -182,6 +197,7 @@ class Answer:
     trace_id: str = ""
     generator: str = ""
     generation: str = ""
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

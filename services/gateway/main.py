@@ -43,6 +43,9 @@ from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits
+from gateway.stages.guard.output import OutputGuard
+from gateway.stages.guard.question import QuestionGuard
+from gateway.stages.guard.rails import Guardrails
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import gateway_pb2_grpc
@@ -125,7 +128,9 @@ def build_use_cases(
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
-        questions=AnswerQuestions(retrieval, generator, log, tokens, clock, policy, rates),
+        questions=AnswerQuestions(
+            retrieval, generator, log, tokens, clock, policy, rates, guardrails=guardrails_of(settings)
+        ),
         answers=ReplayAnswers(log, retrieval, clock, rates),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),
@@ -133,6 +138,15 @@ def build_use_cases(
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+    )
+
+
+def guardrails_of(settings: GatewaySettings) -> Guardrails:
+    """The guardrails that are switched on."""
+    return Guardrails(
+        question=QuestionGuard(settings.guard_question_score),
+        sources=settings.guard_sources,
+        output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
     )
 
 

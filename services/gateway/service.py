@@ -17,6 +17,7 @@ from chassis.telemetry import current_trace_id
 from gateway import observe
 from gateway.domain import (
     ABSTENTION_TEXT,
+    REFUSED_TEXT,
     Answer,
     AnswerEvent,
     AnswerReady,
@@ -26,6 +27,7 @@ from gateway.domain import (
     Outcome,
     Question,
     Rating,
+    Refusal,
     Replay,
     Retrieved,
     StageFinished,
@@ -36,6 +38,8 @@ from gateway.domain import (
 from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter
 from gateway.rates import RateLimits, Spending
 from gateway.stages.context import ContextLimits, select_context
+from gateway.stages.guard.rails import Guardrails
+from gateway.stages.guard.retrieved import REMOVED, neutralise
 from gateway.stages.recheck import check_citations, recheck_draft
 from gateway.stages.validate import check_batch_size, check_comment, check_question
 
@@ -44,6 +48,9 @@ UNLOGGED: Final = "answer_log"
 
 _PIECE_CHARACTERS: Final = 48
 """Size of the pieces in which a finished text is told: enough to show progress, few enough to cost nothing."""
+
+
+NO_GUARDRAILS: Final = Guardrails(sources=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +82,8 @@ class _Course:
         self.draft: Draft | None = None
         self.retrieved = Retrieved(())
         self.told = False
+        self.refusal: Refusal | None = None
+        self.degraded: list[str] = []
 
     def tell(self, event: AnswerEvent) -> AnswerEvent:
         """Notes that the reader sees ``event``."""
@@ -103,6 +112,7 @@ class AnswerQuestions:
         policy: AnswerPolicy,
         rates: RateLimits,
         *,
+        guardrails: Guardrails = NO_GUARDRAILS,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._retrieval = retrieval
@@ -112,6 +122,7 @@ class AnswerQuestions:
         self._clock = clock
         self._policy = policy
         self._rates = rates
+        self._guardrails = guardrails
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -126,7 +137,10 @@ class AnswerQuestions:
         course = _Course(question, caller)
         observe.streams(+1)
         try:
-            yield await self._retrieve(course)
+            if self._guardrails.question is not None:
+                yield self._judge(course)
+            if course.refusal is None:
+                yield await self._retrieve(course)
             async with aclosing(self._answer(course)) as events:
                 async for event in events:
                     yield event
@@ -143,24 +157,39 @@ class AnswerQuestions:
             check_question(question)
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller, len(questions))
+        courses = [_Course(question, caller) for question in questions]
+        for course in courses:
+            self._judge(course)
+        searched = [course for course in courses if course.refusal is None]
         started = time.perf_counter()
-        found = await self._retrieval.search_batch(questions, caller)
-        permits = asyncio.Semaphore(self._policy.batch_concurrency)
-
-        async def answer(question: Question, retrieved: Retrieved) -> Answer:
-            async with permits:
-                course = _Course(question, caller)
+        if searched:
+            found = await self._retrieval.search_batch([course.question for course in searched], caller)
+            for course, retrieved in zip(searched, found, strict=True):
                 course.retrieved = retrieved
                 course.finished("retrieve", started)
+        permits = asyncio.Semaphore(self._policy.batch_concurrency)
+
+        async def answer(course: _Course) -> Answer:
+            async with permits:
                 return await self._finish(course)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(*pair)) for pair in zip(questions, found, strict=True)]
+                tasks = [group.create_task(answer(course)) for course in courses]
         except* HeadwaterError as errors:
             observe.failed()
             raise _first(errors) from None
         return [task.result() for task in tasks]
+
+    def _judge(self, course: _Course) -> StageFinished:
+        """Leaves in ``course`` why the question is refused, if it is."""
+        started = time.perf_counter()
+        guard = self._guardrails.question
+        if guard is not None:
+            with observe.stage_span("guard_question") as span:
+                course.refusal = guard.refusal(course.question.text)
+                observe.note_refusal(span, course.refusal)
+        return course.finished("guard_question", started)
 
     async def _retrieve(self, course: _Course) -> StageFinished:
         started = time.perf_counter()
@@ -191,6 +220,9 @@ class AnswerQuestions:
 
     async def _generate(self, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
         """Context and generation; leaves the draft in ``course``."""
+        if course.refusal is not None:
+            course.draft = Draft(Outcome.REFUSED, REFUSED_TEXT, 0.0)
+            return
         limits = self._policy.context
         if course.question.context_tokens:
             limits = replace(limits, tokens=course.question.context_tokens)
@@ -198,6 +230,14 @@ class AnswerQuestions:
         weak = self._is_weak(course.retrieved)
         blocks = () if weak else select_context(course.retrieved.passages, limits, self._tokens)
         yield course.finished("context", started)
+        if blocks and self._guardrails.sources:
+            started = time.perf_counter()
+            with observe.stage_span("guard_sources") as span:
+                blocks, steering = neutralise(blocks)
+                observe.note_steering(span, steering)
+            if steering:
+                course.degraded.append(REMOVED)
+            yield course.finished("guard_sources", started)
         if not blocks:
             course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0)
             return
@@ -205,7 +245,7 @@ class AnswerQuestions:
         request = GenerationRequest(course.question.text, blocks, course.caller, self._clock.now())
         span = observe.start_stage("generate")
         try:
-            async with aclosing(self._generator.generate(request)) as pieces:
+            async with aclosing(self._guarded(request)) as pieces:
                 async for piece in observe.within(span, pieces):
                     if isinstance(piece, Draft):
                         course.draft = piece
@@ -215,6 +255,11 @@ class AnswerQuestions:
             observe.note_generator(span, self._generator.name, course.draft)
             span.end()
         yield course.finished("generate", started)
+
+    def _guarded(self, request: GenerationRequest) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
+        pieces = self._generator.generate(request)
+        guard = self._guardrails.output
+        return pieces if guard is None else guard.guarded(pieces, request.blocks)
 
     def _is_weak(self, retrieved: Retrieved) -> bool:
         if not retrieved.passages:
@@ -239,12 +284,13 @@ class AnswerQuestions:
             text=draft.text,
             citations=draft.citations,
             confidence=draft.confidence,
-            degraded=tuple(dict.fromkeys((*retrieved.degraded, *draft.degraded))),
+            degraded=tuple(dict.fromkeys((*retrieved.degraded, *course.degraded, *draft.degraded))),
             timings=(*retrieved.timings, *course.timings),
             usage=draft.usage,
             trace_id=current_trace_id(),
             generator=self._generator.name,
             generation=retrieved.generation,
+            refusal=course.refusal,
         )
         caller = course.caller
         entry = LoggedAnswer(caller.tenant_id, caller.subject, course.question.text, answer, self._clock.now())

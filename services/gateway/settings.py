@@ -41,6 +41,11 @@ class GatewaySettings(ServiceSettings):
         sentence_cache_bytes: Memory for vectors of sentences that are read again and again; 0 remembers none.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
+        guard_question_score: Score of prompt injection from which a question is refused; 2 refuses none.
+        guard_sources: Whether sentences of sources that are instructions to a machine are kept from the generator.
+        guard_output: Whether answers lose links to foreign hosts, and calls of tools are refused.
+        answer_link_hosts: Hosts that every answer may link to, besides those of its sources' own addresses,
+            separated by blanks; ``*.example.org`` stands for what lies below, ``*`` for all.
         max_body_bytes: Largest HTTP body that is not a document.
         max_upload_bytes: Largest document over HTTP; the ingest service has a limit of its own.
         body_idle_seconds: Longest pause inside a request body.
@@ -97,9 +102,19 @@ class GatewaySettings(ServiceSettings):
     openai_temperature: float = Field(default=0.0, ge=0, le=2)
     openai_attempts: int = Field(default=3, ge=1, le=10)
 
+    guard_question_score: float = Field(default=0.9, gt=0, le=2)
+    guard_sources: bool = True
+    guard_output: bool = True
+    answer_link_hosts: str = ""
+
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     body_idle_seconds: float = Field(default=30.0, gt=0)
+
+    @property
+    def link_hosts(self) -> frozenset[str]:
+        """The hosts of ``answer_link_hosts``."""
+        return frozenset(self.answer_link_hosts.lower().split())
 
     @property
     def answers_path(self) -> Path:

@@ -36,6 +36,7 @@ _OUTCOMES = {
     Outcome.ANSWERED: gateway_pb2.ANSWER_OUTCOME_ANSWERED,
     Outcome.ABSTAINED: gateway_pb2.ANSWER_OUTCOME_ABSTAINED,
     Outcome.FALLBACK: gateway_pb2.ANSWER_OUTCOME_FALLBACK,
+    Outcome.REFUSED: gateway_pb2.ANSWER_OUTCOME_REFUSED,
 }
 _RATINGS = {gateway_pb2.RATING_GOOD: Rating.GOOD, gateway_pb2.RATING_BAD: Rating.BAD}
 
@@ -114,6 +115,9 @@ def answer_message(answer: Answer) -> gateway_pb2.AnswerFinal:
         trace_id=answer.trace_id,
         generator=answer.generator,
         generation=answer.generation,
+        refusal=gateway_pb2.Refusal(reason=answer.refusal.reason, score=answer.refusal.score)
+        if answer.refusal
+        else None,
     )
 
 

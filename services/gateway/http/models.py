@@ -188,11 +188,18 @@ class UsageBody(Response):
     completion_tokens: int
 
 
+class RefusalBody(Response):
+    """Why a guardrail refused a question."""
+
+    reason: str
+    score: float
+
+
 class AnswerBody(Response):
     """How an answer ended."""
 
     answer_id: str
-    outcome: Name = Field(description="answered, abstained or fallback.")
+    outcome: Name = Field(description="answered, abstained, fallback or refused.")
     text: str
     citations: list[CitationBody]
     confidence: float
@@ -202,6 +209,7 @@ class AnswerBody(Response):
     trace_id: str
     generator: str
     generation: str
+    refusal: RefusalBody | None = None
 
 
 class AnswersBody(Response):

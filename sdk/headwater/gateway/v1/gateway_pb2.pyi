@@ -35,6 +35,8 @@ class _AnswerOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """The passages the caller may read do not answer the question."""
     ANSWER_OUTCOME_FALLBACK: _AnswerOutcome.ValueType  # 3
     """The generator failed; the text is a static message and the citations are the passages found."""
+    ANSWER_OUTCOME_REFUSED: _AnswerOutcome.ValueType  # 12
+    """The question steers the system instead of asking; nothing was searched, and the text says so."""
 
 class AnswerOutcome(_AnswerOutcome, metaclass=_AnswerOutcomeEnumTypeWrapper): ...
 
@@ -44,6 +46,8 @@ ANSWER_OUTCOME_ABSTAINED: AnswerOutcome.ValueType  # 2
 """The passages the caller may read do not answer the question."""
 ANSWER_OUTCOME_FALLBACK: AnswerOutcome.ValueType  # 3
 """The generator failed; the text is a static message and the citations are the passages found."""
+ANSWER_OUTCOME_REFUSED: AnswerOutcome.ValueType  # 12
+"""The question steers the system instead of asking; nothing was searched, and the text says so."""
 Global___AnswerOutcome: typing_extensions.TypeAlias = AnswerOutcome
 
 class _Rating:
@@ -191,6 +195,7 @@ class AnswerFinal(google.protobuf.message.Message):
     TRACE_ID_FIELD_NUMBER: builtins.int
     GENERATOR_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
     answer_id: builtins.str
     outcome: Global___AnswerOutcome.ValueType
     text: builtins.str
@@ -209,6 +214,10 @@ class AnswerFinal(google.protobuf.message.Message):
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[headwater.common.v1.common_pb2.StageTiming]: ...
     @property
     def usage(self) -> Global___Usage: ...
+    @property
+    def refusal(self) -> Global___Refusal:
+        """Why the question was refused; absent unless it was."""
+
     def __init__(
         self,
         *,
@@ -223,11 +232,34 @@ class AnswerFinal(google.protobuf.message.Message):
         trace_id: builtins.str = ...,
         generator: builtins.str = ...,
         generation: builtins.str = ...,
+        refusal: Global___Refusal | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "refusal", b"refusal", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
 
 Global___AnswerFinal: typing_extensions.TypeAlias = AnswerFinal
+
+@typing.final
+class Refusal(google.protobuf.message.Message):
+    """Why a guardrail refused a question."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """override, prompt_leak, jailbreak, markup, persona, secret, uncensored or script; see docs/guardrails.md."""
+    score: builtins.float
+    """0 to 1."""
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+        score: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason", "score", b"score"]) -> None: ...
+
+Global___Refusal: typing_extensions.TypeAlias = Refusal
 
 @typing.final
 class Citation(google.protobuf.message.Message):
