@@ -125,6 +125,7 @@ def build_use_cases(
         ContextLimits(settings.context_tokens, settings.context_blocks, sections),
         min_similarity=settings.min_similarity,
         min_score=settings.min_score,
+        mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
@@ -172,7 +173,9 @@ def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channe
         )
     )
     lifecycle.stack.push_async_callback(endpoint.close)
-    return OpenAICompatibleGenerator(endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds)
+    return OpenAICompatibleGenerator(
+        endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds, redacts=settings.openai_redact
+    )
 
 
 def _start_http(

@@ -14,6 +14,7 @@ from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, NotFound, Overloaded
 from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id
+from corpus.privacy.redact import redact
 from gateway import observe
 from gateway.domain import (
     ABSTENTION_TEXT,
@@ -63,12 +64,14 @@ class AnswerPolicy:
         otherwise.
         min_score: Best final score under which retrieval counts as weak.
         batch_concurrency: Questions of a batch that are generated side by side.
+        mask_questions: Whether log and traces get questions without personal data.
     """
 
     context: ContextLimits
     min_similarity: float = 0.12
     min_score: float = 0.05
     batch_concurrency: int = 4
+    mask_questions: bool = True
 
 
 class _Course:
@@ -293,12 +296,15 @@ class AnswerQuestions:
             refusal=course.refusal,
         )
         caller = course.caller
-        entry = LoggedAnswer(caller.tenant_id, caller.subject, course.question.text, answer, self._clock.now())
+        question = course.question
+        if self._policy.mask_questions:
+            question = replace(question, text=redact(question.text).text)
+        entry = LoggedAnswer(caller.tenant_id, caller.subject, question.text, answer, self._clock.now())
         try:
             await self._log.record(entry)
         except (DependencyUnavailable, DeadlineExceeded, Overloaded):
             answer = replace(answer, degraded=(*answer.degraded, UNLOGGED))
-        observe.answered(course.question, answer, retrieved)
+        observe.answered(question, answer, retrieved)
         return answer
 
 

@@ -41,6 +41,8 @@ class GatewaySettings(ServiceSettings):
         sentence_cache_bytes: Memory for vectors of sentences that are read again and again; 0 remembers none.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
+        openai_redact: Whether it gets placeholders for personal data in question and passages (docs/privacy.md).
+        mask_questions: Whether the answer log and traces keep questions without personal data.
         guard_question_score: Score of prompt injection from which a question is refused; 2 refuses none.
         guard_sources: Whether sentences of sources that are instructions to a machine are kept from the generator.
         guard_output: Whether answers lose links to foreign hosts, and calls of tools are refused.
@@ -101,6 +103,8 @@ class GatewaySettings(ServiceSettings):
     openai_max_tokens: int = Field(default=700, ge=16)
     openai_temperature: float = Field(default=0.0, ge=0, le=2)
     openai_attempts: int = Field(default=3, ge=1, le=10)
+    openai_redact: bool = False
+    mask_questions: bool = True
 
     guard_question_score: float = Field(default=0.9, gt=0, le=2)
     guard_sources: bool = True

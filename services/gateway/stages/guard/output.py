@@ -32,7 +32,9 @@ _TOOL_CALL: Final = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _BOUNDARY: Final = re.compile(r"[.!?。！？][\"'”’)]*(?:\s?\[\d{1,3}\])*(?=\s)|\n")
-_OPEN: Final = re.compile(r"<[a-zA-Z!/?|][^<>]*\Z|\{[^{}]*\Z|!?\[[^\[\]\n]*(?:\](?:\([^()\n]*)?)?\Z")
+_OPEN: Final = re.compile(
+    r"(?:\A|(?<=\n))[ \t]*Action\s*:[^\n]*\n?\Z|<[a-zA-Z!/?|][^<>]*\Z|\{[^{}]*\Z|!?\[[^\[\]\n]*(?:\](?:\([^()\n]*)?)?\Z"
+)
 _MOST_HELD: Final = 4_000
 """Characters that wait for the end of a tag or link; one that is longer is cut off by what follows anyway."""
 
