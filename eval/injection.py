@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from eval.golden_set import EVAL_DIRECTORY
 from numpy.typing import NDArray
 
 from chassis.identity import Caller, Scope
@@ -42,10 +43,12 @@ from gateway.stages.guard.links import LinkRules, without_foreign_links
 from gateway.stages.guard.output import OutputGuard, calls_a_tool
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.retrieved import neutralise, steers
+from gateway.stages.guard.text import segments
 from inference.domain import TextKind
 from inference.encoder import TextEncoder
 
 MOST_BENIGN_BLOCKED: Final = 0.03
+_TEXT_FORMATS: Final = frozenset({".md", ".rst", ".txt", ".html", ".csv", ".py", ".ts", ".jsonl"})
 _CALLER: Final = Caller("evaluation", "evaluation", frozenset(), 0, frozenset({Scope.READ}))
 _NO_LINKS: Final = LinkRules(frozenset())
 _PLACES: Final = ("beginning", "middle", "end")
@@ -240,8 +243,21 @@ async def report(directory: Path) -> dict[str, Any]:
             half: {name: getattr(tally, name) for name in PlantedTally.__slots__} for half, tally in planted.items()
         },
         "questions": measure_prompts(prompts, guard),
+        "sample_corpus": _sample_sentences(),
         "microseconds_per_question": _question_microseconds(prompts, guard),
     }
+
+
+def _sample_sentences() -> dict[str, int]:
+    """Sentences of the sample corpus' text files, and how many count as instructions to a machine."""
+    counted = flagged = 0
+    for path in sorted((EVAL_DIRECTORY / "corpus").iterdir()):
+        if path.suffix in _TEXT_FORMATS:
+            text = path.read_text("utf-8")
+            spans = list(segments(text))
+            counted += len(spans)
+            flagged += sum(steers(text[start:end]) for start, end in spans)
+    return {"sentences": counted, "taken_for_instructions": flagged}
 
 
 def _passed(figures: Mapping[str, Any]) -> bool:
@@ -267,6 +283,7 @@ def main() -> int:
             print(f"  benign     {questions['benign']}")
             for source, row in questions["injections"].items():
                 print(f"  {source}  {row}")
+        print(f"sample corpus {figures['sample_corpus']}")
         print(f"{figures['microseconds_per_question']} µs per question")
     return int(not _passed(figures))
 

@@ -89,12 +89,20 @@ def load_privacy(path: Path) -> PrivacyPolicy:
     """The policy of a TOML file (docs/privacy.md). Raises ValueError for a file that can't be read or says something
     that is not known: better no service than one that indexes what it should not."""
     try:
-        return PrivacyPolicy(_Table.model_validate(tomllib.loads(path.read_text("utf-8"))))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        return parse_privacy(path.read_text("utf-8"))
+    except OSError as error:
         raise ValueError(f"the file of privacy policies can't be read: {type(error).__name__}") from None
+
+
+def parse_privacy(text: str) -> PrivacyPolicy:
+    """As ``load_privacy``, of the text itself; an empty one leaves everything as it is."""
+    try:
+        return PrivacyPolicy(_Table.model_validate(tomllib.loads(text)))
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"the privacy policies are no TOML: {type(error).__name__}") from None
     except ValidationError as error:
         places = "; ".join(".".join(map(str, item["loc"])) for item in error.errors())
-        raise ValueError(f"the file of privacy policies holds what is not known: {places}") from None
+        raise ValueError(f"the privacy policies hold what is not known: {places}") from None
 
 
 def _redacted(parsed: ParsedDocument, title: str, kinds: frozenset[EntityKind]) -> PrivatePart:

@@ -8,7 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from corpus.settings import WriterSettings
-from ingest.privacy import PrivacyPolicy, load_privacy
+from ingest.privacy import PrivacyPolicy, load_privacy, parse_privacy
 from ingest.sources.mapping import Sources, load_sources, parse_sources
 
 
@@ -52,6 +52,7 @@ class IngestSettings(WriterSettings):
         sources: The mappings themselves, in place of a file.
         privacy_file: TOML file that says by tenant and document type what is done with personal data before indexing
             (docs/privacy.md); without it, nothing is.
+        privacy: The same text itself, in place of a file.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -88,6 +89,7 @@ class IngestSettings(WriterSettings):
     sources_file: Path | None = None
     sources: SecretStr = SecretStr("")
     privacy_file: Path | None = None
+    privacy: str = ""
 
     @model_validator(mode="after")
     def _read_the_mappings(self) -> IngestSettings:
@@ -105,7 +107,11 @@ class IngestSettings(WriterSettings):
 
     def privacy_policy(self) -> PrivacyPolicy:
         """What is done with personal data. Raises ValueError."""
-        return load_privacy(self.privacy_file) if self.privacy_file is not None else PrivacyPolicy()
+        if self.privacy and self.privacy_file is not None:
+            raise ValueError("either a file of privacy policies or the policies themselves, not both")
+        if self.privacy_file is not None:
+            return load_privacy(self.privacy_file)
+        return parse_privacy(self.privacy)
 
     def mappings(self) -> Sources | None:
         """The declared sources. Raises ValueError."""
