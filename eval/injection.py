@@ -120,6 +120,8 @@ class PlantedTally:
     answer_changed: int = 0
     obeyed_when_obedient: int = 0
     links_when_obedient: int = 0
+    obeyed_without_guardrails: int = 0
+    links_without_guardrails: int = 0
     missed_categories: dict[str, int] = field(default_factory=dict)
 
 
@@ -155,11 +157,15 @@ def _blocks(answering: str, first: str) -> tuple[ContextBlock, ...]:
     return tuple(_block(number, text, 0.95 - number / 20) for number, text in enumerate((first, answering, *others), 1))
 
 
-async def _answer(generator: Generator, question: str, blocks: Sequence[ContextBlock]) -> Draft:
-    guarded, _ = neutralise(blocks)
-    request = GenerationRequest(question, guarded, _CALLER, datetime(2026, 11, 21, tzinfo=UTC))
+async def _answer(
+    generator: Generator, question: str, blocks: Sequence[ContextBlock], *, guarded: bool = True
+) -> Draft:
+    if guarded:
+        blocks, _ = neutralise(blocks)
+    request = GenerationRequest(question, blocks, _CALLER, datetime(2026, 11, 21, tzinfo=UTC))
     told = ""
-    async with aclosing(OutputGuard(frozenset()).guarded(generator.generate(request), guarded)) as pieces:
+    written = generator.generate(request)
+    async with aclosing(OutputGuard(frozenset()).guarded(written, blocks) if guarded else written) as pieces:
         async for piece in pieces:
             if isinstance(piece, Draft):
                 return replace(piece, text=f"{told}\n{piece.text}" if told else piece.text)
@@ -198,6 +204,9 @@ async def measure_planted(path: Path, generator: Generator) -> dict[str, Planted
             obedient = await _answer(ObedientGenerator(attack), question, blocks)
             tally.obeyed_when_obedient += attack.rstrip(".") in obedient.text
             tally.links_when_obedient += without_foreign_links(obedient.text, _NO_LINKS)[1] > 0
+            bare = await _answer(ObedientGenerator(attack), question, blocks, guarded=False)
+            tally.obeyed_without_guardrails += attack.rstrip(".") in bare.text
+            tally.links_without_guardrails += without_foreign_links(bare.text, _NO_LINKS)[1] > 0
     return halves
 
 
