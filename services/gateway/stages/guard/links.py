@@ -40,7 +40,7 @@ _TAG: Final = re.compile(
 _ADDRESS: Final = re.compile(
     r"(?<![\w@])(?:(?:[a-z][a-z0-9+.\-]{1,31}://|(?:mailto|tel|sms|data|javascript|vbscript|file|blob|view-source|ftp):(?=\S)"
     r"|www\d{0,3}\.(?=\w)|(?<![:/\w])//(?=[\w-]+\.[a-z]))[^\s<>\"`|]+"
-    r"|(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+"
+    r"|(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,8}"
     r"(?:com|net|org|edu|gov|biz|info|xyz|top|site|online|shop|click|link|zip|mov|icu|cn|ru|tk|io|co|ly|gl|me|app|dev)"
     r"(?:(?=[/?#:])[^\s<>\"`|]*|(?![\w@-]|\.\w)))",
     re.IGNORECASE,

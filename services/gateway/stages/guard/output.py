@@ -27,7 +27,7 @@ _TOOL_CALL: Final = re.compile(
     r"|[\"'](?:tool_calls?|function_call|tool_use|tool_choice)[\"']\s*:"
     r"|\{\s*[\"'](?:name|function|tool|tool_name|action|recipient_name)[\"']\s*:\s*[\"'][\w.\-:/]+[\"']\s*,"
     r"\s*[\"'](?:arguments|parameters|args|input|tool_input|action_input|kwargs)[\"']\s*:"
-    r"|^\s*Action\s*:\s*\S[^\n]*\n\s*Action Input\s*:"
+    r"|^[ \t]{0,20}Action[ \t]{0,4}:[ \t]{0,20}\S[^\n]{0,400}\n[ \t]{0,20}Action Input[ \t]{0,4}:"
     r"|```\s*(?:tool_code|tool_call|tool_use|function_call)\b",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -88,8 +88,8 @@ _SIGNS: Final = (
         "markup",
         1.0,
         r"<\|?(?:im_start|im_end|system|assistant|endoftext|eot_id|start_header_id)\|?>|\[/?INST\]|<</?SYS>>",
-        r"^\s*#{0,4}\s*(?:system|assistant)\s*:",
-        r"\n\s*(?:system|assistant)\s*:\s*\S",
+        r"^\s{0,20}(?:#{1,4}\s{0,4})?(?:system|assistant)\s{0,4}:",
+        r"\n[ \t]{0,20}(?:system|assistant)[ \t]{0,4}:\s{0,20}\S",
     ),
     _sign(
         "persona",
