@@ -31,6 +31,7 @@ from headwater.types import (
     LoggedAnswer,
     OpenChange,
     Receipt,
+    Refusal,
     SearchResult,
     Stage,
     Tenant,
@@ -49,6 +50,7 @@ _OUTCOMES = {
     gateway_pb2.ANSWER_OUTCOME_FALLBACK: AnswerOutcome.FALLBACK,
     gateway_pb2.ANSWER_OUTCOME_NOT_SEARCHED: AnswerOutcome.NOT_SEARCHED,
     gateway_pb2.ANSWER_OUTCOME_CLARIFICATION: AnswerOutcome.CLARIFICATION,
+    gateway_pb2.ANSWER_OUTCOME_REFUSED: AnswerOutcome.REFUSED,
 }
 
 
@@ -201,6 +203,7 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         trace_id=message.trace_id,
         generator=message.generator,
         plan=plan_messages.plan(message.plan) if message.HasField("plan") else None,
+        refusal=Refusal(message.refusal.reason, message.refusal.score) if message.HasField("refusal") else None,
     )
 
 
@@ -220,9 +223,7 @@ def question(
         text=text,
         retrieval=search_query("", k=k, filter=filter, rerank=rerank) if filter or k or rerank != "auto" else None,
         history=[gateway_pb2.Turn(question=turn.question, answer=turn.answer) for turn in history],
-        plan=gateway_pb2.PlanOptions(
-            without=without, apply_suggested_filters=apply_suggested_filters, collections=collections
-        ),
+        plan=plan_messages.options(without, apply_suggested_filters, collections),
     )
 
 

@@ -1,11 +1,22 @@
-"""Plans of questions, from protobuf."""
+"""Plans of questions from protobuf, and their options to it."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from google.protobuf import json_format
 
 from headwater.gateway.v1 import gateway_pb2
 from headwater.types import Meaning, Plan, Route, Stage, SuggestedFilter
+
+
+def options(
+    without: Sequence[str], apply_suggested_filters: bool, collections: Sequence[str]
+) -> gateway_pb2.PlanOptions:
+    """What the caller wants of the stages, as protobuf."""
+    return gateway_pb2.PlanOptions(
+        without=without, apply_suggested_filters=apply_suggested_filters, collections=collections
+    )
 
 
 def plan(message: gateway_pb2.Plan) -> Plan:

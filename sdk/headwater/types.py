@@ -102,6 +102,15 @@ class AnswerOutcome(StrEnum):
     FALLBACK = "fallback"
     NOT_SEARCHED = "not_searched"
     CLARIFICATION = "clarification"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a guardrail refused a question; ``score`` 0 to 1."""
+
+    reason: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +194,7 @@ class Answer:
     trace_id: str
     generator: str
     plan: Plan | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,12 @@ FALLBACK_TEXT: Final = (
 )
 """The whole text when the generator failed."""
 
+REFUSED_TEXT: Final = (
+    "This question was not answered: it reads as instructions to the system rather than as a question. "
+    "Nothing was searched. Please ask in plain words for what you want to know."
+)
+"""The whole text when the question was refused by a guardrail; the reason comes beside it."""
+
 MAX_QUESTION_CHARACTERS: Final = 8192
 MAX_BATCH_QUESTIONS: Final = 64
 MAX_COMMENT_CHARACTERS: Final = 4096
@@ -33,6 +39,7 @@ class Outcome(StrEnum):
     FALLBACK = "fallback"
     NOT_SEARCHED = "not_searched"
     CLARIFICATION = "clarification"
+    REFUSED = "refused"
 
 
 class Rating(StrEnum):
@@ -169,6 +176,14 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a question is not answered: the guardrail's reason, and how sure it is, 0 to 1."""
+
+    reason: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens, counted or estimated by the gateway unless the generator's endpoint said."""
 
@@ -193,6 +208,7 @@ class Answer:
     generator: str = ""
     generation: str = ""
     plan: Plan | None = None
+    refusal: Refusal | None = None
 
     def with_readable_meanings(self) -> Answer:
         """The same without meanings of a question whose source may not be read."""

@@ -44,6 +44,9 @@ from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits
+from gateway.stages.guard.output import OutputGuard
+from gateway.stages.guard.question import QuestionGuard
+from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.understanding import build_planner
@@ -131,10 +134,13 @@ def build_use_cases(
         ContextLimits(settings.context_tokens, settings.context_blocks, sections),
         min_similarity=settings.min_similarity,
         min_score=settings.min_score,
+        mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
-        questions=AnswerQuestions(retrieval, generator, log, tokens, clock, policy, rates, planner),
+        questions=AnswerQuestions(
+            retrieval, generator, log, tokens, clock, policy, rates, planner, guardrails=guardrails_of(settings)
+        ),
         answers=ReplayAnswers(log, retrieval, clock, rates),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),
@@ -142,6 +148,15 @@ def build_use_cases(
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+    )
+
+
+def guardrails_of(settings: GatewaySettings) -> Guardrails:
+    """The guardrails that are switched on."""
+    return Guardrails(
+        question=QuestionGuard(settings.guard_question_score),
+        sources=settings.guard_sources,
+        output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
     )
 
 
@@ -155,7 +170,9 @@ def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channe
         )
         return ExtractiveGenerator(embedder, analyse, tokens)
     endpoint = _endpoint(lifecycle, settings)
-    return OpenAICompatibleGenerator(endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds)
+    return OpenAICompatibleGenerator(
+        endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds, redacts=settings.openai_redact
+    )
 
 
 def _planner(lifecycle: Lifecycle, settings: GatewaySettings) -> Planner:
@@ -166,6 +183,7 @@ def _planner(lifecycle: Lifecycle, settings: GatewaySettings) -> Planner:
             endpoint,
             total_seconds=settings.understand_seconds,
             freshness_weight=settings.understand_freshness_weight,
+            redacts=settings.openai_redact,
         )
     return build_planner(settings, analyse, language_model)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ from gateway.domain import (
     Question,
     Rating,
     Retrieved,
+    Span,
     TextPiece,
 )
 from gateway.plan import Plan
@@ -118,15 +119,31 @@ class TermAnalyser(Protocol):
         ...
 
 
+OMITTED: Final = "[…]"
+"""Stands in what a generator reads for a sentence that it must not."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContextBlock:
-    """Text given to a generator. ``text`` equals the document's text at ``place.span``; ``tokens`` is its size."""
+    """Text given to a generator. ``text`` equals the document's text at ``place.span``; ``tokens`` is its size.
+    ``steering`` are the spans of ``text`` that speak to the machine, in order: nothing in them may be quoted or
+    followed."""
 
     number: int
     passage: Passage
     text: str
     place: Place
     tokens: int
+    steering: tuple[Span, ...] = ()
+
+    @property
+    def readable(self) -> str:
+        """What a generator reads of the text."""
+        pieces, start = [], 0
+        for span in self.steering:
+            pieces += [self.text[start : span.start], OMITTED, "\n" if self.text[: span.end].endswith("\n") else ""]
+            start = span.end
+        return "".join([*pieces, self.text[start:]])
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,13 @@ class GatewaySettings(ServiceSettings):
         sentence_cache_bytes: Memory for vectors of sentences that are read again and again; 0 remembers none.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
+        openai_redact: Whether it gets placeholders for personal data in question and passages (docs/privacy.md).
+        mask_questions: Whether the answer log and traces keep questions without personal data.
+        guard_question_score: Score of prompt injection from which a question is refused; 2 refuses none.
+        guard_sources: Whether sentences of sources that are instructions to a machine are kept from the generator.
+        guard_output: Whether answers lose links to foreign hosts, and calls of tools are refused.
+        answer_link_hosts: Hosts that every answer may link to, besides those of its sources' own addresses,
+            separated by blanks; ``*.example.org`` stands for what lies below, ``*`` for all.
         understand_with: Who classifies, rewrites and takes apart questions: rules, or the OpenAI-compatible endpoint.
         understand_seconds: Limit of the endpoint for that; after it, rules decide.
         understand_vocabulary: TOML file that declares collections and filter fields by tenant; see
@@ -106,6 +113,13 @@ class GatewaySettings(ServiceSettings):
     openai_max_tokens: int = Field(default=700, ge=16)
     openai_temperature: float = Field(default=0.0, ge=0, le=2)
     openai_attempts: int = Field(default=3, ge=1, le=10)
+    openai_redact: bool = False
+    mask_questions: bool = True
+
+    guard_question_score: float = Field(default=0.9, gt=0, le=2)
+    guard_sources: bool = True
+    guard_output: bool = True
+    answer_link_hosts: str = ""
 
     understand_with: Literal["rules", "openai"] = "rules"
     understand_seconds: float = Field(default=3.0, gt=0)
@@ -124,6 +138,11 @@ class GatewaySettings(ServiceSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     body_idle_seconds: float = Field(default=30.0, gt=0)
+
+    @property
+    def link_hosts(self) -> frozenset[str]:
+        """The hosts of ``answer_link_hosts``."""
+        return frozenset(self.answer_link_hosts.lower().split())
 
     @property
     def answers_path(self) -> Path:

@@ -134,6 +134,8 @@ def print_answer_details(answer: Answer) -> None:
         f"· trace {answer.trace_id}",
         style="dim",
     )
+    if answer.refusal is not None:
+        console.print(f"  refused: {answer.refusal.reason}, score {answer.refusal.score:.2f}", style="yellow")
     if answer.degraded:
         console.print(f"  degraded: answered without {', '.join(answer.degraded)}", style="yellow")
     console.print(stages_line(answer.stages))

@@ -2,13 +2,14 @@
 
 It refines what the rules said. Whatever it answers is checked: a class that does not exist, a rewriting without
 history, too many parts or no JSON leave the plan as the rules made it, and so does an endpoint that is slow or down.
-Only what the caller sent goes to the endpoint.
+Only what the caller sent goes to the endpoint, with placeholders for personal data where that is switched on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
@@ -16,6 +17,7 @@ from typing import Any, Final
 from chassis.rpc.deadlines import remaining_seconds
 from chassis.telemetry import logger
 from gateway.domain import MAX_QUESTION_CHARACTERS
+from gateway.generators.openai_compatible.disguise import Disguise
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointError
 from gateway.generators.openai_compatible.prompt import Message, new_delimiter
 from gateway.plan import Plan, QuestionClass, Turn
@@ -52,21 +54,31 @@ class LanguageModelUnderstanding:
     Args:
         total_seconds: Longest time for its answer, retries included.
         freshness_weight: As ``Classify`` takes it.
+        redacts: Whether the endpoint gets placeholders for personal data; see ``disguise``.
     """
 
     name = "classify"
 
-    def __init__(self, endpoint: ChatEndpoint, *, total_seconds: float, freshness_weight: float = 0.0) -> None:
+    def __init__(
+        self, endpoint: ChatEndpoint, *, total_seconds: float, freshness_weight: float = 0.0, redacts: bool = False
+    ) -> None:
         self._endpoint = endpoint
         self._total_seconds = total_seconds
         self._freshness_weight = freshness_weight
+        self._redacts = redacts
 
     async def refine(self, plan: Plan, request: UnderstandingRequest) -> Plan:
         """The plan as the model sees it, or as it was with ``NAME`` in ``degraded``."""
         history = request.question.history if "rewrite" not in request.question.options.without else ()
+        disguise = Disguise(request.caller) if self._redacts else None
+        if disguise is None:
+            messages = build_messages(request.question.text, history)
+        else:
+            # Long turns take milliseconds, which others on the loop should not wait for.
+            messages = await asyncio.to_thread(build_messages, request.question.text, history, disguise.hide)
         try:
-            said = json.loads(_object_in(await self._completion(build_messages(request.question.text, history))))
-            return self._refined(plan, said, rewrites=bool(history))
+            said = json.loads(_object_in(await self._completion(messages)))
+            return self._refined(plan, said, disguise.revealed if disguise else str, rewrites=bool(history))
         except (EndpointError, TimeoutError, ValueError) as error:
             _log.warning("rules alone understand the question", error_type=type(error).__name__)
             return replace(plan, degraded=(*plan.degraded, NAME))
@@ -84,7 +96,7 @@ class LanguageModelUnderstanding:
                         raise EndpointError("too long")
         return text
 
-    def _refined(self, plan: Plan, said: Any, *, rewrites: bool) -> Plan:
+    def _refined(self, plan: Plan, said: Any, shown: Callable[[str], str], *, rewrites: bool) -> Plan:
         """Raises ValueError for what is not as asked for."""
         if not isinstance(said, dict):
             raise ValueError("no object")
@@ -92,24 +104,27 @@ class LanguageModelUnderstanding:
         parts, text = said.get("parts", []), said.get("question")
         if not isinstance(parts, list) or not all(isinstance(part, str) for part in parts):
             raise ValueError("parts are no list of texts")
+        parts = [shown(part) for part in parts]
+        text = shown(text) if isinstance(text, str) else ""
         plan = classified(plan, kind, _CONFIDENCE, "en", self._freshness_weight)
-        if rewrites and isinstance(text, str) and text.strip() and len(text) <= MAX_QUESTION_CHARACTERS:
+        if rewrites and text.strip() and len(text) <= MAX_QUESTION_CHARACTERS:
             plan = replace(plan, text=text.strip())
         useful = [part.strip() for part in parts if part.strip() and len(part) <= MAX_QUESTION_CHARACTERS]
         return replace(plan, searches=tuple(dict.fromkeys(useful))[:MAX_PARTS])
 
 
-def build_messages(question: str, history: tuple[Turn, ...]) -> list[Message]:
-    """System and user message."""
+def build_messages(question: str, history: tuple[Turn, ...], hide: Callable[[str], str] = str) -> list[Message]:
+    """System and user message; ``hide`` takes out of both question and turns what the endpoint must not read."""
     word = new_delimiter()
     lines = [
-        f"{speaker}: {' '.join(text.split())[:_TURN_CHARACTERS]}"
+        # What is hidden is cut afterwards: half of a card's number would not be known for one.
+        f"{speaker}: {hide(' '.join(text.split())[: 2 * _TURN_CHARACTERS])[:_TURN_CHARACTERS]}"
         for turn in history[-_TURNS:]
         for speaker, text in (("Person", turn.question), ("Answer", turn.answer))
         if text
     ]
     conversation = "\n".join((f"<<conversation {word}>>", *lines, f"<<end {word}>>"))
-    user = f"{conversation}\n<<question {word}>>\n{question}\n<<end {word}>>"
+    user = f"{conversation}\n<<question {word}>>\n{hide(question)}\n<<end {word}>>"
     return [{"role": "system", "content": _RULES}, {"role": "user", "content": user}]
 
 

@@ -40,6 +40,7 @@ _OUTCOMES = {
     Outcome.FALLBACK: gateway_pb2.ANSWER_OUTCOME_FALLBACK,
     Outcome.NOT_SEARCHED: gateway_pb2.ANSWER_OUTCOME_NOT_SEARCHED,
     Outcome.CLARIFICATION: gateway_pb2.ANSWER_OUTCOME_CLARIFICATION,
+    Outcome.REFUSED: gateway_pb2.ANSWER_OUTCOME_REFUSED,
 }
 _RATINGS = {gateway_pb2.RATING_GOOD: Rating.GOOD, gateway_pb2.RATING_BAD: Rating.BAD}
 
@@ -120,6 +121,9 @@ def answer_message(answer: Answer) -> gateway_pb2.AnswerFinal:
         generator=answer.generator,
         generation=answer.generation,
         plan=plan_message(answer.plan) if answer.plan is not None else None,
+        refusal=gateway_pb2.Refusal(reason=answer.refusal.reason, score=answer.refusal.score)
+        if answer.refusal
+        else None,
     )
 
 

@@ -147,11 +147,18 @@ class UsageBody(Response):
     completion_tokens: int
 
 
+class RefusalBody(Response):
+    """Why a guardrail refused a question."""
+
+    reason: str
+    score: float
+
+
 class AnswerBody(Response):
     """How an answer ended."""
 
     answer_id: str
-    outcome: Name = Field(description="answered, abstained, fallback, not_searched or clarification.")
+    outcome: Name = Field(description="answered, abstained, fallback, not_searched, clarification or refused.")
     text: str
     citations: list[CitationBody]
     confidence: float
@@ -162,6 +169,7 @@ class AnswerBody(Response):
     generator: str
     generation: str
     plan: PlanBody | None = None
+    refusal: RefusalBody | None = None
 
 
 class AnswersBody(Response):

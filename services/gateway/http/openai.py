@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.errors import Defect, InvalidRequest
 from gateway.adapters.messages import answer_message
-from gateway.domain import MAX_QUESTION_CHARACTERS, Answer, AnswerEvent, AnswerReady, Question, TextPiece
+from gateway.domain import MAX_QUESTION_CHARACTERS, Answer, AnswerEvent, AnswerReady, Outcome, Question, TextPiece
 from gateway.http import sse
 from gateway.http.answers import use_cases_of
 from gateway.http.identity import CallerOf
@@ -136,7 +136,7 @@ def _completion(answer: Answer) -> dict[str, Any]:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}],
         "usage": _usage(answer),
         "headwater": _about(answer),
     }
@@ -157,7 +157,9 @@ async def _chunks(events: AsyncGenerator[AnswerEvent, None], with_usage: bool) -
                     answer = event.answer
                     if held:
                         yield sse.data(chunk.of({"content": without_images(held)}))
-                    yield sse.data(chunk.of({"citations": _citations(answer)}, "stop", headwater=_about(answer)))
+                    yield sse.data(
+                        chunk.of({"citations": _citations(answer)}, _finish_reason(answer), headwater=_about(answer))
+                    )
                     if with_usage:
                         yield sse.data(chunk.usage(_usage(answer)))
     except Exception as error:
@@ -211,11 +213,16 @@ def _usage(answer: Answer) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
+def _finish_reason(answer: Answer) -> str:
+    return "content_filter" if answer.outcome is Outcome.REFUSED else "stop"
+
+
 def _about(answer: Answer) -> dict[str, Any]:
     return {
         "answer_id": answer.answer_id,
         "plan": AnswerBody.of(answer_message(answer)).model_dump(mode="json")["plan"],
         "outcome": answer.outcome.value,
+        "refusal": answer.refusal.reason if answer.refusal else None,
         "confidence": answer.confidence,
         "degraded": list(answer.degraded),
         "generator": answer.generator,

@@ -18,8 +18,9 @@ from gateway.domain import CitationKey, LoggedAnswer, Passage, Place, Question, 
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
-from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
+from gateway.service import NO_GUARDRAILS, AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.stages.context import ContextLimits
+from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
 
 ALICE = Caller("acme", "alice", frozenset({"support"}), 0, frozenset(Scope))
@@ -148,6 +149,7 @@ class Gateway:
         generator: Generator | None = None,
         rate: str = "1000/second",
         planner: Planner | None = None,
+        guardrails: Guardrails = NO_GUARDRAILS,
     ) -> None:
         self.retrieval = FakeRetrieval(passages)
         self.embedder = BagOfWordsEmbedder()
@@ -158,7 +160,15 @@ class Gateway:
         self.generator = generator or ExtractiveGenerator(self.embedder, analyse, tokens)
         policy = AnswerPolicy(ContextLimits(3000, 12, sections=False))
         self.questions = AnswerQuestions(
-            self.retrieval, self.generator, self.log, tokens, self.clock, policy, self.rates, planner
+            self.retrieval,
+            self.generator,
+            self.log,
+            tokens,
+            self.clock,
+            policy,
+            self.rates,
+            planner,
+            guardrails=guardrails,
         )
         self.answers = ReplayAnswers(self.log, self.retrieval, self.clock, self.rates)
 

@@ -75,6 +75,8 @@ class _AnswerOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """Small talk, or a question that no document answers: nothing was searched, and the text says so."""
     ANSWER_OUTCOME_CLARIFICATION: _AnswerOutcome.ValueType  # 9
     """The question may mean several things; the text asks which."""
+    ANSWER_OUTCOME_REFUSED: _AnswerOutcome.ValueType  # 12
+    """The question steers the system instead of asking; nothing was searched, and the text says so."""
 
 class AnswerOutcome(_AnswerOutcome, metaclass=_AnswerOutcomeEnumTypeWrapper): ...
 
@@ -88,6 +90,8 @@ ANSWER_OUTCOME_NOT_SEARCHED: AnswerOutcome.ValueType  # 8
 """Small talk, or a question that no document answers: nothing was searched, and the text says so."""
 ANSWER_OUTCOME_CLARIFICATION: AnswerOutcome.ValueType  # 9
 """The question may mean several things; the text asks which."""
+ANSWER_OUTCOME_REFUSED: AnswerOutcome.ValueType  # 12
+"""The question steers the system instead of asking; nothing was searched, and the text says so."""
 Global___AnswerOutcome: typing_extensions.TypeAlias = AnswerOutcome
 
 class _Rating:
@@ -440,6 +444,7 @@ class AnswerFinal(google.protobuf.message.Message):
     GENERATOR_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
     PLAN_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
     answer_id: builtins.str
     outcome: Global___AnswerOutcome.ValueType
     text: builtins.str
@@ -460,7 +465,11 @@ class AnswerFinal(google.protobuf.message.Message):
     def usage(self) -> Global___Usage: ...
     @property
     def plan(self) -> Global___Plan:
-        """How the question was understood; absent where every stage of it is off."""
+        """How the question was understood; absent where every stage of it is off, or the question was refused before."""
+
+    @property
+    def refusal(self) -> Global___Refusal:
+        """Why the question was refused; absent unless it was."""
 
     def __init__(
         self,
@@ -477,11 +486,34 @@ class AnswerFinal(google.protobuf.message.Message):
         generator: builtins.str = ...,
         generation: builtins.str = ...,
         plan: Global___Plan | None = ...,
+        refusal: Global___Refusal | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["plan", b"plan", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["plan", b"plan", "refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
 
 Global___AnswerFinal: typing_extensions.TypeAlias = AnswerFinal
+
+@typing.final
+class Refusal(google.protobuf.message.Message):
+    """Why a guardrail refused a question."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """override, prompt_leak, jailbreak, markup, persona, secret, uncensored or script; see docs/guardrails.md."""
+    score: builtins.float
+    """0 to 1."""
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+        score: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason", "score", b"score"]) -> None: ...
+
+Global___Refusal: typing_extensions.TypeAlias = Refusal
 
 @typing.final
 class Citation(google.protobuf.message.Message):
