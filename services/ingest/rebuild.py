@@ -11,6 +11,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -21,6 +22,7 @@ from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.audit.differences import AuditReport, DifferenceKind, StoreName
 from ingest.audit.expected import named_in
 from ingest.audit.repair import RepairStores
+from ingest.patience import patiently
 from ingest.rows import ChunkRows
 from ingest.tenancy import tenant_of
 
@@ -66,8 +68,9 @@ class RebuildIndexes:
         self, tenant_id: str, store: StoreName, *, drop: bool = False, progress: Progress = silent
     ) -> Rebuilt:
         """Writes every row that heads name and the index lacks, in the generation that is searched. ``drop`` empties it
-        first; the one beside stays, for nothing here would fill it again. Raises DependencyUnavailable; repeating the
-        call goes on. Raises NotFound UNKNOWN_TENANT, also when the tenant is deleted meanwhile."""
+        first; the one beside stays, for nothing here would fill it again. What a store refuses for a moment is tried
+        again. Raises DependencyUnavailable when one is away for longer, and repeating the call goes on; NotFound
+        UNKNOWN_TENANT, also when the tenant is deleted meanwhile."""
         tenant = await tenant_of(self.tenants, tenant_id)
         await self.tenants.set_rebuilding(tenant_id, store.value, True)
         if drop:
@@ -77,15 +80,15 @@ class RebuildIndexes:
             index = self.rows.vectors if store is StoreName.VECTOR else self.rows.lexical
             active = await self.repair.generations.active()
             if active is not None:
-                await index.drop_tenant(tenant_id, active.name)
+                await patiently(partial(index.drop_tenant, tenant_id, active.name))
         documents = written = 0
         after = ""
-        while page := await self.heads.list(tenant_id, after=after, limit=PAGE):
-            written += await self._fill(tenant, store, page)
+        while page := await patiently(partial(self.heads.list, tenant_id, after=after, limit=PAGE)):
+            written += await patiently(partial(self._fill, tenant, store, page))
             documents += len(page)
             after = page[-1].key.document_id
             await progress("write", documents)
-        report = await self.audits.audit(tenant_id, repair=True, progress=progress)
+        report = await patiently(partial(self.audits.audit, tenant_id, repair=True, progress=progress))
         lacking = [each for each in report.left if each.store is store and each.kind is DifferenceKind.MISSING]
         if lacking:
             _log.warning("rebuild_incomplete", missing=len(lacking))

@@ -10,6 +10,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 
@@ -38,6 +39,7 @@ from ingest.domain import Delete, DocumentChange, Draft, StoredContent, Upsert, 
 from ingest.fold import Folded, Known, fold, narrowed, newest_applied, stored_version, was_deleted
 from ingest.generations.recipes import Recipes
 from ingest.index import IndexDocument
+from ingest.patience import patiently
 from ingest.ports import HeadFeed
 from ingest.rebuild import Rebuilt
 from ingest.tenancy import is_gone, tenant_gone, tenant_of
@@ -97,7 +99,7 @@ class RebuildHeads:
             without_readers |= last.without_readers
             if not last.written:
                 break
-        report = await self.audits.audit(tenant_id, repair=True, progress=progress)
+        report = await patiently(partial(self.audits.audit, tenant_id, repair=True, progress=progress))
         if not last.written:
             await self.tenants.set_rebuilding(tenant_id, "heads", False)
         return Rebuilt(last.documents, len(written), report, sorted(without_readers), sorted(last.lost))

@@ -10,8 +10,9 @@ from tests.unit.ingest.audits import audits
 from tests.unit.ingest.generations_world import GenerationsWorld
 from tests.unit.ingest.world import TENANT, WRITER, World
 
-from chassis.errors import InvalidRequest, NotFound
+from chassis.errors import DependencyUnavailable, InvalidRequest, NotFound
 from ingest.audit.differences import StoreName
+from ingest.patience import patiently
 from ingest.rebuild import RebuildIndexes
 
 
@@ -34,6 +35,41 @@ async def test_the_generation_beside_keeps_its_rows_when_the_one_that_is_searche
         made = await indexes(world).rebuild(TENANT, store, drop=True)
         assert (made.written, made.audit.left) == (1, [])
         assert await index.chunk_ids(beside, TENANT) == before
+
+
+@pytest.mark.parametrize("call", ["lexical.drop_tenant", "lexical.look_up", "lexical.write", "chunks.rows_of"])
+async def test_a_store_that_is_away_for_a_moment_ends_no_rebuild(call: str) -> None:
+    failures = 0
+
+    async def around(name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+        nonlocal failures
+        if name == call and 0 < failures <= 2:
+            failures += 1
+            raise DependencyUnavailable("The store is away.", retry_after_seconds=0.01)
+        return await work()
+
+    async with World(around) as world:
+        for n in range(3):
+            await world.apply.apply(await world.upsert(f"d{n}", 1, f"text {n}"))
+        before = await world.stores.lexical.chunk_ids(world.generation.current().name, TENANT)
+        failures = 1
+        made = await indexes(world).rebuild(TENANT, StoreName.LEXICAL, drop=True)
+        assert failures == 3, "it was away"
+        assert made.audit.left == []
+        assert await world.stores.lexical.chunk_ids(world.generation.current().name, TENANT) == before
+
+
+async def test_a_store_that_stays_away_ends_a_step_after_its_time() -> None:
+    attempts = 0
+
+    async def step() -> None:
+        nonlocal attempts
+        attempts += 1
+        raise DependencyUnavailable("The store is away.", retry_after_seconds=0.0)
+
+    with pytest.raises(DependencyUnavailable):
+        await patiently(step, seconds=0.05)
+    assert attempts == 2
 
 
 @pytest.mark.parametrize("created_again", [False, True])
