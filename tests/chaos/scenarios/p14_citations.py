@@ -6,8 +6,11 @@ import random
 import threading
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
+from tests.chaos.beside import beside
 from tests.chaos.figures import Figures, Mark
 from tests.chaos.patience import SECONDS
 from tests.chaos.world import World
@@ -45,17 +48,10 @@ def play(world: World) -> Figures:
         writer.wait_until_applied(timeout_seconds=SECONDS)
         with world.reader(tenant, "ann") as reader:
             until(lambda: bool(reader.ask(_question(DOCUMENTS - 1)).citations), SECONDS, "answers cite something")
-        stop = threading.Event()
-        nemesis = threading.Thread(target=_change, args=(world, tenant, names, documents, stop))
-        nemesis.start()
         asked: list[tuple[float, float, Answer]] = []
-        threads = [threading.Thread(target=_ask, args=(world, tenant, share, asked)) for share in range(CALLERS)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        stop.set()
-        nemesis.join()
+        with beside(partial(_change, world, tenant, names, documents)), ThreadPoolExecutor(CALLERS) as pool:
+            for asking in [pool.submit(_ask, world, tenant, share, asked) for share in range(CALLERS)]:
+                asking.result()
         gone = names[::2]
         for number, name in enumerate(gone):
             if number % 2:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from functools import partial
 from typing import Literal
 
+from tests.chaos.beside import beside
 from tests.chaos.figures import Figures, Mark
 from tests.chaos.patience import SECONDS
 from tests.chaos.world import World
@@ -32,21 +34,17 @@ def play(world: World) -> Figures:
     seen, seconds, lost, differing, left = Counter[str](), {}, 0, 0, 0
     for store in STORES:
         lost += world.look(lambda stores, store=store: _empty(stores, tenant, store))  # type: ignore[misc]
-        stop = threading.Event()
-        onlooker = threading.Thread(target=_search, args=(world, tenant, seen, stop))
-        onlooker.start()
-        beside = _sent(world, tenant, world.seed + 1, f"beside-{store}", world.scale.rebuilt // 5)
-        beside.start()
-        began = time.monotonic()
-        with world.client(tenant) as client:
-            [*_, result] = client.rebuild_store(tenant, store, drop=True)
-        seconds[store] = time.monotonic() - began
-        assert isinstance(result, RebuildResult)
-        beside.join(SECONDS)
-        world.settle(tenant)
-        stop.set()
-        onlooker.join()
-        accepted += beside.accepted
+        changes = _sent(world, tenant, world.seed + 1, f"beside-{store}", world.scale.rebuilt // 5)
+        with beside(partial(_search, world, tenant, seen)):
+            changes.start()
+            began = time.monotonic()
+            with world.client(tenant) as client:
+                [*_, result] = client.rebuild_store(tenant, store, drop=True)
+            seconds[store] = time.monotonic() - began
+            assert isinstance(result, RebuildResult)
+            changes.join(SECONDS)
+            world.settle(tenant)
+        accepted += changes.accepted
         left += sum(each.count for each in result.audit.found)
         findings = world.check(tenant, accepted)
         if findings.all:

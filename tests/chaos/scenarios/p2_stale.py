@@ -11,7 +11,9 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
+from tests.chaos.beside import beside
 from tests.chaos.figures import Figures, Mark
 from tests.chaos.patience import SECONDS
 from tests.chaos.workers import FailPoint, Strike
@@ -40,8 +42,7 @@ def play(world: World) -> Figures:
     tenant = world.tenant("p2")
     names = [f"{PREFIX}-{number:04}" for number in range(scale.stale_documents)]
     onlooker = Onlooker(world, tenant, names)
-    onlooker.start()
-    try:
+    with beside(onlooker.heads, onlooker.search):
         first = _sent(world, tenant, names, range(1, scale.stale_versions + 1))
         struck = threading.Event()
         # Whichever worker is the first to have a document in its hands.
@@ -67,8 +68,6 @@ def play(world: World) -> Figures:
         replayed = sum(world.log(lambda log: _replay(log, tenant)) for _ in range(REPLAYS))
         third.join(SECONDS)
         world.settle(tenant)
-    finally:
-        onlooker.stop()
     accepted = [*first.accepted, *second.accepted, *third.accepted]
     findings = world.check(tenant, accepted)
     return Figures(
@@ -133,22 +132,14 @@ class Onlooker:
     searches: int = 0
     hits: int = 0
     _seen: dict[str, list[tuple[float, int]]] = field(default_factory=lambda: defaultdict(list))
-    _stopped: threading.Event = field(default_factory=threading.Event)
-    _threads: list[threading.Thread] = field(default_factory=list)
 
-    def start(self) -> None:
-        heads = lambda: asyncio.run(with_stores(self.world.folder / "look", self.world.direct, self._heads))  # noqa: E731
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (heads, self._search)]
-        for thread in self._threads:
-            thread.start()
+    def heads(self, stop: threading.Event) -> None:
+        """Notes when each version was seen first, and every step back."""
+        look = partial(self._heads, stop)
+        asyncio.run(with_stores(self.world.folder / "look", self.world.direct, look))
 
-    def stop(self) -> None:
-        self._stopped.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    async def _heads(self, stores: CorpusStores) -> None:
-        while not self._stopped.is_set():
+    async def _heads(self, stop: threading.Event, stores: CorpusStores) -> None:
+        while not stop.is_set():
             heads = await stores.heads.get_many(self.tenant, self.names)
             now = time.monotonic()
             self.looks += 1
@@ -160,9 +151,10 @@ class Onlooker:
                     self.regressions += 1
             await asyncio.sleep(EVERY_SECONDS)
 
-    def _search(self) -> None:
+    def search(self, stop: threading.Event) -> None:
+        """Counts hits whose version was known to be superseded."""
         with self.world.source(self.tenant) as client:
-            while not self._stopped.is_set():
+            while not stop.is_set():
                 floor = time.monotonic() - BEHIND_SECONDS
                 try:
                     found = client.search("notice of the pump", k=50)
