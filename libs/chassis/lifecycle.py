@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import json
 import os
@@ -172,6 +173,7 @@ def run(service_main: Callable[[Lifecycle], Awaitable[None]], settings: ServiceS
     """
     # Whatever a service writes, documents and keys among it, is for its own user only.
     os.umask(0o077)
+    faulthandler.enable()  # a crash in native code leaves in the log where each thread was; no values
     telemetry = setup(settings)
     # A thread that never comes back would hold the loop's executor, and so the process, for ever.
     watchdog = threading.Timer(settings.drain_seconds + _WATCHDOG_SECONDS, os._exit, (EXIT_FAILED,))

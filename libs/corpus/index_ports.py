@@ -33,14 +33,8 @@ class Prefilter:
     filter: Filter | None = None
 
 
-class VectorIndex(Protocol):
-    """Cosine similarity over chunk vectors, exact or approximate."""
-
-    async def write(self, generation: str, rows: Sequence[VectorRow]) -> None:
-        """Inserts or replaces rows by (tenant, chunk_id). All or nothing per call as far as the engine can; a
-        repeated call leaves the same rows. Raises InvalidRequest BAD_VECTOR for NaN, infinity or a wrong dimension,
-        and then writes none of the rows."""
-        ...
+class Index(Protocol):
+    """What both indexes do with their rows, whatever ranks them."""
 
     async def set_access(
         self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
@@ -50,6 +44,36 @@ class VectorIndex(Protocol):
 
     async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
         """Removes rows; unknown ids are ignored. Idempotent."""
+        ...
+
+    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
+        """chunk_id → chunks_version of every row, for audits."""
+        ...
+
+    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
+        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
+        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
+        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
+        rows."""
+        ...
+
+    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
+        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
+        that the store holds twice comes twice."""
+        ...
+
+    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
+        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
+        ...
+
+
+class VectorIndex(Index, Protocol):
+    """Cosine similarity over chunk vectors, exact or approximate."""
+
+    async def write(self, generation: str, rows: Sequence[VectorRow]) -> None:
+        """Inserts or replaces rows by (tenant, chunk_id). All or nothing per call as far as the engine can; a
+        repeated call leaves the same rows. Raises InvalidRequest BAD_VECTOR for NaN, infinity or a wrong dimension,
+        and then writes none of the rows."""
         ...
 
     async def search(
@@ -60,42 +84,12 @@ class VectorIndex(Protocol):
         heads. A tenant or generation without rows gives empty lists."""
         ...
 
-    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
-        """chunk_id → chunks_version of every row, for audits."""
-        ...
 
-    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
-        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
-        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
-        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
-        rows."""
-        ...
-
-    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
-        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
-        that the store holds twice comes twice."""
-        ...
-
-    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
-        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
-        ...
-
-
-class LexicalIndex(Protocol):
+class LexicalIndex(Index, Protocol):
     """BM25 (k1 = 1.2, b = 0.75) over analysed terms, weighted per field."""
 
     async def write(self, generation: str, rows: Sequence[LexicalRow]) -> None:
         """Inserts or replaces rows by (tenant, chunk_id). A repeated call leaves the same rows."""
-        ...
-
-    async def set_access(
-        self, generation: str, tenant_id: str, chunk_ids: Collection[str], access: AccessPolicy
-    ) -> None:
-        """Replaces the access policy of the rows; unknown ids are ignored. Idempotent."""
-        ...
-
-    async def delete(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> None:
-        """Removes rows; unknown ids are ignored. Idempotent."""
         ...
 
     async def search(
@@ -104,24 +98,4 @@ class LexicalIndex(Protocol):
         """For each query (terms from ``corpus.analysis``) the k best rows that contain at least one of its terms and
         satisfy the prefilter, best first, ties by chunk_id. The prefilter adds nothing to a score. A query without
         terms, and a tenant or generation without rows, give empty lists."""
-        ...
-
-    async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
-        """chunk_id → chunks_version of every row, for audits."""
-        ...
-
-    def scan(self, generation: str, tenant_id: str) -> AsyncIterator[Sequence[IndexedRow]]:
-        """Every row, in no particular order and in pages of at most ``SCAN_PAGE``. A row that is there from the first
-        page to the last comes at least once; one that is written meanwhile may come twice, one that is written or
-        removed meanwhile may be left out. No write waits for a scan. Nothing for a tenant or generation without
-        rows."""
-        ...
-
-    async def look_up(self, generation: str, tenant_id: str, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
-        """The rows with these ids as of now, whatever the stated refresh time is; unknown ids are left out, and an id
-        that the store holds twice comes twice."""
-        ...
-
-    async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
-        """Removes the tenant's rows in every generation, or only in the one that is named. Idempotent."""
         ...
