@@ -22,6 +22,7 @@ from headwater import Answer, AnswerOutcome, AsyncClient, Identity, SearchResult
 from headwater.cli import stack
 from headwater.cli.output import console, print_json, progress, table
 
+REFUSED = (AnswerOutcome.ABSTAINED, AnswerOutcome.NOT_SEARCHED)
 HIT_AT_5_FLOOR = 0.95
 ANSWERABLE_REFUSED_CEILING = 1 / 20
 SENTENCE = re.compile(r"(.+?)((?:\s*\[\d+\])+)(?:\s+|$)", re.DOTALL)
@@ -122,7 +123,7 @@ async def _answerable(target: str, golden: GoldenSet, findings: Findings) -> Any
                 findings.missed.append(f"{case.case_id} {case.question}")
             answer = await client.ask(case.question, filter=case.filter)
         findings.confidence_answerable.append(answer.confidence)
-        if answer.outcome is AnswerOutcome.ABSTAINED:
+        if answer.outcome in (*REFUSED, AnswerOutcome.CLARIFICATION):
             findings.wrongly_refused.append(f"{case.case_id} {case.question}")
         else:
             findings.unsupported += [f"{case.case_id} {sentence}" for sentence in unsupported_sentences(answer)]
@@ -137,7 +138,7 @@ async def _unanswerable(target: str, golden: GoldenSet, findings: Findings) -> A
         async with _client(target, golden, case.groups) as client:
             answer = await client.ask(case.question)
         findings.confidence_unanswerable.append(answer.confidence)
-        if answer.outcome is not AnswerOutcome.ABSTAINED:
+        if answer.outcome not in REFUSED:
             findings.wrongly_answered.append(f"{case.case_id} {case.question} → {answer.text}")
         yield
 

@@ -17,6 +17,8 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+    REVEAL = "reveal"
+    """To see personal data in an answer that a language model was not shown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,10 +32,13 @@ from headwater.types import (
     Hit,
     Identity,
     IngestStatus,
+    Plan,
     Receipt,
+    Refusal,
     SearchResult,
     Stage,
     Tenant,
+    Turn,
 )
 
 __all__ = [
@@ -55,12 +58,15 @@ __all__ = [
     "NotFoundError",
     "OverloadedError",
     "PermissionDeniedError",
+    "Plan",
     "PreconditionError",
     "Receipt",
+    "Refusal",
     "SearchResult",
     "Stage",
     "Tenant",
     "TimeoutExceededError",
+    "Turn",
     "UnauthenticatedError",
     "UnavailableError",
 ]

@@ -24,8 +24,6 @@ from headwater.errors import (
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
-from headwater.messages import RerankChoice
-from headwater.retrieval.v1 import retrieval_pb2
 from headwater.stores import Stores
 from headwater.types import (
     Answer,
@@ -118,7 +116,7 @@ class AsyncClient:
 
         Options: ``filter`` (a mapping such as ``{"language": "python"}``), ``rerank`` ("auto", "on", "off"), ``legs``,
         ``expand`` (adds the passages' sections), ``explain``, ``min_score``, ``max_per_document``, ``generation`` (not
-        the active one; for administrators).
+        the active one; for administrators), ``freshness_weight`` (share of a hit's score that ages).
         """
         request = gateway_pb2.SearchRequest(query=messages.search_query(text, k=k, **options))
         reply = await self._read(self._stub.Search, request, timeout_seconds)
@@ -138,13 +136,17 @@ class AsyncClient:
         self,
         question: str,
         *,
-        filter: Mapping[str, Any] | None = None,
-        rerank: RerankChoice = "auto",
         timeout_seconds: float = channel.ANSWER_SECONDS,
+        **options: Any,
     ) -> AsyncIterator[AnswerEvent]:
-        """The answer as it is made: stages, text (str), citations, and last the whole ``Answer``."""
+        """The answer as it is made: stages, text (str), citations, and last the whole ``Answer``.
+
+        Options: ``filter``, ``rerank`` ("auto", "on", "off"), ``k``, ``history`` (earlier ``Turn``s, oldest first),
+        ``without`` (stages of understanding to leave out), ``apply_suggested_filters``, ``collections`` (the only ones
+        to search).
+        """
         call = self._stub.Ask(
-            gateway_pb2.AskRequest(question=_question(question, filter, rerank)),
+            gateway_pb2.AskRequest(question=messages.question(question, **options)),
             timeout=timeout_seconds,
             metadata=self._metadata,
         )
@@ -169,7 +171,7 @@ class AsyncClient:
         self, questions: Sequence[str], *, timeout_seconds: float = channel.ANSWER_SECONDS
     ) -> list[Answer]:
         """Up to 64 answers in one call."""
-        request = gateway_pb2.AskBatchRequest(questions=[_question(text, None, "auto") for text in questions])
+        request = gateway_pb2.AskBatchRequest(questions=[messages.question(text) for text in questions])
         reply = await self._call(self._stub.AskBatch, request, timeout_seconds)
         return [messages.answer(item) for item in reply.answers]
 
@@ -333,13 +335,6 @@ class AsyncClient:
         """All tenants."""
         reply = await self._read(self._stub.ListTenants, gateway_pb2.ListTenantsRequest(), timeout_seconds)
         return [messages.tenant(item) for item in reply.tenants]
-
-
-def _question(text: str, filter: Mapping[str, Any] | None, rerank: RerankChoice) -> gateway_pb2.Question:
-    retrieval: retrieval_pb2.SearchQuery | None = None
-    if filter or rerank != "auto":
-        retrieval = messages.search_query("", k=0, filter=filter, rerank=rerank)
-    return gateway_pb2.Question(text=text, retrieval=retrieval)
 
 
 def _size(file: Path) -> int:

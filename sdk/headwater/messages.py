@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
+from headwater import plan_messages
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.ingest.v1 import ingest_pb2
@@ -30,9 +31,11 @@ from headwater.types import (
     LoggedAnswer,
     OpenChange,
     Receipt,
+    Refusal,
     SearchResult,
     Stage,
     Tenant,
+    Turn,
 )
 
 RerankChoice = Literal["auto", "on", "off"]
@@ -45,6 +48,9 @@ _OUTCOMES = {
     gateway_pb2.ANSWER_OUTCOME_ANSWERED: AnswerOutcome.ANSWERED,
     gateway_pb2.ANSWER_OUTCOME_ABSTAINED: AnswerOutcome.ABSTAINED,
     gateway_pb2.ANSWER_OUTCOME_FALLBACK: AnswerOutcome.FALLBACK,
+    gateway_pb2.ANSWER_OUTCOME_NOT_SEARCHED: AnswerOutcome.NOT_SEARCHED,
+    gateway_pb2.ANSWER_OUTCOME_CLARIFICATION: AnswerOutcome.CLARIFICATION,
+    gateway_pb2.ANSWER_OUTCOME_REFUSED: AnswerOutcome.REFUSED,
 }
 
 
@@ -76,6 +82,7 @@ def search_query(
     min_score: float = 0.0,
     max_per_document: int = 0,
     generation: str = "",
+    freshness_weight: float = 0.0,
 ) -> retrieval_pb2.SearchQuery:
     """A query as protobuf."""
     query = retrieval_pb2.SearchQuery(
@@ -88,6 +95,7 @@ def search_query(
         min_score=min_score,
         max_per_document=max_per_document,
         generation=generation,
+        freshness_weight=freshness_weight,
     )
     if filter:
         query.filter.CopyFrom(struct(filter))
@@ -194,6 +202,28 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         stages=stages(message.timings),
         trace_id=message.trace_id,
         generator=message.generator,
+        plan=plan_messages.plan(message.plan) if message.HasField("plan") else None,
+        refusal=Refusal(message.refusal.reason, message.refusal.score) if message.HasField("refusal") else None,
+    )
+
+
+def question(
+    text: str,
+    *,
+    filter: Mapping[str, Any] | None = None,
+    rerank: RerankChoice = "auto",
+    k: int = 0,
+    history: Sequence[Turn] = (),
+    without: Sequence[str] = (),
+    apply_suggested_filters: bool = False,
+    collections: Sequence[str] = (),
+) -> gateway_pb2.Question:
+    """A question as protobuf."""
+    return gateway_pb2.Question(
+        text=text,
+        retrieval=search_query("", k=k, filter=filter, rerank=rerank) if filter or k or rerank != "auto" else None,
+        history=[gateway_pb2.Turn(question=turn.question, answer=turn.answer) for turn in history],
+        plan=plan_messages.options(without, apply_suggested_filters, collections),
     )
 
 

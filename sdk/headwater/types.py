@@ -100,6 +100,17 @@ class AnswerOutcome(StrEnum):
     ANSWERED = "answered"
     ABSTAINED = "abstained"
     FALLBACK = "fallback"
+    NOT_SEARCHED = "not_searched"
+    CLARIFICATION = "clarification"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a guardrail refused a question; ``score`` 0 to 1."""
+
+    reason: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +130,57 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """An earlier question of a conversation, and what was answered."""
+
+    question: str
+    answer: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Collections that a question belongs to; ``applied``: only these were searched."""
+
+    collections: tuple[str, ...]
+    confidence: float
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedFilter:
+    """A filter that the question's words speak of; ``applied``: nothing outside of it was searched."""
+
+    filter: Mapping[str, object]
+    words: str
+    certain: bool
+    applied: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One thing that a question may mean, and the number of the citation that it comes from."""
+
+    label: str
+    citation: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How a question was understood. ``k`` 0: as configured; ``searches``: its parts, searched for besides."""
+
+    question_class: str
+    class_confidence: float
+    rewritten_question: str
+    route: Route | None
+    k: int
+    searches: tuple[str, ...]
+    suggested_filters: tuple[SuggestedFilter, ...]
+    meanings: tuple[Meaning, ...]
+    freshness_weight: float
+    stages: tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A whole answer."""
 
@@ -131,6 +193,8 @@ class Answer:
     stages: tuple[Stage, ...]
     trace_id: str
     generator: str
+    plan: Plan | None = None
+    refusal: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
+
+from gateway.plan import Plan, PlanOptions, SearchHints, Turn
 
 ABSTENTION_TEXT: Final = "I don't know based on the available knowledge."
 """The whole text of an answer that is none. Programs compare with it, so it never varies."""
@@ -17,6 +19,12 @@ FALLBACK_TEXT: Final = (
     "please read them or ask again in a moment."
 )
 """The whole text when the generator failed."""
+
+REFUSED_TEXT: Final = (
+    "This question was not answered: it reads as instructions to the system rather than as a question. "
+    "Nothing was searched. Please ask in plain words for what you want to know."
+)
+"""The whole text when the question was refused by a guardrail; the reason comes beside it."""
 
 MAX_QUESTION_CHARACTERS: Final = 8192
 MAX_BATCH_QUESTIONS: Final = 64
@@ -29,6 +37,9 @@ class Outcome(StrEnum):
     ANSWERED = "answered"
     ABSTAINED = "abstained"
     FALLBACK = "fallback"
+    NOT_SEARCHED = "not_searched"
+    CLARIFICATION = "clarification"
+    REFUSED = "refused"
 
 
 class Rating(StrEnum):
@@ -132,11 +143,17 @@ class Question:
         context_tokens: Tokens of context given to the generator; 0 takes the setting.
         retrieval: How to search, in the form the retrieval adapter understands (its text is ignored); None for the
         defaults.
+        history: Earlier turns of the conversation, oldest first.
+        options: What the caller wants of the stages that understand it.
+        hints: How to search where ``retrieval`` does not say; set by those stages.
     """
 
     text: str
     context_tokens: int = 0
     retrieval: object | None = None
+    history: tuple[Turn, ...] = ()
+    options: PlanOptions = field(default_factory=PlanOptions)
+    hints: SearchHints = field(default_factory=SearchHints)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +173,14 @@ class Citation:
     def withheld(self) -> Citation:
         """The same citation for a reader who may not see its source: nothing of the document but its key is left."""
         return Citation(self.number, self.key, title="", uri="", place=Place(), quote="", readable=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a question is not answered: the guardrail's reason, and how sure it is, 0 to 1."""
+
+    reason: str
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +207,16 @@ class Answer:
     trace_id: str = ""
     generator: str = ""
     generation: str = ""
+    plan: Plan | None = None
+    refusal: Refusal | None = None
+
+    def with_readable_meanings(self) -> Answer:
+        """The same without meanings of a question whose source may not be read."""
+        if self.plan is None or not self.plan.meanings:
+            return self
+        known = {citation.number for citation in self.citations if citation.readable}
+        kept = tuple(meaning for meaning in self.plan.meanings if meaning.citation in known)
+        return replace(self, plan=replace(self.plan, meanings=kept))
 
 
 @dataclass(frozen=True, slots=True)

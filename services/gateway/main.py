@@ -20,6 +20,7 @@ from chassis.telemetry import logger
 from chassis.tokens import create_keys
 from corpus.analysis import analyse
 from gateway.adapters.embedder import GrpcSentenceEmbedder
+from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
 from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.tokens import EstimatingTokenCounter
@@ -43,7 +44,12 @@ from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits
+from gateway.stages.guard.output import OutputGuard
+from gateway.stages.guard.question import QuestionGuard
+from gateway.stages.guard.rails import Guardrails
+from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
+from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import gateway_pb2_grpc
 from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
@@ -77,7 +83,8 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     channels = await _open_channels(lifecycle, settings)
     log = await _open_answer_log(lifecycle, settings)
     clock = SystemClock()
-    use_cases = build_use_cases(settings, channels, log, clock, _generator(lifecycle, settings, channels))
+    generator, planner = _generator(lifecycle, settings, channels), _planner(lifecycle, settings)
+    use_cases = build_use_cases(settings, channels, log, clock, generator, planner)
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
     servicer = GatewayServicer(
@@ -100,7 +107,12 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
 
 
 def build_use_cases(
-    settings: GatewaySettings, channels: Channels, log: AnswerLog, clock: Clock, generator: Generator
+    settings: GatewaySettings,
+    channels: Channels,
+    log: AnswerLog,
+    clock: Clock,
+    generator: Generator,
+    planner: Planner | None = None,
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
@@ -122,10 +134,13 @@ def build_use_cases(
         ContextLimits(settings.context_tokens, settings.context_blocks, sections),
         min_similarity=settings.min_similarity,
         min_score=settings.min_score,
+        mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
-        questions=AnswerQuestions(retrieval, generator, log, tokens, clock, policy, rates),
+        questions=AnswerQuestions(
+            retrieval, generator, log, tokens, clock, policy, rates, planner, guardrails=guardrails_of(settings)
+        ),
         answers=ReplayAnswers(log, retrieval, clock, rates),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),
@@ -133,6 +148,15 @@ def build_use_cases(
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+    )
+
+
+def guardrails_of(settings: GatewaySettings) -> Guardrails:
+    """The guardrails that are switched on."""
+    return Guardrails(
+        question=QuestionGuard(settings.guard_question_score),
+        sources=settings.guard_sources,
+        output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
     )
 
 
@@ -145,6 +169,26 @@ def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channe
             cache_bytes=settings.sentence_cache_bytes,
         )
         return ExtractiveGenerator(embedder, analyse, tokens)
+    endpoint = _endpoint(lifecycle, settings)
+    return OpenAICompatibleGenerator(
+        endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds, redacts=settings.openai_redact
+    )
+
+
+def _planner(lifecycle: Lifecycle, settings: GatewaySettings) -> Planner:
+    language_model = None
+    if settings.understand_with == "openai":
+        endpoint = _endpoint(lifecycle, settings)
+        language_model = LanguageModelUnderstanding(
+            endpoint,
+            total_seconds=settings.understand_seconds,
+            freshness_weight=settings.understand_freshness_weight,
+            redacts=settings.openai_redact,
+        )
+    return build_planner(settings, analyse, language_model)
+
+
+def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings) -> ChatEndpoint:
     endpoint = ChatEndpoint(
         EndpointSettings(
             base_url=settings.openai_base_url,
@@ -158,7 +202,7 @@ def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channe
         )
     )
     lifecycle.stack.push_async_callback(endpoint.close)
-    return OpenAICompatibleGenerator(endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds)
+    return endpoint
 
 
 def _start_http(

@@ -10,7 +10,8 @@ from opentelemetry import trace
 from opentelemetry.trace import Span, SpanContext, TraceFlags
 
 from chassis.telemetry import metrics, names, set_content, tracer, tracing
-from gateway.domain import Answer, Draft, Outcome, Question, Retrieved, Timing
+from gateway.domain import Answer, Draft, Outcome, Question, Refusal, Retrieved, Timing
+from gateway.plan import Plan
 
 T = TypeVar("T")
 
@@ -58,6 +59,28 @@ def note_retrieval(span: Span, retrieved: Retrieved) -> None:
     span.set_attribute(names.HITS, len(retrieved.passages))
     if retrieved.degraded:
         span.set_attribute(names.DEGRADED, retrieved.degraded)
+
+
+def note_plan(span: Span, plan: Plan) -> None:
+    """Notes how a question was understood: its class and counts, no words of it."""
+    span.set_attribute(names.QUESTION_CLASS, plan.question_class.value)
+    span.set_attribute(names.SEARCHES, 1 + len(plan.searches))
+    if plan.route is not None:
+        span.set_attribute(names.ROUTE_CONFIDENCE, plan.route.confidence)
+    if plan.degraded:
+        span.set_attribute(names.DEGRADED, plan.degraded)
+
+
+def note_refusal(span: Span, refusal: Refusal | None) -> None:
+    """Notes whether a question was refused, and why."""
+    if refusal is not None:
+        span.set_attribute("headwater.guard.reason", refusal.reason)
+        span.set_attribute("headwater.guard.score", refusal.score)
+
+
+def note_steering(span: Span, sentences: int) -> None:
+    """Notes how many sentences of the sources steered."""
+    span.set_attribute("headwater.guard.steering_sentences", sentences)
 
 
 def note_generator(span: Span, name: str, draft: Draft | None) -> None:

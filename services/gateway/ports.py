@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,8 +32,10 @@ from gateway.domain import (
     Question,
     Rating,
     Retrieved,
+    Span,
     TextPiece,
 )
+from gateway.plan import Plan
 
 
 class Retrieval(Protocol):
@@ -53,6 +55,36 @@ class Retrieval(Protocol):
     async def readable(self, keys: Sequence[CitationKey], caller: Caller) -> Sequence[bool]:
         """For each key, in order, whether the caller may read that passage now. Fails closed: raises when it can't be
         known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UnderstandingRequest:
+    """What a stage of understanding knows besides the plan.
+
+    Attributes:
+        question: As it was sent, with its history and options.
+        asked_at: Aware, in UTC.
+    """
+
+    question: Question
+    caller: Caller
+    asked_at: datetime
+
+
+class Understanding(Protocol):
+    """One stage of understanding a question, by rules or by a language model.
+
+    Attributes:
+        name: One of ``plan.STAGES``.
+    """
+
+    name: str
+
+    async def refine(self, plan: Plan, request: UnderstandingRequest) -> Plan:
+        """The plan with this stage's part set, all else as it was. Knows of documents only what is declared for the
+        tenant. Never fails for want of a language model: it then returns what rules say, with its name in
+        ``degraded``. Raises InvalidRequest for options that the tenant can't have."""
         ...
 
 
@@ -87,15 +119,31 @@ class TermAnalyser(Protocol):
         ...
 
 
+OMITTED: Final = "[…]"
+"""Stands in what a generator reads for a sentence that it must not."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContextBlock:
-    """Text given to a generator. ``text`` equals the document's text at ``place.span``; ``tokens`` is its size."""
+    """Text given to a generator. ``text`` equals the document's text at ``place.span``; ``tokens`` is its size.
+    ``steering`` are the spans of ``text`` that speak to the machine, in order: nothing in them may be quoted or
+    followed."""
 
     number: int
     passage: Passage
     text: str
     place: Place
     tokens: int
+    steering: tuple[Span, ...] = ()
+
+    @property
+    def readable(self) -> str:
+        """What a generator reads of the text."""
+        pieces, start = [], 0
+        for span in self.steering:
+            pieces += [self.text[start : span.start], OMITTED, "\n" if self.text[: span.end].endswith("\n") else ""]
+            start = span.end
+        return "".join([*pieces, self.text[start:]])
 
 
 @dataclass(frozen=True, slots=True)

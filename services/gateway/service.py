@@ -14,9 +14,12 @@ from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, NotFound, Overloaded
 from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id
+from corpus.privacy.redact import redact
 from gateway import observe
+from gateway.course import Course, untold
 from gateway.domain import (
     ABSTENTION_TEXT,
+    REFUSED_TEXT,
     Answer,
     AnswerEvent,
     AnswerReady,
@@ -30,20 +33,23 @@ from gateway.domain import (
     Retrieved,
     StageFinished,
     TextPiece,
-    Timing,
     UsageKnown,
 )
-from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter
+from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter, UnderstandingRequest
 from gateway.rates import RateLimits, Spending
 from gateway.stages.context import ContextLimits, select_context
+from gateway.stages.guard.question import QuestionGuard
+from gateway.stages.guard.rails import Guardrails
+from gateway.stages.guard.retrieved import REMOVED, neutralise
+from gateway.stages.mask import masked
 from gateway.stages.recheck import check_citations, recheck_draft
+from gateway.stages.understand.planner import Planner, not_searched
 from gateway.stages.validate import check_batch_size, check_comment, check_question
 
 UNLOGGED: Final = "answer_log"
 """Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
 
-_PIECE_CHARACTERS: Final = 48
-"""Size of the pieces in which a finished text is told: enough to show progress, few enough to cost nothing."""
+NO_GUARDRAILS: Final = Guardrails(sources=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,38 +62,14 @@ class AnswerPolicy:
         otherwise.
         min_score: Best final score under which retrieval counts as weak.
         batch_concurrency: Questions of a batch that are generated side by side.
+        mask_questions: Whether log and traces get questions without personal data.
     """
 
     context: ContextLimits
     min_similarity: float = 0.12
     min_score: float = 0.05
     batch_concurrency: int = 4
-
-
-class _Course:
-    """What has happened to one question so far."""
-
-    def __init__(self, question: Question, caller: Caller) -> None:
-        self.question = question
-        self.caller = caller
-        self.timings: list[Timing] = []
-        self.started = time.perf_counter()
-        self.draft: Draft | None = None
-        self.retrieved = Retrieved(())
-        self.told = False
-
-    def tell(self, event: AnswerEvent) -> AnswerEvent:
-        """Notes that the reader sees ``event``."""
-        if isinstance(event, TextPiece) and not self.told:
-            self.told = True
-            observe.first_token(time.perf_counter() - self.started)
-        return event
-
-    def finished(self, stage: str, started: float) -> StageFinished:
-        timing = Timing(stage, (time.perf_counter() - started) * 1000)
-        self.timings.append(timing)
-        observe.stage_finished(timing)
-        return StageFinished(timing)
+    mask_questions: bool = True
 
 
 class AnswerQuestions:
@@ -102,9 +84,12 @@ class AnswerQuestions:
         clock: Clock,
         policy: AnswerPolicy,
         rates: RateLimits,
+        planner: Planner | None = None,
         *,
+        guardrails: Guardrails = NO_GUARDRAILS,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
+        self._planner = planner or Planner()
         self._retrieval = retrieval
         self._generator = generator
         self._log = log
@@ -112,6 +97,7 @@ class AnswerQuestions:
         self._clock = clock
         self._policy = policy
         self._rates = rates
+        self._guardrails = guardrails
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -123,10 +109,14 @@ class AnswerQuestions:
         check_question(question)
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller)
-        course = _Course(question, caller)
+        course = Course(question, caller)
         observe.streams(+1)
         try:
-            yield await self._retrieve(course)
+            async with aclosing(self._prepare(course)) as stages:
+                async for stage in stages:
+                    yield stage
+            if course.refusal is None and course.draft is None:
+                yield await self._retrieve(course)
             async with aclosing(self._answer(course)) as events:
                 async for event in events:
                     yield event
@@ -143,40 +133,79 @@ class AnswerQuestions:
             check_question(question)
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller, len(questions))
-        started = time.perf_counter()
-        found = await self._retrieval.search_batch(questions, caller)
+        courses = [Course(question, caller) for question in questions]
+        for course in courses:
+            async with aclosing(self._prepare(course)) as stages:
+                async for _ in stages:
+                    pass
+        await self._retrieve_all([course for course in courses if course.refusal is None], caller)
         permits = asyncio.Semaphore(self._policy.batch_concurrency)
 
-        async def answer(question: Question, retrieved: Retrieved) -> Answer:
+        async def answer(course: Course) -> Answer:
             async with permits:
-                course = _Course(question, caller)
-                course.retrieved = retrieved
-                course.finished("retrieve", started)
                 return await self._finish(course)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(*pair)) for pair in zip(questions, found, strict=True)]
+                tasks = [group.create_task(answer(course)) for course in courses]
         except* HeadwaterError as errors:
             observe.failed()
             raise _first(errors) from None
         return [task.result() for task in tasks]
 
-    async def _retrieve(self, course: _Course) -> StageFinished:
+    async def _prepare(self, course: Course) -> AsyncGenerator[StageFinished, None]:
+        """Judges and understands a question before anything is searched: one that is refused is not understood, and
+        what a follow-up was rewritten to must pass the same guardrail."""
+        guard = self._guardrails.question
+        if guard is not None:
+            yield _judge(guard, course, "guard_question", course.question.text)
+        if course.refusal is None and self._planner.active:
+            yield await self._understand(course)
+            if guard is not None and course.plan.rewritten:
+                yield _judge(guard, course, "guard_rewritten", course.plan.text)
+
+    async def _understand(self, course: Course) -> StageFinished:
+        """Sets the plan, and the draft of a question that is not searched for."""
+        started = time.perf_counter()
+        with observe.stage_span("understand") as span:
+            request = UnderstandingRequest(course.question, course.caller, self._clock.now())
+            course.plan, course.understood = await self._planner.plan(request), True
+            course.draft = not_searched(course.plan)
+            observe.note_plan(span, course.plan)
+        return course.finished("understand", started)
+
+    async def _retrieve(self, course: Course) -> StageFinished:
         started = time.perf_counter()
         with observe.stage_span("retrieve") as span:
-            course.retrieved = await self._retrieval.search(course.question, course.caller)
-            observe.note_retrieval(span, course.retrieved)
+            planned = (course.question, course.plan)
+            (retrieved,) = await self._planner.search([planned], self._retrieval, course.caller)
+            self._found(course, retrieved)
+            observe.note_retrieval(span, retrieved)
         return course.finished("retrieve", started)
 
-    async def _finish(self, course: _Course) -> Answer:
+    async def _retrieve_all(self, courses: Sequence[Course], caller: Caller) -> None:
+        started = time.perf_counter()
+        planned = [(course.question, course.plan) for course in courses]
+        found = await self._planner.search(planned, self._retrieval, caller)
+        for course, retrieved in zip(courses, found, strict=True):
+            self._found(course, retrieved)
+            if not course.plan.reply:
+                course.finished("retrieve", started)
+
+    def _found(self, course: Course, retrieved: Retrieved) -> None:
+        course.retrieved = retrieved
+        asked = self._planner.clarified(course.question, course.plan, retrieved)
+        if asked is not None:
+            course.plan, course.draft = asked
+
+    async def _finish(self, course: Course) -> Answer:
         async with aclosing(self._answer(course)) as events:
             async for event in events:
                 if isinstance(event, AnswerReady):
                     return event.answer
         raise Defect("An answer ended without its last event.")
 
-    async def _answer(self, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
+    async def _answer(self, course: Course) -> AsyncGenerator[AnswerEvent, None]:
         async with aclosing(self._generate(course)) as events:
             async for event in events:
                 yield course.tell(event)
@@ -184,13 +213,19 @@ class AnswerQuestions:
         with observe.stage_span("check_citations"):
             draft = await self._recheck(course)
         yield course.finished("check_citations", started)
-        for event in _untold(draft, course.told):
+        for event in untold(draft, course.told):
             yield course.tell(event)
         yield UsageKnown(draft.usage)
         yield AnswerReady(await self._settle(course, draft))
 
-    async def _generate(self, course: _Course) -> AsyncGenerator[AnswerEvent, None]:
-        """Context and generation; leaves the draft in ``course``."""
+    async def _generate(self, course: Course) -> AsyncGenerator[AnswerEvent, None]:
+        """Context and generation; leaves the draft in ``course``, unless there is one already."""
+        if course.refusal is not None:
+            course.draft = Draft(Outcome.REFUSED, REFUSED_TEXT, 0.0)
+        if course.draft is not None:
+            if self._guardrails.output is not None:
+                course.draft = self._guardrails.output.checked(course.draft)
+            return
         limits = self._policy.context
         if course.question.context_tokens:
             limits = replace(limits, tokens=course.question.context_tokens)
@@ -198,14 +233,22 @@ class AnswerQuestions:
         weak = self._is_weak(course.retrieved)
         blocks = () if weak else select_context(course.retrieved.passages, limits, self._tokens)
         yield course.finished("context", started)
+        if blocks and self._guardrails.sources:
+            started = time.perf_counter()
+            with observe.stage_span("guard_sources") as span:
+                blocks, steering = neutralise(blocks)
+                observe.note_steering(span, steering)
+            if steering:
+                course.degraded.append(REMOVED)
+            yield course.finished("guard_sources", started)
         if not blocks:
             course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0)
             return
         started = time.perf_counter()
-        request = GenerationRequest(course.question.text, blocks, course.caller, self._clock.now())
+        request = GenerationRequest(course.plan.text, blocks, course.caller, self._clock.now())
         span = observe.start_stage("generate")
         try:
-            async with aclosing(self._generator.generate(request)) as pieces:
+            async with aclosing(self._guarded(request)) as pieces:
                 async for piece in observe.within(span, pieces):
                     if isinstance(piece, Draft):
                         course.draft = piece
@@ -216,6 +259,11 @@ class AnswerQuestions:
             span.end()
         yield course.finished("generate", started)
 
+    def _guarded(self, request: GenerationRequest) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
+        pieces = self._generator.generate(request)
+        guard = self._guardrails.output
+        return pieces if guard is None else guard.guarded(pieces, request.blocks)
+
     def _is_weak(self, retrieved: Retrieved) -> bool:
         if not retrieved.passages:
             return True
@@ -224,13 +272,13 @@ class AnswerQuestions:
         # Without the vector leg there is no similarity, and a score alone is no sign of weakness.
         return score < self._policy.min_score or 0.0 < similarity < self._policy.min_similarity
 
-    async def _recheck(self, course: _Course) -> Draft:
+    async def _recheck(self, course: Course) -> Draft:
         draft = course.draft
         if draft is None:
             raise Defect("A generator ended without a draft.")
         return await recheck_draft(draft, self._retrieval, course.caller)
 
-    async def _settle(self, course: _Course, draft: Draft) -> Answer:
+    async def _settle(self, course: Course, draft: Draft) -> Answer:
         """The answer, logged unless the log is down: an answer without a log is worth more than none."""
         retrieved = course.retrieved
         answer = Answer(
@@ -239,20 +287,27 @@ class AnswerQuestions:
             text=draft.text,
             citations=draft.citations,
             confidence=draft.confidence,
-            degraded=tuple(dict.fromkeys((*retrieved.degraded, *draft.degraded))),
+            degraded=tuple(
+                dict.fromkeys((*course.plan.degraded, *retrieved.degraded, *course.degraded, *draft.degraded))
+            ),
             timings=(*retrieved.timings, *course.timings),
             usage=draft.usage,
             trace_id=current_trace_id(),
             generator=self._generator.name,
             generation=retrieved.generation,
-        )
-        caller = course.caller
-        entry = LoggedAnswer(caller.tenant_id, caller.subject, course.question.text, answer, self._clock.now())
+            plan=course.plan if course.understood else None,
+            refusal=course.refusal,
+        ).with_readable_meanings()
+        caller, question, logged = course.caller, course.question, answer
+        if self._policy.mask_questions:
+            question = replace(question, text=redact(question.text).text)
+            logged = replace(answer, plan=masked(answer.plan) if answer.plan is not None else None)
+        entry = LoggedAnswer(caller.tenant_id, caller.subject, question.text, logged, self._clock.now())
         try:
             await self._log.record(entry)
         except (DependencyUnavailable, DeadlineExceeded, Overloaded):
             answer = replace(answer, degraded=(*answer.degraded, UNLOGGED))
-        observe.answered(course.question, answer, retrieved)
+        observe.answered(question, answer, retrieved)
         return answer
 
 
@@ -279,7 +334,7 @@ class ReplayAnswers:
         text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
         return Replay(
             question=entry.question,
-            answer=replace(answer, text=text, citations=checked.citations),
+            answer=replace(answer, text=text, citations=checked.citations).with_readable_meanings(),
             answered_at=entry.answered_at,
             redacted=checked.changed,
         )
@@ -300,14 +355,13 @@ class ReplayAnswers:
         return entry
 
 
-def _untold(draft: Draft, told: bool) -> Sequence[AnswerEvent]:
-    """What the reader has not been told yet of a finished draft."""
-    if told and draft.outcome is not Outcome.FALLBACK:
-        # A streaming generator told its pieces itself; where the last check changed them, the last event says so.
-        return ()
-    text = f"\n\n{draft.text}" if told else draft.text
-    pieces = [text[start : start + _PIECE_CHARACTERS] for start in range(0, len(text), _PIECE_CHARACTERS)]
-    return (*map(CitationSettled, draft.citations), *map(TextPiece, pieces))
+def _judge(guard: QuestionGuard, course: Course, stage: str, text: str) -> StageFinished:
+    """Leaves in ``course`` why the question is refused, if it is."""
+    started = time.perf_counter()
+    with observe.stage_span(stage) as span:
+        course.refusal = guard.refusal(text)
+        observe.note_refusal(span, course.refusal)
+    return course.finished(stage, started)
 
 
 def _first(errors: BaseExceptionGroup[HeadwaterError]) -> HeadwaterError:

@@ -41,6 +41,23 @@ class GatewaySettings(ServiceSettings):
         sentence_cache_bytes: Memory for vectors of sentences that are read again and again; 0 remembers none.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
+        openai_redact: Whether it gets placeholders for personal data in question and passages (docs/privacy.md).
+        mask_questions: Whether the answer log and traces keep questions without personal data.
+        guard_question_score: Score of prompt injection from which a question is refused; 2 refuses none.
+        guard_sources: Whether sentences of sources that are instructions to a machine are kept from the generator.
+        guard_output: Whether answers lose links to foreign hosts, and calls of tools are refused.
+        answer_link_hosts: Hosts that every answer may link to, besides those of its sources' own addresses,
+            separated by blanks; ``*.example.org`` stands for what lies below, ``*`` for all.
+        understand_with: Who classifies, rewrites and takes apart questions: rules, or the OpenAI-compatible endpoint.
+        understand_seconds: Limit of the endpoint for that; after it, rules decide.
+        understand_vocabulary: TOML file that declares collections and filter fields by tenant; see
+            docs/understanding.md.
+        understand_rewrite, understand_classify, understand_filters, understand_route, understand_decompose,
+            understand_depth, understand_expand, understand_clarify: Whether the stage runs.
+        understand_route_confidence: From which on only the collections of a question's route are searched; over 1 for
+            never.
+        understand_freshness_weight: Share of a passage's score that ages where the question is about now; see
+            the retriever's freshness_weight.
         max_body_bytes: Largest HTTP body that is not a document.
         max_upload_bytes: Largest document over HTTP; the ingest service has a limit of its own.
         body_idle_seconds: Longest pause inside a request body.
@@ -96,10 +113,36 @@ class GatewaySettings(ServiceSettings):
     openai_max_tokens: int = Field(default=700, ge=16)
     openai_temperature: float = Field(default=0.0, ge=0, le=2)
     openai_attempts: int = Field(default=3, ge=1, le=10)
+    openai_redact: bool = False
+    mask_questions: bool = True
+
+    guard_question_score: float = Field(default=0.9, gt=0, le=2)
+    guard_sources: bool = True
+    guard_output: bool = True
+    answer_link_hosts: str = ""
+
+    understand_with: Literal["rules", "openai"] = "rules"
+    understand_seconds: float = Field(default=3.0, gt=0)
+    understand_vocabulary: Path | None = None
+    understand_rewrite: bool = True
+    understand_classify: bool = True
+    understand_filters: bool = True
+    understand_route: bool = True
+    understand_decompose: bool = False
+    understand_depth: bool = False
+    understand_expand: bool = False
+    understand_clarify: bool = True
+    understand_route_confidence: float = Field(default=2.0, gt=0, le=2)
+    understand_freshness_weight: float = Field(default=0.0, ge=0, le=1)
 
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     body_idle_seconds: float = Field(default=30.0, gt=0)
+
+    @property
+    def link_hosts(self) -> frozenset[str]:
+        """The hosts of ``answer_link_hosts``."""
+        return frozenset(self.answer_link_hosts.lower().split())
 
     @property
     def answers_path(self) -> Path:
@@ -129,6 +172,8 @@ class GatewaySettings(ServiceSettings):
             raise ValueError("jwt_issuer needs jwt_audience and jwt_jwks as well: tokens are checked against all three")
         if self.generator == "openai" and not (self.openai_base_url and self.openai_model):
             raise ValueError('generator "openai" needs openai_base_url and openai_model')
+        if self.understand_with == "openai" and not (self.openai_base_url and self.openai_model):
+            raise ValueError('understand_with "openai" needs openai_base_url and openai_model')
         if self.http_listen and self.development and not is_loopback(Address.parse(self.http_listen).host):
             raise ValueError(
                 "http_listen: development mode binds to loopback only; use 127.0.0.1 or turn development off"

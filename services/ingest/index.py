@@ -3,9 +3,10 @@ here."""
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from chassis.errors import DocumentRejected, NotFound
 from chassis.objectstore.port import ObjectStore
@@ -22,6 +23,7 @@ from ingest.embedding import EmbedPassages
 from ingest.known_bad import KnownBadFiles
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
+from ingest.privacy import TAG_FIELD, PrivacyMode, PrivacyPolicy
 from ingest.rejections import RejectionBreaker
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
@@ -50,6 +52,7 @@ class IndexDocument:
     max_chunks_per_document: int
     known_bad: KnownBadFiles | None = None
     breaker: RejectionBreaker | None = None
+    privacy: PrivacyPolicy = field(default_factory=PrivacyPolicy)
 
     async def index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         """Writes every row of the event's version; none is visible to a reader until a head names the version. Raises
@@ -66,8 +69,16 @@ class IndexDocument:
             parsed = await self.parser.parse(data, upsert.draft.filename, upsert.draft.media_type)
             span.set_attribute("headwater.document.format", parsed.format)
             span.set_attribute("headwater.document.characters", len(parsed.text))
+        title = upsert.draft.title or parsed.title or ""
+        kinds: tuple[str, ...] = ()
+        if self.privacy.mode(event.key.tenant_id, upsert.draft.doc_type) is not PrivacyMode.NONE:
+            with Stage("privacy") as span:
+                private = await asyncio.to_thread(
+                    self.privacy.applied, parsed, title, event.key.tenant_id, upsert.draft.doc_type
+                )
+                parsed, title, kinds = private.parsed, private.title, private.kinds
+                span.set_attribute("headwater.document.personal_data", kinds)
         with Stage("chunk") as span:
-            title = upsert.draft.title or parsed.title or ""
             chunked = await self.chunker.chunk(parsed, title)
             span.set_attribute("headwater.document.chunks", len(chunked.chunks))
         if len(chunked.chunks) > self.max_chunks_per_document:
@@ -76,6 +87,8 @@ class IndexDocument:
                 reason="TOO_MANY_CHUNKS",
             )
         document = await self._document(event, upsert, generation, parsed, chunked, title)
+        if kinds:
+            document = replace(document, metadata={**document.metadata, TAG_FIELD: kinds})
         access = AccessPolicy(access_tokens(event.key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
         vectors = await vector_rows(self.embed, document, access, generation)
         await self.rows.write(document, vectors, await lexical_rows(document, access))

@@ -239,6 +239,7 @@ async def _open_indexing(
         max_chunks_per_document=settings.max_chunks_per_document,
         known_bad=known_bad,
         breaker=breaker,
+        privacy=settings.privacy_policy(),
     )
     return Indexing(pool, generation, rows, known_bad, breaker, index, Recipes(index, targets))
 

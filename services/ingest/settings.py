@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 from pydantic import Field, SecretStr, model_validator
 
 from corpus.settings import WriterSettings
+from ingest.privacy import PrivacyPolicy, load_privacy, parse_privacy
 from ingest.sources.mapping import Sources, load_sources, parse_sources
 
 
@@ -50,6 +51,9 @@ class IngestSettings(WriterSettings):
         verdict_most_latency_ratio: How many times as long a search may take, at the 95th percentile.
         sources_file: TOML file of the mappings of sources (docs/sources.md); without mappings their topic stays unread.
         sources: The mappings themselves, in place of a file.
+        privacy_file: TOML file that says by tenant and document type what is done with personal data before indexing
+            (docs/privacy.md); without it, nothing is.
+        privacy: The same text itself, in place of a file.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -85,6 +89,8 @@ class IngestSettings(WriterSettings):
     verdict_most_latency_ratio: float = Field(default=1.5, ge=1)
     sources_file: Path | None = None
     sources: SecretStr = SecretStr("")
+    privacy_file: Path | None = None
+    privacy: str = ""
 
     @model_validator(mode="after")
     def _read_the_mappings(self) -> IngestSettings:
@@ -94,6 +100,19 @@ class IngestSettings(WriterSettings):
         except ValueError as error:
             raise ValueError(f"sources: {error}") from None
         return self
+
+    @model_validator(mode="after")
+    def _read_the_privacy_policy(self) -> IngestSettings:
+        self.privacy_policy()
+        return self
+
+    def privacy_policy(self) -> PrivacyPolicy:
+        """What is done with personal data. Raises ValueError."""
+        if self.privacy and self.privacy_file is not None:
+            raise ValueError("either a file of privacy policies or the policies themselves, not both")
+        if self.privacy_file is not None:
+            return load_privacy(self.privacy_file)
+        return parse_privacy(self.privacy)
 
     def mappings(self) -> Sources | None:
         """The declared sources. Raises ValueError."""

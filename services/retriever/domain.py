@@ -60,6 +60,7 @@ class Query:
         max_per_document: At most this many hits of one document; 0 takes the setting.
         vector_weight: Weight of the vector leg in [0, 1] instead of the configured ones.
         generation: Name of a generation to search instead of the active one; for administrators.
+        freshness_weight: Share of a hit's score that ages, in [0, 1], where it is more than the configured one.
     """
 
     text: str
@@ -74,6 +75,7 @@ class Query:
     max_per_document: int = 0
     vector_weight: float | None = None
     generation: str = ""
+    freshness_weight: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

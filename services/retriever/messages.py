@@ -51,6 +51,7 @@ def query_of(message: retrieval_pb2.SearchQuery) -> Query:
         max_per_document=message.max_per_document,
         vector_weight=message.vector_weight if message.HasField("vector_weight") else None,
         generation=message.generation,
+        freshness_weight=message.freshness_weight,
     )
 
 

@@ -144,7 +144,8 @@ class SearchPassages:
             if generation is None:
                 return [SearchResult(hits=()) for _ in queries]
             span.set_attribute(names.GENERATION, generation.name)
-            rankings = [Ranking(each, self._policy.ranking, self._depth(each.query)) for each in understood]
+            ranking = self._policy.ranking
+            rankings = [Ranking(each, ranking.for_query(each.query), self._depth(each.query)) for each in understood]
             batch = _Batch(generation, reader, rankings, Stopwatch(), self._clock.monotonic())
             await self._find(batch)
             await self._choose(batch, rankings)

@@ -27,6 +27,7 @@ from gateway.domain import (
     Timing,
     Usage,
 )
+from gateway.plan import Condition, Meaning, Plan, QuestionClass, Route, StageTime, SuggestedFilter
 from gateway.ports import AnswerLog
 
 ADAPTERS = (SqliteAnswerLog, pytest.param(ElasticsearchAnswerLog, marks=pytest.mark.cluster))
@@ -34,6 +35,20 @@ ADAPTERS = (SqliteAnswerLog, pytest.param(ElasticsearchAnswerLog, marks=pytest.m
 NOW = datetime(2026, 11, 21, 9, 0, 0, 123457, tzinfo=UTC)
 CITATION = Citation(
     1, CitationKey("doc/ü", 2**62, "c1"), "Title", "https://x", Place(("A", "B"), 3, Span(5, 9)), "text", "ab" * 16, NOW
+)
+PLAN = Plan(
+    'why "?"',
+    "why so?",
+    QuestionClass.AMBIGUOUS,
+    0.1 + 0.2,
+    route=Route(("people",), ("policy", "table"), 0.5, applied=True),
+    k=20,
+    searches=("one", "other"),
+    filters=(SuggestedFilter((Condition("version", "$gte", "3.1"),), "firmware 3.1", certain=False, applied=True),),
+    freshness_weight=0.2,
+    meanings=(Meaning("Title", 1),),
+    timings=(StageTime("rewrite", 0.25),),
+    degraded=("understanding",),
 )
 ANSWER = Answer(
     "a-1",
@@ -47,6 +62,7 @@ ANSWER = Answer(
     "ab" * 16,
     "extractive",
     "g1",
+    PLAN,
 )
 ENTRY = LoggedAnswer("acme", "alice", 'why "?"\n', ANSWER, NOW)
 

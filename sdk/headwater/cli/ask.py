@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from json import dumps
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +22,7 @@ from headwater.cli.output import citation_line, console, print_json, stages_line
 from headwater.cli.problems import CommandError
 from headwater.cli.search import FilterOption, parse_filter
 from headwater.client import Client
-from headwater.types import Answer
+from headwater.types import Answer, Plan, Turn
 
 
 def register(app: typer.Typer) -> None:
@@ -33,6 +34,19 @@ def ask(
     question: Annotated[str, typer.Argument(help="The question.")] = "",
     answer_id: Annotated[str, typer.Option("--answer-id", help="Show a logged answer again.")] = "",
     filter: FilterOption = "",
+    explain: Annotated[bool, typer.Option("--explain", help="Show how the question was understood.")] = False,
+    after: Annotated[
+        list[str] | None, typer.Option("--after", help="Id of an earlier answer of the conversation; repeatable.")
+    ] = None,
+    collection: Annotated[
+        list[str] | None, typer.Option("--collection", help="Search only this collection; repeatable.")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", help="Leave this stage of understanding out; repeatable.")
+    ] = None,
+    apply_filters: Annotated[
+        bool, typer.Option("--apply-filters", help="Apply every filter that the question suggests.")
+    ] = False,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
     tenant: TenantOption = "default",
@@ -49,16 +63,54 @@ def ask(
     with connect(target, data, identity_of(tenant, as_user, as_group)) as client:
         if answer_id:
             _replay(client, answer_id, json)
-        elif json:
-            print_json(client.ask(question, filter=parse_filter(filter)))
-        else:
-            stream_answer(client, question, filter=parse_filter(filter))
+            return
+        options = {
+            "filter": parse_filter(filter),
+            "history": [_turn(client, each) for each in after or ()],
+            "collections": collection or (),
+            "without": without or (),
+            "apply_suggested_filters": apply_filters,
+        }
+        if json:
+            print_json(client.ask(question, **options))
+            return
+        answer = stream_answer(client, question, **options)
+        if explain and answer.plan is not None:
+            print_plan(answer.plan)
 
 
-def stream_answer(client: Client, question: str, *, filter: dict[str, object] | None = None) -> Answer:
-    """Prints an answer as it comes, then its citations, confidence and stages."""
+def _turn(client: Client, answer_id: str) -> Turn:
+    logged = client.get_answer(answer_id)
+    return Turn(logged.question, logged.answer.text)
+
+
+def print_plan(plan: Plan) -> None:
+    """How a question was understood."""
+    rows = [("class", f"{plan.question_class} ({plan.class_confidence:.2f})")]
+    if plan.rewritten_question:
+        rows.append(("as", plan.rewritten_question))
+    if plan.route is not None:
+        searched = "searched" if plan.route.applied else "all searched"
+        rows.append(("route", f"{', '.join(plan.route.collections)} ({plan.route.confidence:.2f}, {searched})"))
+    if plan.k:
+        rows.append(("k", str(plan.k)))
+    rows += [("also", search) for search in plan.searches]
+    for each in plan.suggested_filters:
+        state = "applied" if each.applied else "not applied"
+        rows.append(("filter", f"{dumps(each.filter)} from “{each.words}” ({state})"))
+    rows += [("meaning", f"{each.label} [{each.citation}]") for each in plan.meanings]
+    if plan.freshness_weight:
+        rows.append(("freshness", f"{plan.freshness_weight:.2f}"))
+    for name, value in rows:
+        console.print(f"  {name:>9}  {value}", style="dim", markup=False, highlight=False)
+    console.print(stages_line(plan.stages))
+
+
+def stream_answer(client: Client, question: str, **options: Any) -> Answer:
+    """Prints an answer as it comes, then its citations, confidence and stages. Options as ``AsyncClient.ask_stream``
+    takes them."""
     final: Answer | None = None
-    for event in client.ask_stream(question, filter=filter):
+    for event in client.ask_stream(question, **options):
         if isinstance(event, str):
             console.print(event, end="", markup=False, soft_wrap=True)
         elif isinstance(event, Answer):
@@ -72,13 +124,18 @@ def stream_answer(client: Client, question: str, *, filter: dict[str, object] | 
 
 def print_answer_details(answer: Answer) -> None:
     """Citations, confidence and stages of an answer."""
+    dated = answer.plan is not None and answer.plan.question_class == "time_sensitive"
     for citation in answer.citations:
         console.print(citation_line(citation))
+        if dated and citation.readable:
+            console.print(f"      as of {citation.updated_at:%Y-%m-%d}", style="dim")
     console.print(
         f"  confidence {answer.confidence:.2f} · {answer.outcome} · answer {answer.answer_id} "
         f"· trace {answer.trace_id}",
         style="dim",
     )
+    if answer.refusal is not None:
+        console.print(f"  refused: {answer.refusal.reason}, score {answer.refusal.score:.2f}", style="yellow")
     if answer.degraded:
         console.print(f"  degraded: answered without {', '.join(answer.degraded)}", style="yellow")
     console.print(stages_line(answer.stages))

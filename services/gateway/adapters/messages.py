@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.adapters.plan_messages import options_of, plan_message
 from gateway.domain import (
     Answer,
     AnswerEvent,
@@ -28,6 +29,7 @@ from gateway.domain import (
     Usage,
     UsageKnown,
 )
+from gateway.plan import Turn
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.retrieval.v1 import retrieval_pb2
@@ -36,6 +38,9 @@ _OUTCOMES = {
     Outcome.ANSWERED: gateway_pb2.ANSWER_OUTCOME_ANSWERED,
     Outcome.ABSTAINED: gateway_pb2.ANSWER_OUTCOME_ABSTAINED,
     Outcome.FALLBACK: gateway_pb2.ANSWER_OUTCOME_FALLBACK,
+    Outcome.NOT_SEARCHED: gateway_pb2.ANSWER_OUTCOME_NOT_SEARCHED,
+    Outcome.CLARIFICATION: gateway_pb2.ANSWER_OUTCOME_CLARIFICATION,
+    Outcome.REFUSED: gateway_pb2.ANSWER_OUTCOME_REFUSED,
 }
 _RATINGS = {gateway_pb2.RATING_GOOD: Rating.GOOD, gateway_pb2.RATING_BAD: Rating.BAD}
 
@@ -43,7 +48,8 @@ _RATINGS = {gateway_pb2.RATING_GOOD: Rating.GOOD, gateway_pb2.RATING_BAD: Rating
 def question_of(message: gateway_pb2.Question) -> Question:
     """A question as it was sent."""
     retrieval = message.retrieval if message.HasField("retrieval") else None
-    return Question(message.text, message.context_tokens, retrieval)
+    history = tuple(Turn(turn.question, turn.answer) for turn in message.history)
+    return Question(message.text, message.context_tokens, retrieval, history, options_of(message.plan))
 
 
 def rating_of(value: gateway_pb2.Rating.ValueType) -> Rating | None:
@@ -114,6 +120,10 @@ def answer_message(answer: Answer) -> gateway_pb2.AnswerFinal:
         trace_id=answer.trace_id,
         generator=answer.generator,
         generation=answer.generation,
+        plan=plan_message(answer.plan) if answer.plan is not None else None,
+        refusal=gateway_pb2.Refusal(reason=answer.refusal.reason, score=answer.refusal.score)
+        if answer.refusal
+        else None,
     )
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import grpc
+from google.protobuf.json_format import ParseDict
+from google.protobuf.struct_pb2 import Struct
 
 from chassis.errors import InvalidRequest
 from chassis.identity import Caller
@@ -74,7 +76,16 @@ class GrpcRetrieval:
         if isinstance(question.retrieval, retrieval_pb2.SearchQuery):
             query.CopyFrom(question.retrieval)
         query.text = question.text
-        query.k = query.k or self._defaults.k
+        hints = question.hints
+        query.k = query.k or hints.k or self._defaults.k
+        query.freshness_weight = max(query.freshness_weight, hints.freshness_weight)
+        if hints.filter is not None:
+            filters = [ParseDict(hints.filter, Struct())]
+            if query.filter.fields:
+                filters.insert(0, query.filter)
+            both = Struct()
+            both.update({"$and": filters})
+            query.filter.CopyFrom(both)
         if query.k > MAX_K:
             raise InvalidRequest(f"k must be 1 to {MAX_K}.", reason="INVALID_K", metadata={"maximum": str(MAX_K)})
         query.max_per_document = query.max_per_document or self._defaults.max_per_document

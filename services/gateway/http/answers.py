@@ -13,6 +13,8 @@ from chassis.errors import Defect
 from gateway.adapters.messages import answer_message, event_message, rating_of, replay_message
 from gateway.domain import AnswerEvent, AnswerReady
 from gateway.http import sse
+from gateway.http.bodies import Response as ResponseBody
+from gateway.http.bodies import StageBody
 from gateway.http.identity import CallerOf
 from gateway.http.messages import question, search_query
 from gateway.http.models import (
@@ -27,10 +29,8 @@ from gateway.http.models import (
     SearchBatchResultBody,
     SearchBody,
     SearchResultBody,
-    StageBody,
     UsageBody,
 )
-from gateway.http.models import Response as ResponseBody
 from gateway.http.problem import known, problem
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import gateway_pb2

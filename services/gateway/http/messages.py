@@ -12,6 +12,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from chassis.errors import InvalidRequest
 from gateway.domain import Question
 from gateway.http.models import AskBody, DocumentBody, FieldBody, SearchBody
+from gateway.plan import PlanOptions, Turn
 from headwater.common.v1 import common_pb2
 from headwater.ingest.v1 import ingest_pb2
 from headwater.retrieval.v1 import retrieval_pb2
@@ -54,7 +55,10 @@ def question(body: AskBody) -> Question:
         retrieval.k = _uint32("k", body.k)
     if body.filter is not None:
         retrieval.filter.CopyFrom(struct(body.filter))
-    return Question(body.question, body.context_tokens, retrieval)
+    history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
+    wanted = body.plan
+    options = PlanOptions(frozenset(wanted.without), wanted.apply_suggested_filters, tuple(wanted.collections))
+    return Question(body.question, body.context_tokens, retrieval, history, options)
 
 
 def draft(body: DocumentBody) -> ingest_pb2.DocumentDraft:

@@ -3,48 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-
-class Request(BaseModel):
-    """What is sent: unknown fields are refused, for they are mistakes."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class Response(BaseModel):
-    """What is answered."""
-
-    @classmethod
-    def of(cls, message: Message) -> Self:
-        """The same content as a protobuf message."""
-        return cls.model_validate(
-            MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-        )
-
-
-def _short(value: object) -> object:
-    """The last word of an enum's name: ANSWER_OUTCOME_ANSWERED is "answered"."""
-    for prefix in (
-        "ANSWER_OUTCOME_",
-        "ACCEPT_OUTCOME_",
-        "CHANGE_STATE_",
-        "CHANGE_KIND_",
-        "OPEN_CAUSE_",
-        "DOCUMENT_STATE_",
-        "FIELD_TYPE_",
-    ):
-        if isinstance(value, str) and value.startswith(prefix):
-            return value.removeprefix(prefix).lower()
-    return value
-
-
-Name = Annotated[str, BeforeValidator(_short)]
-
+from gateway.http.bodies import Name, Request, Response, StageBody, short_name
+from gateway.http.plan_models import PlanBody, PlanOptionsBody, TurnBody
 
 # Searching
 
@@ -92,13 +56,6 @@ class SectionBody(Response):
 
     location: LocationBody
     text: str
-
-
-class StageBody(Response):
-    """How long a stage took."""
-
-    stage: str
-    milliseconds: float
 
 
 class HitBody(Response):
@@ -156,6 +113,8 @@ class AskBody(Request):
     filter: dict[str, Any] | None = None
     rerank: Literal["auto", "on", "off"] = "auto"
     k: int | None = Field(None, description="Passages to read; the service's setting by default.")
+    history: list[TurnBody] = Field(default_factory=list, description="Earlier turns, oldest first, at most 20.")
+    plan: PlanOptionsBody = Field(default_factory=PlanOptionsBody)
 
 
 class AskBatchBody(Request):
@@ -188,11 +147,18 @@ class UsageBody(Response):
     completion_tokens: int
 
 
+class RefusalBody(Response):
+    """Why a guardrail refused a question."""
+
+    reason: str
+    score: float
+
+
 class AnswerBody(Response):
     """How an answer ended."""
 
     answer_id: str
-    outcome: Name = Field(description="answered, abstained or fallback.")
+    outcome: Name = Field(description="answered, abstained, fallback, not_searched, clarification or refused.")
     text: str
     citations: list[CitationBody]
     confidence: float
@@ -202,6 +168,8 @@ class AnswerBody(Response):
     trace_id: str
     generator: str
     generation: str
+    plan: PlanBody | None = None
+    refusal: RefusalBody | None = None
 
 
 class AnswersBody(Response):
@@ -334,7 +302,7 @@ class FieldBody(BaseModel):
     name: str
     type: Annotated[
         Literal["string", "number", "boolean", "timestamp", "version", "string_list", "number_list"],
-        BeforeValidator(_short),
+        BeforeValidator(short_name),
     ]
 
 

@@ -19,12 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.errors import Defect, InvalidRequest
 from gateway.adapters.messages import answer_message
-from gateway.domain import Answer, AnswerEvent, AnswerReady, Question, TextPiece
+from gateway.domain import MAX_QUESTION_CHARACTERS, Answer, AnswerEvent, AnswerReady, Outcome, Question, TextPiece
 from gateway.http import sse
 from gateway.http.answers import use_cases_of
 from gateway.http.identity import CallerOf
 from gateway.http.models import AnswerBody
 from gateway.http.problem import known, openai_error
+from gateway.plan import MAX_TURN_CHARACTERS, MAX_TURNS, Turn
 
 router = APIRouter(prefix="/v1")
 
@@ -85,7 +86,7 @@ async def get_model(model: str, caller: CallerOf) -> dict[str, Any]:
 @router.post("/chat/completions", summary="Chat completions, as OpenAI offers them", response_model=None)
 async def complete(body: ChatRequest, request: Request, caller: CallerOf) -> dict[str, Any] | StreamingResponse:
     """Answers the last user message."""
-    events = use_cases_of(request).questions.ask(Question(_question_of(body.messages)), caller)
+    events = use_cases_of(request).questions.ask(_asked(body.messages), caller)
     if body.stream:
         usage = body.stream_options is not None and body.stream_options.include_usage
         return sse.stream(_chunks(await sse.begun(events), usage))
@@ -100,14 +101,27 @@ def _model() -> dict[str, Any]:
     return {"id": MODEL, "object": "model", "created": _CREATED, "owned_by": _OWNER}
 
 
-def _question_of(messages: Sequence[ChatMessage]) -> str:
-    for message in reversed(messages):
+def _asked(messages: Sequence[ChatMessage]) -> Question:
+    """The last user message, with the turns before it. Clients send whole conversations: what is too old or too long
+    for the history is left out."""
+    last = next((place for place in reversed(range(len(messages))) if messages[place].role == "user"), None)
+    if last is None:
+        raise InvalidRequest("There is no user message: the last one is the question.", reason="NO_USER_MESSAGE")
+    turns: list[Turn] = []
+    for message in messages[:last]:
+        text = _text_of(message)
         if message.role == "user":
-            content = message.content
-            if isinstance(content, list):
-                return "\n".join(part.text for part in content if part.type == "text")
-            return content or ""
-    raise InvalidRequest("There is no user message: the last one is the question.", reason="NO_USER_MESSAGE")
+            turns.append(Turn(text[:MAX_QUESTION_CHARACTERS]))
+        elif message.role == "assistant" and turns:
+            turns[-1] = Turn(turns[-1].question, text[:MAX_TURN_CHARACTERS])
+    return Question(_text_of(messages[last]), history=tuple(turns[-MAX_TURNS:]))
+
+
+def _text_of(message: ChatMessage) -> str:
+    content = message.content
+    if isinstance(content, list):
+        return "\n".join(part.text for part in content if part.type == "text")
+    return content or ""
 
 
 def _completion(answer: Answer) -> dict[str, Any]:
@@ -122,7 +136,7 @@ def _completion(answer: Answer) -> dict[str, Any]:
         "object": "chat.completion",
         "created": int(time.time()),
         "model": MODEL,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": _finish_reason(answer)}],
         "usage": _usage(answer),
         "headwater": _about(answer),
     }
@@ -143,7 +157,9 @@ async def _chunks(events: AsyncGenerator[AnswerEvent, None], with_usage: bool) -
                     answer = event.answer
                     if held:
                         yield sse.data(chunk.of({"content": without_images(held)}))
-                    yield sse.data(chunk.of({"citations": _citations(answer)}, "stop", headwater=_about(answer)))
+                    yield sse.data(
+                        chunk.of({"citations": _citations(answer)}, _finish_reason(answer), headwater=_about(answer))
+                    )
                     if with_usage:
                         yield sse.data(chunk.usage(_usage(answer)))
     except Exception as error:
@@ -197,10 +213,16 @@ def _usage(answer: Answer) -> dict[str, int]:
     return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
+def _finish_reason(answer: Answer) -> str:
+    return "content_filter" if answer.outcome is Outcome.REFUSED else "stop"
+
+
 def _about(answer: Answer) -> dict[str, Any]:
     return {
         "answer_id": answer.answer_id,
+        "plan": AnswerBody.of(answer_message(answer)).model_dump(mode="json")["plan"],
         "outcome": answer.outcome.value,
+        "refusal": answer.refusal.reason if answer.refusal else None,
         "confidence": answer.confidence,
         "degraded": list(answer.degraded),
         "generator": answer.generator,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from gateway.http.models import ChangeStateBody, Name, Response
+from gateway.http.bodies import Name, Response
+from gateway.http.models import ChangeStateBody
 
 
 class StateCountBody(Response):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from chassis.errors import InvalidRequest
 from gateway.domain import MAX_BATCH_QUESTIONS, MAX_COMMENT_CHARACTERS, MAX_QUESTION_CHARACTERS, Question
+from gateway.plan import MAX_TURN_CHARACTERS, MAX_TURNS, Turn
 
 MAX_CONTEXT_TOKENS = 128_000
 """More than the window of the models in common use; a larger number is a mistake."""
@@ -43,6 +44,19 @@ def check_question(question: Question) -> None:
             reason="INVALID_CONTEXT_TOKENS",
             metadata={"maximum": str(MAX_CONTEXT_TOKENS)},
         )
+    check_history(question.history)
+
+
+def check_history(history: Sequence[Turn]) -> None:
+    """Raises InvalidRequest for more than 20 turns, or for one whose question or answer is too long."""
+    if len(history) > MAX_TURNS:
+        raise InvalidRequest(
+            f"A conversation has at most {MAX_TURNS} earlier turns: send the last ones.",
+            reason="HISTORY_TOO_LONG",
+            metadata={"maximum": str(MAX_TURNS), "turns": str(len(history))},
+        )
+    if any(len(turn.question) > MAX_QUESTION_CHARACTERS or len(turn.answer) > MAX_TURN_CHARACTERS for turn in history):
+        raise InvalidRequest("An earlier turn is too long.", reason="TURN_TOO_LONG")
 
 
 def check_batch_size(items: Sequence[object]) -> None:

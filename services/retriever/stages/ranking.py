@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from corpus.analysis import analyse, analyse_query
 from corpus.domain import ServedHead
 from corpus.ports import StoredChunk
-from retriever.domain import Explanation, Leg
+from retriever.domain import Explanation, Leg, Query
 from retriever.stages.adjust import NO_ADJUSTMENT, Adjustment, AdjustPolicy, adjust
 from retriever.stages.fuse import Fused, explain_legs, fuse, leg_weights, ranked
 from retriever.stages.head_check import Reader, Rejection, overtaken, rejection
@@ -44,6 +44,12 @@ class RankingPolicy:
     def needs_descriptions(self) -> bool:
         """Whether ranking depends on the documents' descriptions, so that every candidate's must be read."""
         return self.adjust.active or bool(self.vector_weight_by_type)
+
+    def for_query(self, query: Query) -> RankingPolicy:
+        """The same, with the freshness that the query asks for where that is more."""
+        if query.freshness_weight <= self.adjust.freshness_weight:
+            return self
+        return replace(self, adjust=replace(self.adjust, freshness_weight=query.freshness_weight))
 
 
 @dataclass(slots=True, eq=False)

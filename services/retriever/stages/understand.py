@@ -53,7 +53,8 @@ def check(query: Query) -> None:
     """Refuses what can be refused without knowing the tenant.
 
     Raises:
-        InvalidRequest: EMPTY_QUERY, QUERY_TOO_LONG, INVALID_K, UNKNOWN_LEG, INVALID_MIN_SCORE, INVALID_VECTOR_WEIGHT.
+        InvalidRequest: EMPTY_QUERY, QUERY_TOO_LONG, INVALID_K, UNKNOWN_LEG, INVALID_MIN_SCORE, INVALID_VECTOR_WEIGHT,
+            INVALID_FRESHNESS_WEIGHT.
     """
     if len(query.text) > MAX_QUERY_CHARACTERS:
         raise InvalidRequest(
@@ -72,6 +73,8 @@ def check(query: Query) -> None:
     weight = query.vector_weight
     if weight is not None and not 0.0 <= weight <= 1.0:
         raise InvalidRequest("vector_weight must be 0 to 1.", reason="INVALID_VECTOR_WEIGHT")
+    if not 0.0 <= query.freshness_weight <= 1.0:
+        raise InvalidRequest("freshness_weight must be 0 to 1.", reason="INVALID_FRESHNESS_WEIGHT")
 
 
 def reader_of(caller: Caller, tenant: Tenant) -> Reader:

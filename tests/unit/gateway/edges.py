@@ -34,6 +34,7 @@ from gateway.http.identity import HttpIdentity
 from gateway.main import SERVICE, Channels, build_use_cases
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
+from gateway.understanding import build_planner
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2_grpc
 from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc
@@ -76,6 +77,7 @@ class Peers(retrieval_pb2_grpc.RetrievalServiceServicer, ingest_pb2_grpc.IngestS
         self, request: retrieval_pb2.SearchBatchRequest, context: Any
     ) -> retrieval_pb2.SearchBatchResponse:
         self._called()
+        self.queries.extend(request.queries)
         return retrieval_pb2.SearchBatchResponse(results=[_result() for _ in request.queries])
 
     async def ResolveCitations(
@@ -236,7 +238,9 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
         stack.push_async_callback(log.close)
         embedder = BagOfWordsEmbedder()
         generator = ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
-        use_cases = build_use_cases(own, Channels(*channels), log, ManualClock(NOW), generator)
+        use_cases = build_use_cases(
+            own, Channels(*channels), log, ManualClock(NOW), generator, build_planner(own, analyse)
+        )
         authenticator = EdgeAuthenticator(None, development=development)
         server = await stack.enter_async_context(GrpcServer(own, Lifecycle(own), authenticator))
         servicer = GatewayServicer(

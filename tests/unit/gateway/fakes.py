@@ -18,8 +18,10 @@ from gateway.domain import CitationKey, LoggedAnswer, Passage, Place, Question, 
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
-from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
+from gateway.service import NO_GUARDRAILS, AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.stages.context import ContextLimits
+from gateway.stages.guard.rails import Guardrails
+from gateway.stages.understand.planner import Planner
 
 ALICE = Caller("acme", "alice", frozenset({"support"}), 0, frozenset(Scope))
 BOB = Caller("acme", "bob", frozenset(), 0, frozenset({Scope.READ}))
@@ -61,15 +63,18 @@ class FakeRetrieval:
         self.down = False
         self.batches = 0
         self.asked: list[str] = []
+        self.questions: list[Question] = []
 
     async def search(self, question: Question, caller: Caller) -> Retrieved:
         self._check()
         self.asked.append(question.text)
+        self.questions.append(question)
         return self.result
 
     async def search_batch(self, questions: Sequence[Question], caller: Caller) -> Sequence[Retrieved]:
         self._check()
         self.batches += 1
+        self.questions.extend(questions)
         return [self.result for _ in questions]
 
     async def readable(self, keys: Sequence[CitationKey], caller: Caller) -> Sequence[bool]:
@@ -138,7 +143,13 @@ class Gateway:
     """The use cases over fakes, wired as the composition root does."""
 
     def __init__(
-        self, passages: Sequence[Passage] = PASSAGES, *, generator: Generator | None = None, rate: str = "1000/second"
+        self,
+        passages: Sequence[Passage] = PASSAGES,
+        *,
+        generator: Generator | None = None,
+        rate: str = "1000/second",
+        planner: Planner | None = None,
+        guardrails: Guardrails = NO_GUARDRAILS,
     ) -> None:
         self.retrieval = FakeRetrieval(passages)
         self.embedder = BagOfWordsEmbedder()
@@ -149,7 +160,15 @@ class Gateway:
         self.generator = generator or ExtractiveGenerator(self.embedder, analyse, tokens)
         policy = AnswerPolicy(ContextLimits(3000, 12, sections=False))
         self.questions = AnswerQuestions(
-            self.retrieval, self.generator, self.log, tokens, self.clock, policy, self.rates
+            self.retrieval,
+            self.generator,
+            self.log,
+            tokens,
+            self.clock,
+            policy,
+            self.rates,
+            planner,
+            guardrails=guardrails,
         )
         self.answers = ReplayAnswers(self.log, self.retrieval, self.clock, self.rates)
 

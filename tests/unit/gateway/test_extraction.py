@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.unit.gateway.fakes import ALICE, NOW, PROBE_TEXT, Gateway, passage
 
 from gateway.domain import Citation, Draft, Outcome
-from gateway.generators.extractive.instructions import steers
 from gateway.generators.extractive.units import UnitKind, readable_text, split_units
 from gateway.ports import GenerationRequest
 from gateway.stages.context import ContextLimits, select_context
+from gateway.stages.guard.retrieved import steers
 
 SAMPLES = sorted((Path(__file__).parents[3] / "eval" / "corpus").glob("*.*"))
 TEXTS = [path for path in SAMPLES if path.suffix in {".md", ".rst", ".txt", ".csv", ".py", ".jsonl", ".html"}]

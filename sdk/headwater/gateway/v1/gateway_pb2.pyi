@@ -9,6 +9,7 @@ import google.protobuf.descriptor
 import google.protobuf.internal.containers
 import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
+import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import headwater.common.v1.common_pb2
 import headwater.ingest.v1.ingest_pb2
@@ -23,6 +24,41 @@ else:
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
 
+class _QuestionClass:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _QuestionClassEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_QuestionClass.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    QUESTION_CLASS_UNSPECIFIED: _QuestionClass.ValueType  # 0
+    QUESTION_CLASS_SMALL_TALK: _QuestionClass.ValueType  # 1
+    """Nothing was asked. Answered without a search."""
+    QUESTION_CLASS_OUT_OF_SCOPE: _QuestionClass.ValueType  # 2
+    """No document answers such a question. Nothing is searched, and the answer says so."""
+    QUESTION_CLASS_LOOKUP: _QuestionClass.ValueType  # 3
+    QUESTION_CLASS_HOW_TO: _QuestionClass.ValueType  # 4
+    QUESTION_CLASS_COMPARISON: _QuestionClass.ValueType  # 5
+    QUESTION_CLASS_MULTI_HOP: _QuestionClass.ValueType  # 6
+    QUESTION_CLASS_AMBIGUOUS: _QuestionClass.ValueType  # 7
+    """It may mean several things. Asked back where the passages found speak of several."""
+    QUESTION_CLASS_TIME_SENSITIVE: _QuestionClass.ValueType  # 8
+
+class QuestionClass(_QuestionClass, metaclass=_QuestionClassEnumTypeWrapper): ...
+
+QUESTION_CLASS_UNSPECIFIED: QuestionClass.ValueType  # 0
+QUESTION_CLASS_SMALL_TALK: QuestionClass.ValueType  # 1
+"""Nothing was asked. Answered without a search."""
+QUESTION_CLASS_OUT_OF_SCOPE: QuestionClass.ValueType  # 2
+"""No document answers such a question. Nothing is searched, and the answer says so."""
+QUESTION_CLASS_LOOKUP: QuestionClass.ValueType  # 3
+QUESTION_CLASS_HOW_TO: QuestionClass.ValueType  # 4
+QUESTION_CLASS_COMPARISON: QuestionClass.ValueType  # 5
+QUESTION_CLASS_MULTI_HOP: QuestionClass.ValueType  # 6
+QUESTION_CLASS_AMBIGUOUS: QuestionClass.ValueType  # 7
+"""It may mean several things. Asked back where the passages found speak of several."""
+QUESTION_CLASS_TIME_SENSITIVE: QuestionClass.ValueType  # 8
+Global___QuestionClass: typing_extensions.TypeAlias = QuestionClass
+
 class _AnswerOutcome:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -35,6 +71,12 @@ class _AnswerOutcomeEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     """The passages the caller may read do not answer the question."""
     ANSWER_OUTCOME_FALLBACK: _AnswerOutcome.ValueType  # 3
     """The generator failed; the text is a static message and the citations are the passages found."""
+    ANSWER_OUTCOME_NOT_SEARCHED: _AnswerOutcome.ValueType  # 8
+    """Small talk, or a question that no document answers: nothing was searched, and the text says so."""
+    ANSWER_OUTCOME_CLARIFICATION: _AnswerOutcome.ValueType  # 9
+    """The question may mean several things; the text asks which."""
+    ANSWER_OUTCOME_REFUSED: _AnswerOutcome.ValueType  # 12
+    """The question steers the system instead of asking; nothing was searched, and the text says so."""
 
 class AnswerOutcome(_AnswerOutcome, metaclass=_AnswerOutcomeEnumTypeWrapper): ...
 
@@ -44,6 +86,12 @@ ANSWER_OUTCOME_ABSTAINED: AnswerOutcome.ValueType  # 2
 """The passages the caller may read do not answer the question."""
 ANSWER_OUTCOME_FALLBACK: AnswerOutcome.ValueType  # 3
 """The generator failed; the text is a static message and the citations are the passages found."""
+ANSWER_OUTCOME_NOT_SEARCHED: AnswerOutcome.ValueType  # 8
+"""Small talk, or a question that no document answers: nothing was searched, and the text says so."""
+ANSWER_OUTCOME_CLARIFICATION: AnswerOutcome.ValueType  # 9
+"""The question may mean several things; the text asks which."""
+ANSWER_OUTCOME_REFUSED: AnswerOutcome.ValueType  # 12
+"""The question steers the system instead of asking; nothing was searched, and the text says so."""
 Global___AnswerOutcome: typing_extensions.TypeAlias = AnswerOutcome
 
 class _Rating:
@@ -72,6 +120,8 @@ class Question(google.protobuf.message.Message):
     TEXT_FIELD_NUMBER: builtins.int
     RETRIEVAL_FIELD_NUMBER: builtins.int
     CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
+    HISTORY_FIELD_NUMBER: builtins.int
+    PLAN_FIELD_NUMBER: builtins.int
     text: builtins.str
     """1 to 8,192 characters."""
     context_tokens: builtins.int
@@ -80,17 +130,219 @@ class Question(google.protobuf.message.Message):
     def retrieval(self) -> headwater.retrieval.v1.retrieval_pb2.SearchQuery:
         """How retrieval is done; its text is ignored. Optional."""
 
+    @property
+    def history(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Turn]:
+        """Earlier turns of the conversation, oldest first, at most 20: a follow-up question is rewritten to stand alone."""
+
+    @property
+    def plan(self) -> Global___PlanOptions:
+        """How the question is understood. Optional."""
+
     def __init__(
         self,
         *,
         text: builtins.str = ...,
         retrieval: headwater.retrieval.v1.retrieval_pb2.SearchQuery | None = ...,
         context_tokens: builtins.int = ...,
+        history: collections.abc.Iterable[Global___Turn] | None = ...,
+        plan: Global___PlanOptions | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["retrieval", b"retrieval"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "retrieval", b"retrieval", "text", b"text"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["plan", b"plan", "retrieval", b"retrieval"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "history", b"history", "plan", b"plan", "retrieval", b"retrieval", "text", b"text"]) -> None: ...
 
 Global___Question: typing_extensions.TypeAlias = Question
+
+@typing.final
+class Turn(google.protobuf.message.Message):
+    """An earlier question of a conversation and what was answered."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: builtins.int
+    ANSWER_FIELD_NUMBER: builtins.int
+    question: builtins.str
+    """At most 8,192 characters."""
+    answer: builtins.str
+    """At most 32,768 characters. Optional."""
+    def __init__(
+        self,
+        *,
+        question: builtins.str = ...,
+        answer: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["answer", b"answer", "question", b"question"]) -> None: ...
+
+Global___Turn: typing_extensions.TypeAlias = Turn
+
+@typing.final
+class PlanOptions(google.protobuf.message.Message):
+    """What the caller wants of the stages that understand a question."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    WITHOUT_FIELD_NUMBER: builtins.int
+    APPLY_SUGGESTED_FILTERS_FIELD_NUMBER: builtins.int
+    COLLECTIONS_FIELD_NUMBER: builtins.int
+    apply_suggested_filters: builtins.bool
+    """Applies every filter that the question suggests, not only those that are certain."""
+    @property
+    def without(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Stages to leave out: "rewrite", "classify", "filters", "route", "decompose", "depth", "expand", "clarify"."""
+
+    @property
+    def collections(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """Searches only these collections. One that the tenant does not have: INVALID_ARGUMENT UNKNOWN_COLLECTION."""
+
+    def __init__(
+        self,
+        *,
+        without: collections.abc.Iterable[builtins.str] | None = ...,
+        apply_suggested_filters: builtins.bool = ...,
+        collections: collections.abc.Iterable[builtins.str] | None = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["apply_suggested_filters", b"apply_suggested_filters", "collections", b"collections", "without", b"without"]) -> None: ...
+
+Global___PlanOptions: typing_extensions.TypeAlias = PlanOptions
+
+@typing.final
+class Plan(google.protobuf.message.Message):
+    """How a question was understood."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    QUESTION_CLASS_FIELD_NUMBER: builtins.int
+    CLASS_CONFIDENCE_FIELD_NUMBER: builtins.int
+    REWRITTEN_QUESTION_FIELD_NUMBER: builtins.int
+    ROUTE_FIELD_NUMBER: builtins.int
+    K_FIELD_NUMBER: builtins.int
+    SEARCHES_FIELD_NUMBER: builtins.int
+    SUGGESTED_FILTERS_FIELD_NUMBER: builtins.int
+    MEANINGS_FIELD_NUMBER: builtins.int
+    FRESHNESS_WEIGHT_FIELD_NUMBER: builtins.int
+    TIMINGS_FIELD_NUMBER: builtins.int
+    question_class: Global___QuestionClass.ValueType
+    class_confidence: builtins.float
+    """0 to 1."""
+    rewritten_question: builtins.str
+    """The question as it stands alone; empty when it did as it was asked."""
+    k: builtins.int
+    """Passages searched for; 0: as configured."""
+    freshness_weight: builtins.float
+    """Share of a passage's score that ages, where it was raised for this question."""
+    @property
+    def route(self) -> Global___Route: ...
+    @property
+    def searches(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
+        """What was searched for besides the question: its parts."""
+
+    @property
+    def suggested_filters(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SuggestedFilter]: ...
+    @property
+    def meanings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Meaning]:
+        """What the question may mean, where it was asked back."""
+
+    @property
+    def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[headwater.common.v1.common_pb2.StageTiming]:
+        """Each stage of understanding."""
+
+    def __init__(
+        self,
+        *,
+        question_class: Global___QuestionClass.ValueType = ...,
+        class_confidence: builtins.float = ...,
+        rewritten_question: builtins.str = ...,
+        route: Global___Route | None = ...,
+        k: builtins.int = ...,
+        searches: collections.abc.Iterable[builtins.str] | None = ...,
+        suggested_filters: collections.abc.Iterable[Global___SuggestedFilter] | None = ...,
+        meanings: collections.abc.Iterable[Global___Meaning] | None = ...,
+        freshness_weight: builtins.float = ...,
+        timings: collections.abc.Iterable[headwater.common.v1.common_pb2.StageTiming] | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["route", b"route"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["class_confidence", b"class_confidence", "freshness_weight", b"freshness_weight", "k", b"k", "meanings", b"meanings", "question_class", b"question_class", "rewritten_question", b"rewritten_question", "route", b"route", "searches", b"searches", "suggested_filters", b"suggested_filters", "timings", b"timings"]) -> None: ...
+
+Global___Plan: typing_extensions.TypeAlias = Plan
+
+@typing.final
+class Route(google.protobuf.message.Message):
+    """Where a question belongs."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    COLLECTIONS_FIELD_NUMBER: builtins.int
+    CONFIDENCE_FIELD_NUMBER: builtins.int
+    APPLIED_FIELD_NUMBER: builtins.int
+    confidence: builtins.float
+    """0 to 1. Under the configured one, all collections are searched."""
+    applied: builtins.bool
+    """Whether only these collections were searched."""
+    @property
+    def collections(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        collections: collections.abc.Iterable[builtins.str] | None = ...,
+        confidence: builtins.float = ...,
+        applied: builtins.bool = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["applied", b"applied", "collections", b"collections", "confidence", b"confidence"]) -> None: ...
+
+Global___Route: typing_extensions.TypeAlias = Route
+
+@typing.final
+class SuggestedFilter(google.protobuf.message.Message):
+    """A filter that the question's words speak of."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    FILTER_FIELD_NUMBER: builtins.int
+    WORDS_FIELD_NUMBER: builtins.int
+    CERTAIN_FIELD_NUMBER: builtins.int
+    APPLIED_FIELD_NUMBER: builtins.int
+    words: builtins.str
+    """The words of the question."""
+    certain: builtins.bool
+    """The question names a field with a declared value of it."""
+    applied: builtins.bool
+    """Nothing else was searched: no passage outside of it is in the answer, even if none is inside."""
+    @property
+    def filter(self) -> google.protobuf.struct_pb2.Struct:
+        """In the filter language, as SearchQuery.filter takes it."""
+
+    def __init__(
+        self,
+        *,
+        filter: google.protobuf.struct_pb2.Struct | None = ...,
+        words: builtins.str = ...,
+        certain: builtins.bool = ...,
+        applied: builtins.bool = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["filter", b"filter"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["applied", b"applied", "certain", b"certain", "filter", b"filter", "words", b"words"]) -> None: ...
+
+Global___SuggestedFilter: typing_extensions.TypeAlias = SuggestedFilter
+
+@typing.final
+class Meaning(google.protobuf.message.Message):
+    """One thing that a question may mean."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: builtins.int
+    CITATION_FIELD_NUMBER: builtins.int
+    label: builtins.str
+    citation: builtins.int
+    """The citation that it comes from."""
+    def __init__(
+        self,
+        *,
+        label: builtins.str = ...,
+        citation: builtins.int = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["citation", b"citation", "label", b"label"]) -> None: ...
+
+Global___Meaning: typing_extensions.TypeAlias = Meaning
 
 @typing.final
 class AskRequest(google.protobuf.message.Message):
@@ -191,6 +443,8 @@ class AnswerFinal(google.protobuf.message.Message):
     TRACE_ID_FIELD_NUMBER: builtins.int
     GENERATOR_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    PLAN_FIELD_NUMBER: builtins.int
+    REFUSAL_FIELD_NUMBER: builtins.int
     answer_id: builtins.str
     outcome: Global___AnswerOutcome.ValueType
     text: builtins.str
@@ -209,6 +463,14 @@ class AnswerFinal(google.protobuf.message.Message):
     def timings(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[headwater.common.v1.common_pb2.StageTiming]: ...
     @property
     def usage(self) -> Global___Usage: ...
+    @property
+    def plan(self) -> Global___Plan:
+        """How the question was understood; absent where every stage of it is off, or the question was refused before."""
+
+    @property
+    def refusal(self) -> Global___Refusal:
+        """Why the question was refused; absent unless it was."""
+
     def __init__(
         self,
         *,
@@ -223,11 +485,35 @@ class AnswerFinal(google.protobuf.message.Message):
         trace_id: builtins.str = ...,
         generator: builtins.str = ...,
         generation: builtins.str = ...,
+        plan: Global___Plan | None = ...,
+        refusal: Global___Refusal | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["plan", b"plan", "refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
 
 Global___AnswerFinal: typing_extensions.TypeAlias = AnswerFinal
+
+@typing.final
+class Refusal(google.protobuf.message.Message):
+    """Why a guardrail refused a question."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    reason: builtins.str
+    """override, prompt_leak, jailbreak, markup, persona, secret, uncensored or script; see docs/guardrails.md."""
+    score: builtins.float
+    """0 to 1."""
+    def __init__(
+        self,
+        *,
+        reason: builtins.str = ...,
+        score: builtins.float = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["reason", b"reason", "score", b"score"]) -> None: ...
+
+Global___Refusal: typing_extensions.TypeAlias = Refusal
 
 @typing.final
 class Citation(google.protobuf.message.Message):

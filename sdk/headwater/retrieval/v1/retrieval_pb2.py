@@ -27,47 +27,47 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from headwater.common.v1 import common_pb2 as headwater_dot_common_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&headwater/retrieval/v1/retrieval.proto\x12\x16headwater.retrieval.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a headwater/common/v1/common.proto\"\xfd\x02\n\x0bSearchQuery\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x32\n\x06rerank\x18\x04 \x01(\x0e\x32\".headwater.retrieval.v1.RerankMode\x12\x34\n\x06\x66usion\x18\x05 \x01(\x0e\x32$.headwater.retrieval.v1.FusionMethod\x12\x34\n\texpansion\x18\x06 \x01(\x0e\x32!.headwater.retrieval.v1.Expansion\x12\x0f\n\x07\x65xplain\x18\x07 \x01(\x08\x12\x0c\n\x04legs\x18\x08 \x03(\t\x12\x11\n\tmin_score\x18\t \x01(\x01\x12\x18\n\x10max_per_document\x18\n \x01(\r\x12\x1a\n\rvector_weight\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x12\n\ngeneration\x18\x0c \x01(\tB\x10\n\x0e_vector_weight\"C\n\rSearchRequest\x12\x32\n\x05query\x18\x01 \x01(\x0b\x32#.headwater.retrieval.v1.SearchQuery\"F\n\x0eSearchResponse\x12\x34\n\x06result\x18\x01 \x01(\x0b\x32$.headwater.retrieval.v1.SearchResult\"J\n\x12SearchBatchRequest\x12\x34\n\x07queries\x18\x01 \x03(\x0b\x32#.headwater.retrieval.v1.SearchQuery\"L\n\x13SearchBatchResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.headwater.retrieval.v1.SearchResult\"\xc3\x01\n\x0cSearchResult\x12)\n\x04hits\x18\x01 \x03(\x0b\x32\x1b.headwater.retrieval.v1.Hit\x12\x10\n\x08\x64\x65graded\x18\x02 \x03(\t\x12\x31\n\x07timings\x18\x03 \x03(\x0b\x32 .headwater.common.v1.StageTiming\x12\x12\n\ngeneration\x18\x04 \x01(\t\x12\x1d\n\x15\x64ropped_by_head_check\x18\x05 \x01(\r\x12\x10\n\x08reranked\x18\x06 \x01(\x08\"\xce\x03\n\x03Hit\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63hunks_version\x18\x03 \x01(\x04\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x10\n\x08\x64oc_type\x18\x07 \x01(\t\x12\x0b\n\x03uri\x18\x08 \x01(\t\x12/\n\x08location\x18\t \x01(\x0b\x32\x1d.headwater.common.v1.Location\x12)\n\x08metadata\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07section\x18\x0c \x01(\x0b\x32\x1f.headwater.retrieval.v1.Section\x12\x17\n\x0fingest_trace_id\x18\r \x01(\t\x12\x38\n\x0b\x65xplanation\x18\x0e \x01(\x0b\x32#.headwater.retrieval.v1.Explanation\x12\x18\n\x10\x64ocument_version\x18\x0f \x01(\x04\x12\x12\n\nsimilarity\x18\x10 \x01(\x01\"H\n\x07Section\x12/\n\x08location\x18\x01 \x01(\x0b\x32\x1d.headwater.common.v1.Location\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xb3\x01\n\x0b\x45xplanation\x12.\n\x04legs\x18\x01 \x03(\x0b\x32 .headwater.retrieval.v1.LegScore\x12\r\n\x05\x66used\x18\x02 \x01(\x01\x12\x11\n\tfreshness\x18\x03 \x01(\x01\x12\x11\n\tstructure\x18\x04 \x01(\x01\x12\x10\n\x08\x61\x64justed\x18\x05 \x01(\x01\x12\x13\n\x06rerank\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66inal\x18\x07 \x01(\x01\x42\t\n\x07_rerank\"V\n\x08LegScore\x12\x0b\n\x03leg\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\x0b\n\x03raw\x18\x03 \x01(\x01\x12\x12\n\nnormalised\x18\x04 \x01(\x01\x12\x0e\n\x06weight\x18\x05 \x01(\x01\"L\n\x0b\x43itationKey\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63hunks_version\x18\x02 \x01(\x04\x12\x10\n\x08\x63hunk_id\x18\x03 \x01(\t\"L\n\x17ResolveCitationsRequest\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32#.headwater.retrieval.v1.CitationKey\"W\n\x18ResolveCitationsResponse\x12;\n\tcitations\x18\x01 \x03(\x0b\x32(.headwater.retrieval.v1.ResolvedCitation\"\xa4\x01\n\x10ResolvedCitation\x12\x30\n\x03key\x18\x01 \x01(\x0b\x32#.headwater.retrieval.v1.CitationKey\x12\x10\n\x08readable\x18\x02 \x01(\x08\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12/\n\x08location\x18\x05 \x01(\x0b\x32\x1d.headwater.common.v1.Location*h\n\nRerankMode\x12\x1b\n\x17RERANK_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10RERANK_MODE_AUTO\x10\x01\x12\x12\n\x0eRERANK_MODE_ON\x10\x02\x12\x13\n\x0fRERANK_MODE_OFF\x10\x03*^\n\x0c\x46usionMethod\x12\x1d\n\x19\x46USION_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46USION_METHOD_CONVEX\x10\x01\x12\x15\n\x11\x46USION_METHOD_RRF\x10\x02*Q\n\tExpansion\x12\x19\n\x15\x45XPANSION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45XPANSION_NONE\x10\x01\x12\x15\n\x11\x45XPANSION_SECTION\x10\x02\x32\xca\x02\n\x10RetrievalService\x12W\n\x06Search\x12%.headwater.retrieval.v1.SearchRequest\x1a&.headwater.retrieval.v1.SearchResponse\x12\x66\n\x0bSearchBatch\x12*.headwater.retrieval.v1.SearchBatchRequest\x1a+.headwater.retrieval.v1.SearchBatchResponse\x12u\n\x10ResolveCitations\x12/.headwater.retrieval.v1.ResolveCitationsRequest\x1a\x30.headwater.retrieval.v1.ResolveCitationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&headwater/retrieval/v1/retrieval.proto\x12\x16headwater.retrieval.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a headwater/common/v1/common.proto\"\x97\x03\n\x0bSearchQuery\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\t\n\x01k\x18\x02 \x01(\r\x12\'\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x32\n\x06rerank\x18\x04 \x01(\x0e\x32\".headwater.retrieval.v1.RerankMode\x12\x34\n\x06\x66usion\x18\x05 \x01(\x0e\x32$.headwater.retrieval.v1.FusionMethod\x12\x34\n\texpansion\x18\x06 \x01(\x0e\x32!.headwater.retrieval.v1.Expansion\x12\x0f\n\x07\x65xplain\x18\x07 \x01(\x08\x12\x0c\n\x04legs\x18\x08 \x03(\t\x12\x11\n\tmin_score\x18\t \x01(\x01\x12\x18\n\x10max_per_document\x18\n \x01(\r\x12\x1a\n\rvector_weight\x18\x0b \x01(\x01H\x00\x88\x01\x01\x12\x12\n\ngeneration\x18\x0c \x01(\t\x12\x18\n\x10\x66reshness_weight\x18\r \x01(\x01\x42\x10\n\x0e_vector_weight\"C\n\rSearchRequest\x12\x32\n\x05query\x18\x01 \x01(\x0b\x32#.headwater.retrieval.v1.SearchQuery\"F\n\x0eSearchResponse\x12\x34\n\x06result\x18\x01 \x01(\x0b\x32$.headwater.retrieval.v1.SearchResult\"J\n\x12SearchBatchRequest\x12\x34\n\x07queries\x18\x01 \x03(\x0b\x32#.headwater.retrieval.v1.SearchQuery\"L\n\x13SearchBatchResponse\x12\x35\n\x07results\x18\x01 \x03(\x0b\x32$.headwater.retrieval.v1.SearchResult\"\xc3\x01\n\x0cSearchResult\x12)\n\x04hits\x18\x01 \x03(\x0b\x32\x1b.headwater.retrieval.v1.Hit\x12\x10\n\x08\x64\x65graded\x18\x02 \x03(\t\x12\x31\n\x07timings\x18\x03 \x03(\x0b\x32 .headwater.common.v1.StageTiming\x12\x12\n\ngeneration\x18\x04 \x01(\t\x12\x1d\n\x15\x64ropped_by_head_check\x18\x05 \x01(\r\x12\x10\n\x08reranked\x18\x06 \x01(\x08\"\xce\x03\n\x03Hit\x12\x10\n\x08\x63hunk_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x16\n\x0e\x63hunks_version\x18\x03 \x01(\x04\x12\r\n\x05score\x18\x04 \x01(\x01\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\r\n\x05title\x18\x06 \x01(\t\x12\x10\n\x08\x64oc_type\x18\x07 \x01(\t\x12\x0b\n\x03uri\x18\x08 \x01(\t\x12/\n\x08location\x18\t \x01(\x0b\x32\x1d.headwater.common.v1.Location\x12)\n\x08metadata\x18\n \x01(\x0b\x32\x17.google.protobuf.Struct\x12.\n\nupdated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\x07section\x18\x0c \x01(\x0b\x32\x1f.headwater.retrieval.v1.Section\x12\x17\n\x0fingest_trace_id\x18\r \x01(\t\x12\x38\n\x0b\x65xplanation\x18\x0e \x01(\x0b\x32#.headwater.retrieval.v1.Explanation\x12\x18\n\x10\x64ocument_version\x18\x0f \x01(\x04\x12\x12\n\nsimilarity\x18\x10 \x01(\x01\"H\n\x07Section\x12/\n\x08location\x18\x01 \x01(\x0b\x32\x1d.headwater.common.v1.Location\x12\x0c\n\x04text\x18\x02 \x01(\t\"\xb3\x01\n\x0b\x45xplanation\x12.\n\x04legs\x18\x01 \x03(\x0b\x32 .headwater.retrieval.v1.LegScore\x12\r\n\x05\x66used\x18\x02 \x01(\x01\x12\x11\n\tfreshness\x18\x03 \x01(\x01\x12\x11\n\tstructure\x18\x04 \x01(\x01\x12\x10\n\x08\x61\x64justed\x18\x05 \x01(\x01\x12\x13\n\x06rerank\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\r\n\x05\x66inal\x18\x07 \x01(\x01\x42\t\n\x07_rerank\"V\n\x08LegScore\x12\x0b\n\x03leg\x18\x01 \x01(\t\x12\x0c\n\x04rank\x18\x02 \x01(\r\x12\x0b\n\x03raw\x18\x03 \x01(\x01\x12\x12\n\nnormalised\x18\x04 \x01(\x01\x12\x0e\n\x06weight\x18\x05 \x01(\x01\"L\n\x0b\x43itationKey\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x16\n\x0e\x63hunks_version\x18\x02 \x01(\x04\x12\x10\n\x08\x63hunk_id\x18\x03 \x01(\t\"L\n\x17ResolveCitationsRequest\x12\x31\n\x04keys\x18\x01 \x03(\x0b\x32#.headwater.retrieval.v1.CitationKey\"W\n\x18ResolveCitationsResponse\x12;\n\tcitations\x18\x01 \x03(\x0b\x32(.headwater.retrieval.v1.ResolvedCitation\"\xa4\x01\n\x10ResolvedCitation\x12\x30\n\x03key\x18\x01 \x01(\x0b\x32#.headwater.retrieval.v1.CitationKey\x12\x10\n\x08readable\x18\x02 \x01(\x08\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05title\x18\x04 \x01(\t\x12/\n\x08location\x18\x05 \x01(\x0b\x32\x1d.headwater.common.v1.Location*h\n\nRerankMode\x12\x1b\n\x17RERANK_MODE_UNSPECIFIED\x10\x00\x12\x14\n\x10RERANK_MODE_AUTO\x10\x01\x12\x12\n\x0eRERANK_MODE_ON\x10\x02\x12\x13\n\x0fRERANK_MODE_OFF\x10\x03*^\n\x0c\x46usionMethod\x12\x1d\n\x19\x46USION_METHOD_UNSPECIFIED\x10\x00\x12\x18\n\x14\x46USION_METHOD_CONVEX\x10\x01\x12\x15\n\x11\x46USION_METHOD_RRF\x10\x02*Q\n\tExpansion\x12\x19\n\x15\x45XPANSION_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45XPANSION_NONE\x10\x01\x12\x15\n\x11\x45XPANSION_SECTION\x10\x02\x32\xca\x02\n\x10RetrievalService\x12W\n\x06Search\x12%.headwater.retrieval.v1.SearchRequest\x1a&.headwater.retrieval.v1.SearchResponse\x12\x66\n\x0bSearchBatch\x12*.headwater.retrieval.v1.SearchBatchRequest\x1a+.headwater.retrieval.v1.SearchBatchResponse\x12u\n\x10ResolveCitations\x12/.headwater.retrieval.v1.ResolveCitationsRequest\x1a\x30.headwater.retrieval.v1.ResolveCitationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headwater.retrieval.v1.retrieval_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RERANKMODE']._serialized_start=2261
-  _globals['_RERANKMODE']._serialized_end=2365
-  _globals['_FUSIONMETHOD']._serialized_start=2367
-  _globals['_FUSIONMETHOD']._serialized_end=2461
-  _globals['_EXPANSION']._serialized_start=2463
-  _globals['_EXPANSION']._serialized_end=2544
+  _globals['_RERANKMODE']._serialized_start=2287
+  _globals['_RERANKMODE']._serialized_end=2391
+  _globals['_FUSIONMETHOD']._serialized_start=2393
+  _globals['_FUSIONMETHOD']._serialized_end=2487
+  _globals['_EXPANSION']._serialized_start=2489
+  _globals['_EXPANSION']._serialized_end=2570
   _globals['_SEARCHQUERY']._serialized_start=164
-  _globals['_SEARCHQUERY']._serialized_end=545
-  _globals['_SEARCHREQUEST']._serialized_start=547
-  _globals['_SEARCHREQUEST']._serialized_end=614
-  _globals['_SEARCHRESPONSE']._serialized_start=616
-  _globals['_SEARCHRESPONSE']._serialized_end=686
-  _globals['_SEARCHBATCHREQUEST']._serialized_start=688
-  _globals['_SEARCHBATCHREQUEST']._serialized_end=762
-  _globals['_SEARCHBATCHRESPONSE']._serialized_start=764
-  _globals['_SEARCHBATCHRESPONSE']._serialized_end=840
-  _globals['_SEARCHRESULT']._serialized_start=843
-  _globals['_SEARCHRESULT']._serialized_end=1038
-  _globals['_HIT']._serialized_start=1041
-  _globals['_HIT']._serialized_end=1503
-  _globals['_SECTION']._serialized_start=1505
-  _globals['_SECTION']._serialized_end=1577
-  _globals['_EXPLANATION']._serialized_start=1580
-  _globals['_EXPLANATION']._serialized_end=1759
-  _globals['_LEGSCORE']._serialized_start=1761
-  _globals['_LEGSCORE']._serialized_end=1847
-  _globals['_CITATIONKEY']._serialized_start=1849
-  _globals['_CITATIONKEY']._serialized_end=1925
-  _globals['_RESOLVECITATIONSREQUEST']._serialized_start=1927
-  _globals['_RESOLVECITATIONSREQUEST']._serialized_end=2003
-  _globals['_RESOLVECITATIONSRESPONSE']._serialized_start=2005
-  _globals['_RESOLVECITATIONSRESPONSE']._serialized_end=2092
-  _globals['_RESOLVEDCITATION']._serialized_start=2095
-  _globals['_RESOLVEDCITATION']._serialized_end=2259
-  _globals['_RETRIEVALSERVICE']._serialized_start=2547
-  _globals['_RETRIEVALSERVICE']._serialized_end=2877
+  _globals['_SEARCHQUERY']._serialized_end=571
+  _globals['_SEARCHREQUEST']._serialized_start=573
+  _globals['_SEARCHREQUEST']._serialized_end=640
+  _globals['_SEARCHRESPONSE']._serialized_start=642
+  _globals['_SEARCHRESPONSE']._serialized_end=712
+  _globals['_SEARCHBATCHREQUEST']._serialized_start=714
+  _globals['_SEARCHBATCHREQUEST']._serialized_end=788
+  _globals['_SEARCHBATCHRESPONSE']._serialized_start=790
+  _globals['_SEARCHBATCHRESPONSE']._serialized_end=866
+  _globals['_SEARCHRESULT']._serialized_start=869
+  _globals['_SEARCHRESULT']._serialized_end=1064
+  _globals['_HIT']._serialized_start=1067
+  _globals['_HIT']._serialized_end=1529
+  _globals['_SECTION']._serialized_start=1531
+  _globals['_SECTION']._serialized_end=1603
+  _globals['_EXPLANATION']._serialized_start=1606
+  _globals['_EXPLANATION']._serialized_end=1785
+  _globals['_LEGSCORE']._serialized_start=1787
+  _globals['_LEGSCORE']._serialized_end=1873
+  _globals['_CITATIONKEY']._serialized_start=1875
+  _globals['_CITATIONKEY']._serialized_end=1951
+  _globals['_RESOLVECITATIONSREQUEST']._serialized_start=1953
+  _globals['_RESOLVECITATIONSREQUEST']._serialized_end=2029
+  _globals['_RESOLVECITATIONSRESPONSE']._serialized_start=2031
+  _globals['_RESOLVECITATIONSRESPONSE']._serialized_end=2118
+  _globals['_RESOLVEDCITATION']._serialized_start=2121
+  _globals['_RESOLVEDCITATION']._serialized_end=2285
+  _globals['_RETRIEVALSERVICE']._serialized_start=2573
+  _globals['_RETRIEVALSERVICE']._serialized_end=2903
 # @@protoc_insertion_point(module_scope)

@@ -101,6 +101,7 @@ class SearchQuery(google.protobuf.message.Message):
     MAX_PER_DOCUMENT_FIELD_NUMBER: builtins.int
     VECTOR_WEIGHT_FIELD_NUMBER: builtins.int
     GENERATION_FIELD_NUMBER: builtins.int
+    FRESHNESS_WEIGHT_FIELD_NUMBER: builtins.int
     text: builtins.str
     """1 to 8,192 characters."""
     k: builtins.int
@@ -119,6 +120,8 @@ class SearchQuery(google.protobuf.message.Message):
     """Name of a generation to search instead of the active one, to compare it; needs the admin scope. One that is not kept
     up to date: NOT_FOUND UNKNOWN_GENERATION.
     """
+    freshness_weight: builtins.float
+    """Share of a hit's score that ages, 0 to 1, where it is more than the configured one."""
     @property
     def filter(self) -> google.protobuf.struct_pb2.Struct:
         """Filter language over declared fields, for instance {"language": "python", "year": {"$gte": 2024}}."""
@@ -142,9 +145,10 @@ class SearchQuery(google.protobuf.message.Message):
         max_per_document: builtins.int = ...,
         vector_weight: builtins.float | None = ...,
         generation: builtins.str = ...,
+        freshness_weight: builtins.float = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_vector_weight", b"_vector_weight", "filter", b"filter", "vector_weight", b"vector_weight"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_vector_weight", b"_vector_weight", "expansion", b"expansion", "explain", b"explain", "filter", b"filter", "fusion", b"fusion", "generation", b"generation", "k", b"k", "legs", b"legs", "max_per_document", b"max_per_document", "min_score", b"min_score", "rerank", b"rerank", "text", b"text", "vector_weight", b"vector_weight"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_vector_weight", b"_vector_weight", "expansion", b"expansion", "explain", b"explain", "filter", b"filter", "freshness_weight", b"freshness_weight", "fusion", b"fusion", "generation", b"generation", "k", b"k", "legs", b"legs", "max_per_document", b"max_per_document", "min_score", b"min_score", "rerank", b"rerank", "text", b"text", "vector_weight", b"vector_weight"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_vector_weight", b"_vector_weight"]) -> typing.Literal["vector_weight"] | None: ...
 
 Global___SearchQuery: typing_extensions.TypeAlias = SearchQuery

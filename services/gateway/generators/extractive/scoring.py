@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from gateway.domain import Passage
 from gateway.generators.extractive.cues import AnswerKind, kind_of, offers
-from gateway.generators.extractive.instructions import steers
 from gateway.generators.extractive.units import Unit, UnitKind, cells_of, readable_text, split_units
 from gateway.ports import ContextBlock, TermAnalyser
+from gateway.stages.guard.retrieved import steers
 
 MAX_UNITS: Final = 60
 """Units that are embedded at most; beyond, those of the weakest passages are left out. Bounds the latency of one
@@ -99,11 +99,15 @@ def candidates_of(blocks: Sequence[ContextBlock]) -> list[CandidateUnit]:
         for order, unit in enumerate(split_units(block.text)):
             text = block.text[unit.start : unit.end]
             shown = readable_text(text, unit.kind)
-            if shown.casefold() in seen or len(found) >= MAX_UNITS or steers(text):
+            if shown.casefold() in seen or len(found) >= MAX_UNITS or _is_steering(block, unit, text):
                 continue
             seen.add(shown.casefold())
             found.append(CandidateUnit(block, unit, order, text, shown))
     return found
+
+
+def _is_steering(block: ContextBlock, unit: Unit, text: str) -> bool:
+    return steers(text) or any(span.start < unit.end and unit.start < span.end for span in block.steering)
 
 
 def score_units(

@@ -23,9 +23,10 @@ from gateway.domain import (
     Usage,
     marks_in,
 )
+from gateway.generators.openai_compatible.disguise import Disguise
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, Delta, EndpointError
 from gateway.generators.openai_compatible.marks import CitationMarks
-from gateway.generators.openai_compatible.prompt import build_messages
+from gateway.generators.openai_compatible.prompt import Message, build_messages
 from gateway.generators.openai_compatible.quotes import claim_before, supporting_citation
 from gateway.ports import ContextBlock, GenerationRequest, TermAnalyser, TokenCounter
 
@@ -56,22 +57,34 @@ class OpenAICompatibleGenerator:
 
     Args:
         total_seconds: Longest time for a whole answer, retries included.
+        redacts: Whether the endpoint gets placeholders for personal data; see ``disguise``.
     """
 
     name = "openai-compatible"
 
     def __init__(
-        self, endpoint: ChatEndpoint, analyse: TermAnalyser, tokens: TokenCounter, *, total_seconds: float
+        self,
+        endpoint: ChatEndpoint,
+        analyse: TermAnalyser,
+        tokens: TokenCounter,
+        *,
+        total_seconds: float,
+        redacts: bool = False,
     ) -> None:
         self._endpoint = endpoint
         self._analyse = analyse
         self._tokens = tokens
         self._total_seconds = total_seconds
+        self._redacts = redacts
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
         """Pieces and citations as they come, then the draft: ANSWERED, ABSTAINED, or FALLBACK when the endpoint
         failed."""
         messages = build_messages(request)
+        disguise = Disguise(request.caller) if self._redacts else None
+        if disguise is not None:
+            # Hundreds of sentences take milliseconds, which others on the loop should not wait for.
+            messages = await asyncio.to_thread(_hidden, messages, disguise)
         writing = _Writing(usage=Usage(sum(block.tokens for block in request.blocks), 0, 0))
         blocks = {block.number: block for block in request.blocks}
         marks = CitationMarks(blocks)
@@ -79,9 +92,11 @@ class OpenAICompatibleGenerator:
             async with aclosing(self._endpoint.complete(messages)) as deltas, aclosing(self._timed(deltas)) as timed:
                 async for delta in timed:
                     _note(writing, delta)
-                    for event in self._told(writing, marks.feed(delta.text), blocks):
+                    text = disguise.feed(delta.text) if disguise else delta.text
+                    for event in self._told(writing, marks.feed(text), blocks):
                         yield event
-            for event in self._told(writing, marks.rest(), blocks):
+            rest = marks.feed(disguise.rest()) if disguise else ""
+            for event in self._told(writing, rest + marks.rest(), blocks):
                 yield event
         except (EndpointError, TimeoutError) as error:
             _log.warning("the generator failed", error_type=type(error).__name__, cause=str(error))
@@ -136,6 +151,10 @@ class OpenAICompatibleGenerator:
             return Draft(Outcome.ANSWERED, text, 0.1, _all_citations(request.blocks), usage, (*degraded, UNCITED))
         citations = tuple(writing.citations[number] for number in sorted(writing.citations))
         return Draft(Outcome.ANSWERED, text, _confidence(text, request.blocks), citations, usage, degraded)
+
+
+def _hidden(messages: Sequence[Message], disguise: Disguise) -> list[Message]:
+    return [{**message, "content": disguise.hide(message["content"])} for message in messages]
 
 
 def _note(writing: _Writing, delta: Delta) -> None:

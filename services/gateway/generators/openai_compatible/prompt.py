@@ -52,7 +52,7 @@ def _passage(block: ContextBlock, word: str) -> str:
         lines.append(f"Date: {passage.updated_at:%Y-%m-%d}")
     if passage.document_version:
         lines.append(f"Version: {passage.document_version}")
-    return "\n".join([*lines, "", block.text, f"<<end {word}>>"])
+    return "\n".join([*lines, "", block.readable, f"<<end {word}>>"])
 
 
 def _line(text: str) -> str:

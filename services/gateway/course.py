@@ -1,0 +1,67 @@
+"""One question on its way to an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from chassis.identity import Caller
+from gateway import observe
+from gateway.domain import (
+    AnswerEvent,
+    CitationSettled,
+    Draft,
+    Outcome,
+    Question,
+    Refusal,
+    Retrieved,
+    StageFinished,
+    TextPiece,
+    Timing,
+)
+from gateway.plan import Plan
+
+_PIECE_CHARACTERS: Final = 48
+"""Size of the pieces in which a finished text is told: enough to show progress, few enough to cost nothing."""
+
+
+class Course:
+    """What has happened to one question so far."""
+
+    def __init__(self, question: Question, caller: Caller) -> None:
+        self.question = question
+        self.caller = caller
+        self.plan = Plan(question.text, question.text)
+        self.understood = False
+        self.timings: list[Timing] = []
+        self.started = time.perf_counter()
+        self.draft: Draft | None = None
+        self.retrieved = Retrieved(())
+        self.told = False
+        self.refusal: Refusal | None = None
+        self.degraded: list[str] = []
+
+    def tell(self, event: AnswerEvent) -> AnswerEvent:
+        """Notes that the reader sees ``event``."""
+        if isinstance(event, TextPiece) and not self.told:
+            self.told = True
+            observe.first_token(time.perf_counter() - self.started)
+        return event
+
+    def finished(self, stage: str, started: float) -> StageFinished:
+        """Notes that a stage is done that began at ``started``."""
+        timing = Timing(stage, (time.perf_counter() - started) * 1000)
+        self.timings.append(timing)
+        observe.stage_finished(timing)
+        return StageFinished(timing)
+
+
+def untold(draft: Draft, told: bool) -> Sequence[AnswerEvent]:
+    """What the reader has not been told yet of a finished draft."""
+    if told and draft.outcome is not Outcome.FALLBACK:
+        # A streaming generator told its pieces itself; where the last check changed them, the last event says so.
+        return ()
+    text = f"\n\n{draft.text}" if told else draft.text
+    pieces = [text[start : start + _PIECE_CHARACTERS] for start in range(0, len(text), _PIECE_CHARACTERS)]
+    return (*map(CitationSettled, draft.citations), *map(TextPiece, pieces))

@@ -1,0 +1,124 @@
+"""What an answer may hold: links to allowed hosts only, and nothing that reads as a call of a tool.
+
+The gateway gives no generator a tool to call. Output in the form of a call was made for a program further on, and is
+refused as a whole.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Final
+
+from gateway.domain import FALLBACK_TEXT, CitationSettled, Draft, Outcome, TextPiece
+from gateway.ports import ContextBlock
+from gateway.stages.guard.links import LinkRules, hosts_of, without_foreign_links
+
+LINKS_REMOVED: Final = "links"
+"""Name in ``degraded`` for an answer that lost links."""
+TOOL_CALL: Final = "tool_call"
+"""Name in ``degraded`` for an answer that was refused because it read as a call of a tool."""
+
+_TOOL_CALL: Final = re.compile(
+    r"<\|?/?(?:tool_?calls?|function_?calls?|tool_use|antml:invoke|invoke|python_tag|tool_response)\b"
+    r"|<function[=\s]\w|\[/?TOOL_(?:CALLS?|REQUEST)\]|<\|python_tag\|>"
+    r"|[\"'](?:tool_calls?|function_call|tool_use|tool_choice)[\"']\s*:"
+    r"|\{\s*[\"'](?:name|function|tool|tool_name|action|recipient_name)[\"']\s*:\s*[\"'][\w.\-:/]+[\"']\s*,"
+    r"\s*[\"'](?:arguments|parameters|args|input|tool_input|action_input|kwargs)[\"']\s*:"
+    r"|^[ \t]{0,20}Action[ \t]{0,4}:[ \t]{0,20}\S[^\n]{0,400}\n[ \t]{0,20}Action Input[ \t]{0,4}:"
+    r"|```\s*(?:tool_code|tool_call|tool_use|function_call)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_BOUNDARY: Final = re.compile(r"[.!?。！？][\"'”’)]*(?:\s?\[\d{1,3}\])*(?=\s)|\n")
+_OPEN: Final = re.compile(
+    r"(?:\A|(?<=\n))[ \t]*Action\s*:[^\n]*\n?\Z|<[a-zA-Z!/?|][^<>]*\Z|\{[^{}]*\Z|!?\[[^\[\]\n]*(?:\](?:\([^()\n]*)?)?\Z"
+)
+_MOST_HELD: Final = 4_000
+"""Characters that wait for the end of a tag or link; one that is longer is cut off by what follows anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputGuard:
+    """The stage. ``hosts`` may be linked to by every answer, besides the hosts of its own sources' addresses."""
+
+    hosts: frozenset[str]
+
+    def rules(self, blocks: Sequence[ContextBlock]) -> LinkRules:
+        """What an answer from these blocks may link to."""
+        return LinkRules(self.hosts | hosts_of(block.passage.uri for block in blocks))
+
+    def checked(self, draft: Draft) -> Draft:
+        """A draft that no generator wrote, checked the same way: it may hold titles and headings of its sources."""
+        return checked(draft, LinkRules(self.hosts | hosts_of(citation.uri for citation in draft.citations)))
+
+    async def guarded(
+        self,
+        pieces: AsyncGenerator[TextPiece | CitationSettled | Draft, None],
+        blocks: Sequence[ContextBlock],
+    ) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
+        """The same as a generator tells it, checked before any of it is passed on; text is told by whole sentences
+        and lines, for a link may come in pieces. Keeps the promise of ``Generator.generate``."""
+        rules = self.rules(blocks)
+        held = _HeldText(rules)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if isinstance(piece, TextPiece):
+                    for text in held.feed(piece.text):
+                        yield TextPiece(text)
+                elif isinstance(piece, Draft):
+                    for text in held.rest():
+                        yield TextPiece(text)
+                    yield checked(piece, rules)
+                elif not held.refused:
+                    yield piece
+
+
+def checked(draft: Draft, rules: LinkRules) -> Draft:
+    """The draft without foreign links; a fallback if it reads as a call of a tool."""
+    if calls_a_tool(draft.text):
+        return replace(
+            draft, outcome=Outcome.FALLBACK, text=FALLBACK_TEXT, confidence=0.0, degraded=(*draft.degraded, TOOL_CALL)
+        )
+    text, removed = without_foreign_links(draft.text, rules)
+    if not removed:
+        return draft
+    return replace(draft, text=text, degraded=(*draft.degraded, LINKS_REMOVED))
+
+
+def calls_a_tool(text: str) -> bool:
+    """Whether ``text`` holds what a program may take for a call: the forms of common models and agents."""
+    return _TOOL_CALL.search(text) is not None
+
+
+class _HeldText:
+    """Text on its way to a reader."""
+
+    def __init__(self, rules: LinkRules) -> None:
+        self._rules = rules
+        self._held = ""
+        self.refused = False
+
+    def feed(self, piece: str) -> Sequence[str]:
+        """What can be told after the next piece."""
+        self._held += piece
+        end = 0
+        for match in _BOUNDARY.finditer(self._held):
+            end = match.end()
+        opened = _OPEN.search(self._held[:end])
+        if opened is not None and end - opened.start() < _MOST_HELD:
+            end = opened.start()
+        ready, self._held = self._held[:end], self._held[end:]
+        return self._told(ready)
+
+    def rest(self) -> Sequence[str]:
+        """What was held back when no more pieces come."""
+        ready, self._held = self._held, ""
+        return self._told(ready)
+
+    def _told(self, text: str) -> Sequence[str]:
+        self.refused = self.refused or calls_a_tool(text)
+        if self.refused or not text:
+            return ()
+        return (without_foreign_links(text, self._rules)[0],)
