@@ -61,7 +61,7 @@ test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 
 mutants: setup ## Take out one protection at a time and show which test turns red: NAMES='…' JOBS=2
 	@$(PY) -m tests.mutants --jobs $(or $(JOBS),1) $(NAMES)
 
-eval: setup ## Answer the golden set through the services; fails below its floor
+eval: setup ## Answer the golden set through the services; fails below a floor or on a significant loss
 	@$(PY) -m eval.run
 
 bench: setup ## Measure everything the README quotes; prints one JSON object
