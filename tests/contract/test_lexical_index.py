@@ -114,7 +114,7 @@ class TestLexicalIndex(IndexContract):
         [found] = await self._search(ends, terms, k=3)
         assert found[0] == "rare"
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     async def test_filters_agree_with_the_reference_evaluator(self, ends: Ends, data: st.DataObject) -> None:
         entries = data.draw(st.lists(filters_strategy.metadata, min_size=1, max_size=12))

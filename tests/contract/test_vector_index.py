@@ -97,7 +97,7 @@ class TestVectorIndex(IndexContract):
             await ends.reader.search(GENERATION, np.ones((1, 3), dtype=np.float32), 5, reader())
         assert caught.value.reason == "BAD_VECTOR"
 
-    @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     async def test_filters_agree_with_the_reference_evaluator(self, ends: Ends, data: st.DataObject) -> None:
         await ends.writer.drop_tenant("acme")

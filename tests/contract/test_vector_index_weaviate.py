@@ -251,7 +251,7 @@ ODD_CONDITIONS = st.one_of(
 ).map(lambda parts: {parts[0]: {parts[1]: parts[2]}})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     entries=st.lists(ODD_METADATA, min_size=1, max_size=12), conditions=st.lists(ODD_CONDITIONS, min_size=4, max_size=8)
 )

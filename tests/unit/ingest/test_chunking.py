@@ -70,7 +70,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pieces=st.lists(PIECES, min_size=1, max_size=14), name=st.sampled_from(["a.md", "a.rst", "a.txt", "a.py"]))
 def test_every_law_holds_for_any_document(
     pieces: list[str], name: str, splitter: StructureSplitter, counter: TokenCounter
@@ -84,7 +84,7 @@ def test_every_law_holds_for_any_document(
     assert splitter.split(document, document.title) == chunked
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(min_size=1, max_size=3000), title=st.text(max_size=400))
 def test_every_law_holds_for_any_text_and_title(
     text: str, title: str, splitter: StructureSplitter, counter: TokenCounter

@@ -289,7 +289,7 @@ def test_text_over_the_output_limit_is_refused() -> None:
         parse_document(b"word " * 100, filename="a.txt", limits=ParseLimits(max_output_chars=100))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.sampled_from(

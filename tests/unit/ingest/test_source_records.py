@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.ingest.operated import Operated
 from tests.unit.ingest.sources_world import SourcesWorld, content, debezium, golden, sources
@@ -285,7 +285,7 @@ steps = st.lists(st.tuples(st.integers(1, 3), st.sampled_from(["One valve.", "Tw
 
 
 @pytest.mark.timeout(600)
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(steps=steps.filter(bool), data=st.data())
 def test_redelivered_and_shuffled_records_leave_the_greatest_version(
     steps: list[tuple[int, str]], data: st.DataObject
