@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -127,7 +128,7 @@ async def test_the_short_form_of_feedback_ends_in_the_same_place(gateway: Edges)
 async def test_over_grpc_a_reader_gets_no_report_and_odd_requests_are_refused(gateway: Edges) -> None:
     answer_id = await answered(gateway)
     bad = gateway_pb2.RATING_BAD
-    odd = [
+    odd: list[tuple[Any, Any]] = [
         (gateway.feedback.GiveFeedback, feedback_pb2.GiveFeedbackRequest(answer_id=answer_id)),
         (gateway.feedback.GiveFeedback, feedback_pb2.GiveFeedbackRequest(answer_id=answer_id, rating=bad, reason=99)),  # type: ignore[arg-type]
         (gateway.feedback.ReportFeedback, feedback_pb2.ReportFeedbackRequest(most=101)),
