@@ -19,6 +19,8 @@ class Scope(StrEnum):
     ADMIN = "admin"
     REVEAL = "reveal"
     """To see personal data in an answer that a language model was not shown."""
+    REVIEW = "review"
+    """To read what readers of the own tenant think of their answers, and what was not answered."""
 
 
 @dataclass(frozen=True, slots=True)

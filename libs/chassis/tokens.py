@@ -118,8 +118,8 @@ class TokenMinter:
                 "tenant": caller.tenant_id,
                 "groups": sorted(caller.groups),
                 "clearance": caller.clearance,
-                # Only the edge asks for this one, and a service of an older release would not know the word.
-                "scopes": sorted(caller.scopes - {Scope.REVEAL}),
+                # Only the edge asks for these, and a service of an older release would not know the words.
+                "scopes": sorted(caller.scopes - {Scope.REVEAL, Scope.REVIEW}),
             },
             self._key,
             algorithm=ALGORITHM,

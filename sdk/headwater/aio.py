@@ -21,6 +21,7 @@ from headwater.errors import (
     UnavailableError,
     from_rpc_error,
 )
+from headwater.feedback import Feedback
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
@@ -73,6 +74,7 @@ class AsyncClient:
         self._metadata = messages.call_metadata(token, identity or (Identity() if token is None else None))
         self.stores = Stores(self._channel, self._metadata, self._read, self._call)
         self.generations = Generations(self._channel, self._read, self._call)
+        self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
 
     async def __aenter__(self) -> Self:
         return self
@@ -185,7 +187,7 @@ class AsyncClient:
     async def send_feedback(
         self, answer_id: str, *, good: bool, comment: str = "", timeout_seconds: float = channel.READ_SECONDS
     ) -> None:
-        """Says what you think of an answer."""
+        """Says what you think of an answer; ``feedback.give`` takes a reason and a correction as well."""
         rating = gateway_pb2.RATING_GOOD if good else gateway_pb2.RATING_BAD
         request = gateway_pb2.SendFeedbackRequest(answer_id=answer_id, rating=rating, comment=comment)
         await self._call(self._stub.SendFeedback, request, timeout_seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -14,6 +15,7 @@ import grpc
 from headwater import channel
 from headwater.aio import AsyncClient
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
+from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
@@ -129,6 +131,18 @@ class Client:
     def send_feedback(self, answer_id: str, *, good: bool, comment: str = "") -> None:
         """See ``AsyncClient.send_feedback``."""
         self._run(self._client.send_feedback(answer_id, good=good, comment=comment))
+
+    def give_feedback(self, answer_id: str, *, good: bool, **said: str) -> None:
+        """See ``Feedback.give``."""
+        self._run(self._client.feedback.give(answer_id, good=good, **said))
+
+    def feedback_report(self, *, since: datetime | None = None, most: int = 20) -> FeedbackReport:
+        """See ``Feedback.report``."""
+        return self._run(self._client.feedback.report(since=since, most=most))
+
+    def export_tuning_data(self, *, since: datetime | None = None) -> Iterator[RatedAnswer]:
+        """See ``Feedback.export``."""
+        return self._iterate(self._client.feedback.export(since=since))
 
     def put_document(self, document_id: str, content: bytes | Path, **description: Any) -> Receipt:
         """See ``AsyncClient.put_document``."""

@@ -23,12 +23,16 @@ from gateway.adapters.embedder import GrpcSentenceEmbedder
 from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
 from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.sqlite_feedback import SqliteFeedback
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
 from gateway.auth.bearer import BearerTokens, TokenRules
 from gateway.auth.claims import ClaimNames
 from gateway.auth.jwks import KeySet, key_source
 from gateway.dead_letters.servicer import ForwardedDeadLetters
+from gateway.feedback.ports import FeedbackStore
+from gateway.feedback.service import AnswerFeedback
+from gateway.feedback.servicer import FeedbackServicer
 from gateway.forwarding import CallLimits, ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
 from gateway.generators.extractive.generator import ExtractiveGenerator
@@ -51,10 +55,11 @@ from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
-from headwater.gateway.v1 import gateway_pb2_grpc
+from headwater.gateway.v1 import feedback_pb2_grpc, gateway_pb2_grpc
 from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
+FEEDBACK: Final = "headwater.gateway.v1.FeedbackService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
@@ -81,25 +86,28 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
         # One machine, one key directory: whichever service starts first makes what is missing.
         await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
     channels = await _open_channels(lifecycle, settings)
-    log = await _open_answer_log(lifecycle, settings)
+    log, opinions = await _open_answer_log(lifecycle, settings)
     clock = SystemClock()
     generator, planner = _generator(lifecycle, settings, channels), _planner(lifecycle, settings)
-    use_cases = build_use_cases(settings, channels, log, clock, generator, planner)
+    use_cases = build_use_cases(settings, channels, log, clock, generator, planner, feedback=opinions)
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
     servicer = GatewayServicer(
         use_cases.questions,
         use_cases.answers,
+        use_cases.feedback,
         use_cases.search,
         use_cases.documents,
         ask_seconds=settings.ask_seconds,
     )
     gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
+    feedback = FeedbackServicer(use_cases.feedback, seconds=settings.ask_seconds)
+    feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(feedback, server.grpc)
     dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(use_cases.dead_letters, server.grpc)
     stores_pb2_grpc.add_StoreServiceServicer_to_server(use_cases.stores, server.grpc)
     versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
-    await server.start(SERVICE, DEAD_LETTERS, GENERATIONS, *STORES)
+    await server.start(SERVICE, FEEDBACK, DEAD_LETTERS, GENERATIONS, *STORES)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -113,6 +121,8 @@ def build_use_cases(
     clock: Clock,
     generator: Generator,
     planner: Planner | None = None,
+    *,
+    feedback: FeedbackStore,
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
@@ -141,7 +151,8 @@ def build_use_cases(
         questions=AnswerQuestions(
             retrieval, generator, log, tokens, clock, policy, rates, planner, guardrails=guardrails_of(settings)
         ),
-        answers=ReplayAnswers(log, retrieval, clock, rates),
+        answers=ReplayAnswers(log, retrieval, rates),
+        feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),
         dead_letters=ForwardedDeadLetters(channels.ingest, rates, settings.write_seconds),
@@ -234,20 +245,22 @@ async def _refuse_when_stopping(lifecycle: Lifecycle, server: HttpServer) -> Non
     server.refuse()
 
 
-async def _open_answer_log(lifecycle: Lifecycle, settings: GatewaySettings) -> AnswerLog:
+async def _open_answer_log(lifecycle: Lifecycle, settings: GatewaySettings) -> tuple[AnswerLog, FeedbackStore]:
     if settings.profile == "embedded":
-        log = SqliteAnswerLog(settings.answers_path)
+        log, feedback = SqliteAnswerLog(settings.answers_path), SqliteFeedback(settings.answers_path)
         lifecycle.stack.push_async_callback(log.close)
-        return log
+        lifecycle.stack.push_async_callback(feedback.close)
+        return log, feedback
     # Its client costs half a second to load, which the embedded profile needn't pay.
     from chassis.elasticsearch.client import open_store
     from chassis.elasticsearch.indexes import all_differences
     from gateway.adapters.elasticsearch_answer_log import SPECS, ElasticsearchAnswerLog
+    from gateway.adapters.elasticsearch_feedback import ElasticsearchFeedback
 
     store = open_store(settings.elasticsearch)
     lifecycle.stack.push_async_callback(store.close)
     await wait_until_as_expected(lambda: all_differences(store, SPECS))
-    return ElasticsearchAnswerLog(store)
+    return ElasticsearchAnswerLog(store), ElasticsearchFeedback(store)
 
 
 async def _open_channels(lifecycle: Lifecycle, settings: GatewaySettings) -> Channels:

@@ -30,7 +30,6 @@ from gateway.domain import (
     Passage,
     Place,
     Question,
-    Rating,
     Retrieved,
     Span,
     TextPiece,
@@ -189,10 +188,6 @@ class AnswerLog(Protocol):
 
     async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
         """The answer if it was given to exactly this subject of this tenant."""
-        ...
-
-    async def add_feedback(self, answer_id: str, rating: Rating, comment: str, at: datetime) -> None:
-        """Notes what the reader thought; a later call replaces an earlier one. The answer is known to exist."""
         ...
 
     async def forget_before(self, moment: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Use cases: answer a question, answer many, replay a logged answer, take feedback."""
+"""Use cases: answer a question, answer many, replay a logged answer."""
 
 from __future__ import annotations
 
@@ -28,7 +28,6 @@ from gateway.domain import (
     LoggedAnswer,
     Outcome,
     Question,
-    Rating,
     Replay,
     Retrieved,
     StageFinished,
@@ -44,7 +43,7 @@ from gateway.stages.guard.retrieved import REMOVED, neutralise
 from gateway.stages.mask import masked
 from gateway.stages.recheck import check_citations, recheck_draft
 from gateway.stages.understand.planner import Planner, not_searched
-from gateway.stages.validate import check_batch_size, check_comment, check_question
+from gateway.stages.validate import check_batch_size, check_question
 
 UNLOGGED: Final = "answer_log"
 """Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
@@ -312,13 +311,12 @@ class AnswerQuestions:
 
 
 class ReplayAnswers:
-    """Logged answers, and what readers think of them."""
+    """Logged answers."""
 
-    def __init__(self, log: AnswerLog, retrieval: Retrieval, clock: Clock, rates: RateLimits) -> None:
+    def __init__(self, log: AnswerLog, retrieval: Retrieval, rates: RateLimits) -> None:
         self._rates = rates
         self._log = log
         self._retrieval = retrieval
-        self._clock = clock
 
     async def replay(self, answer_id: str, caller: Caller) -> Replay:
         """The answer as this caller may see it now: sentences whose source is no longer readable are cut.
@@ -338,15 +336,6 @@ class ReplayAnswers:
             answered_at=entry.answered_at,
             redacted=checked.changed,
         )
-
-    async def give_feedback(self, answer_id: str, rating: Rating, comment: str, caller: Caller) -> None:
-        """Notes what the caller thought of his answer; a later call replaces an earlier one. Raises NotFound,
-        InvalidRequest."""
-        caller.require(Scope.READ)
-        check_comment(comment)
-        self._rates.spend(Spending.READ, caller)
-        await self._own(answer_id, caller)
-        await self._log.add_feedback(answer_id, rating, comment, self._clock.now())
 
     async def _own(self, answer_id: str, caller: Caller) -> LoggedAnswer:
         entry = await self._log.find(answer_id, caller.tenant_id, caller.subject)

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from chassis.errors import InvalidRequest
 from chassis.identity import current_caller
 from chassis.rpc.deadlines import budget
-from gateway.adapters.messages import answer_message, event_message, question_of, rating_of, replay_message
+from gateway.adapters.messages import answer_message, event_message, question_of, replay_message
+from gateway.feedback.messages import required_rating
+from gateway.feedback.service import AnswerFeedback, Opinion
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.service import AnswerQuestions, ReplayAnswers
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
@@ -24,6 +25,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self,
         questions: AnswerQuestions,
         answers: ReplayAnswers,
+        feedback: AnswerFeedback,
         search: ForwardedSearch,
         documents: ForwardedDocuments,
         *,
@@ -31,6 +33,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
     ) -> None:
         self._questions = questions
         self._answers = answers
+        self._feedback = feedback
         self._search = search
         self._documents = documents
         self._ask_seconds = ask_seconds
@@ -55,10 +58,8 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
         self, request: gateway_pb2.SendFeedbackRequest, context: Context
     ) -> gateway_pb2.SendFeedbackResponse:
         """See the proto."""
-        rating = rating_of(request.rating)
-        if rating is None:
-            raise InvalidRequest("A rating is good or bad.", reason="RATING_MISSING")
-        await self._answers.give_feedback(request.answer_id, rating, request.comment, current_caller())
+        opinion = Opinion(required_rating(request.rating), comment=request.comment)
+        await self._feedback.give(request.answer_id, opinion, current_caller())
         return gateway_pb2.SendFeedbackResponse()
 
     async def Search(self, request: gateway_pb2.SearchRequest, context: Context) -> gateway_pb2.SearchResponse:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gateway.dead_letters.servicer import ForwardedDeadLetters
+from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
 from gateway.service import AnswerQuestions, ReplayAnswers
@@ -17,6 +18,7 @@ class UseCases:
 
     questions: AnswerQuestions
     answers: ReplayAnswers
+    feedback: AnswerFeedback
     search: ForwardedSearch
     documents: ForwardedDocuments
     dead_letters: ForwardedDeadLetters

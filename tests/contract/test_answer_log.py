@@ -22,7 +22,6 @@ from gateway.domain import (
     LoggedAnswer,
     Outcome,
     Place,
-    Rating,
     Span,
     Timing,
     Usage,
@@ -128,23 +127,6 @@ async def test_answers_are_seen_by_other_processes_and_after_a_restart(open_log:
     await open_log().record(ENTRY)
 
     assert await open_log().find("a-1", "acme", "alice") == ENTRY
-
-
-async def test_feedback_leaves_the_answer_as_it_was_however_often_it_changes(log: AnswerLog) -> None:
-    await log.record(ENTRY)
-    for rating in (Rating.BAD, Rating.GOOD, Rating.GOOD):
-        await log.add_feedback("a-1", rating, "a comment", NOW)
-
-    assert await log.find("a-1", "acme", "alice") == ENTRY
-
-
-async def test_feedback_on_a_forgotten_answer_does_not_bring_it_back(log: AnswerLog) -> None:
-    await log.record(ENTRY)
-    assert await log.forget_before(NOW + timedelta(days=1)) == 1
-    await log.add_feedback("a-1", Rating.BAD, "a comment", NOW)
-
-    assert await log.find("a-1", "acme", "alice") is None
-    assert await log.forget_before(NOW + timedelta(days=1)) == 0
 
 
 async def test_old_answers_are_forgotten_and_young_ones_are_not(log: AnswerLog) -> None:

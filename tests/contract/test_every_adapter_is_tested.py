@@ -22,6 +22,7 @@ import corpus.adapters
 import corpus.dead_letters
 import corpus.ports
 import gateway.adapters
+import gateway.feedback.ports
 import gateway.ports
 
 SUITES: dict[type[object], tuple[ModuleType, str]] = {
@@ -41,6 +42,7 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     corpus.ports.VectorIndex: (corpus.adapters, "test_vector_index.py"),
     corpus.ports.LexicalIndex: (corpus.adapters, "test_lexical_index.py"),
     gateway.ports.AnswerLog: (gateway.adapters, "test_answer_log.py"),
+    gateway.feedback.ports.FeedbackStore: (gateway.adapters, "test_feedback.py"),
 }
 """Port → package of its adapters, suite."""
 

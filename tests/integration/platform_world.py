@@ -36,6 +36,7 @@ from corpus.analysis import analyse
 from corpus.engines import CorpusStores, open_engines
 from gateway.adapters.embedder import GrpcSentenceEmbedder
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.sqlite_feedback import SqliteFeedback
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.http.app import build_app
@@ -143,11 +144,15 @@ async def platform_world(directory: Path, chosen: Mapping[str, str] | None = Non
         target = await _serve(stack, lifecycle, reads, writing, corpus, stores, numbers, clock)
         log = SqliteAnswerLog(directory / "answers.sqlite")
         stack.push_async_callback(log.close)
+        feedback = SqliteFeedback(directory / "answers.sqlite")
+        stack.push_async_callback(feedback.close)
         retriever, ingest = [await stack.enter_async_context(open_channel(target, settings=asks)) for _ in range(2)]
         embedder = await _channel_to(stack, lifecycle, asks, words)
         sentences = GrpcSentenceEmbedder(embedder, timeout_seconds=20.0, cache_bytes=_CACHE_BYTES)
         generator = ExtractiveGenerator(sentences, analyse, EstimatingTokenCounter())
-        use_cases = build_use_cases(asks, Channels(retriever, embedder, ingest), log, clock, generator)
+        use_cases = build_use_cases(
+            asks, Channels(retriever, embedder, ingest), log, clock, generator, feedback=feedback
+        )
         doors = await _doors(stack, asks, use_cases)
         stub = retrieval_pb2_grpc.RetrievalServiceStub(retriever)
         settle = _refreshed if chosen else _at_once
@@ -214,7 +219,12 @@ async def _doors(stack: AsyncExitStack, settings: GatewaySettings, use_cases: Us
     badges = Badges()
     server = await stack.enter_async_context(GrpcServer(settings, Lifecycle(settings), badges))
     servicer = GatewayServicer(
-        use_cases.questions, use_cases.answers, use_cases.search, use_cases.documents, ask_seconds=30
+        use_cases.questions,
+        use_cases.answers,
+        use_cases.feedback,
+        use_cases.search,
+        use_cases.documents,
+        ask_seconds=30,
     )
     gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
     await server.start(SERVICE)

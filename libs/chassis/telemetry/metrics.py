@@ -274,6 +274,12 @@ GATEWAY_ANSWERS: Final = Counter(
 GATEWAY_TOKENS: Final = Counter(
     "headwater.gateway.tokens", unit="{token}", description="Tokens of the generator.", labels=("direction",)
 )
+GATEWAY_FEEDBACK: Final = Counter(
+    "headwater.gateway.feedback",
+    unit="{opinion}",
+    description="Opinions of readers by rating (good, bad) and reason; a change of mind counts again.",
+    labels=("rating", "reason"),
+)
 GATEWAY_RATE_LIMITED: Final = Counter(
     "headwater.gateway.rate_limited", unit="{request}", description="Requests over their tenant's rate limit."
 )

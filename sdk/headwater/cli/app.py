@@ -13,6 +13,7 @@ from headwater.cli import (
     dlq,
     documents,
     evaluate,
+    feedback,
     generation,
     ingest,
     local,
@@ -39,6 +40,7 @@ for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, sto
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(feedback.app, name="feedback")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(generation.app, name="generation")
 app.add_typer(admin.app, name="admin")

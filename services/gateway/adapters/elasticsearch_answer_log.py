@@ -13,21 +13,22 @@ from chassis.elasticsearch.bulk import Write, bulk
 from chassis.elasticsearch.client import Store
 from chassis.elasticsearch.documents import document_id, get, search_now
 from chassis.elasticsearch.indexes import IndexSpec
-from gateway.domain import Answer, LoggedAnswer, Rating
+from gateway.domain import Answer, LoggedAnswer
 
-_ALIAS: Final = "answers"
+ALIAS: Final = "answers"
 _STORED: Final = {"type": "object", "enabled": False}
 SPECS: Final = (
     IndexSpec(
-        _ALIAS,
-        # Who asked what, and what was answered, is read back by id; only time is searched. Ratings are counted by
-        # whoever looks at the index.
+        ALIAS,
+        # Who asked what, and what was answered, is read back by id. Time is searched, and for reviewers (see
+        # ``elasticsearch_feedback``) tenant, outcome and rating.
         {
             "answered_at": {"type": "long"},
+            "tenant_id": {"type": "keyword"},
+            "outcome": {"type": "keyword"},
             "entry": _STORED,
             "rating": {"type": "keyword"},
-            "rated_at": {"type": "long", "index": False},
-            "comment": _STORED,
+            "feedback": _STORED,
         },
         {"index": {"refresh_interval": "5s"}},
     ),
@@ -44,12 +45,14 @@ class ElasticsearchAnswerLog:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._alias = store.name(_ALIAS)
+        self._alias = store.name(ALIAS)
 
     async def record(self, entry: LoggedAnswer) -> None:
         """Stores the answer unless one with its id is there; see the port."""
         row = {
             "answered_at": to_micros(entry.answered_at),
+            "tenant_id": entry.tenant_id,
+            "outcome": entry.answer.outcome.value,
             "entry": {
                 "tenant_id": entry.tenant_id,
                 "subject": entry.subject,
@@ -69,11 +72,6 @@ class ElasticsearchAnswerLog:
             return None
         answer = _ANSWER.validate_json(entry["answer"])
         return LoggedAnswer(tenant_id, subject, entry["question"], answer, from_micros(found.source["answered_at"]))
-
-    async def add_feedback(self, answer_id: str, rating: Rating, comment: str, at: datetime) -> None:
-        """Notes what the reader thought; see the port. Nothing when the answer was removed meanwhile."""
-        row = {"rating": rating.value, "rated_at": to_micros(at), "comment": {"text": comment}}
-        await bulk(self._store, [Write(self._alias, document_id(answer_id), row, partial=True)])
 
     async def forget_before(self, moment: datetime) -> int:
         """Removes old answers; see the port. Several gateways may do so at the same time."""

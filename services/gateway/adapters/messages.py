@@ -34,7 +34,7 @@ from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.retrieval.v1 import retrieval_pb2
 
-_OUTCOMES = {
+OUTCOMES = {
     Outcome.ANSWERED: gateway_pb2.ANSWER_OUTCOME_ANSWERED,
     Outcome.ABSTAINED: gateway_pb2.ANSWER_OUTCOME_ABSTAINED,
     Outcome.FALLBACK: gateway_pb2.ANSWER_OUTCOME_FALLBACK,
@@ -110,7 +110,7 @@ def answer_message(answer: Answer) -> gateway_pb2.AnswerFinal:
     """How an answer ended."""
     return gateway_pb2.AnswerFinal(
         answer_id=answer.answer_id,
-        outcome=_OUTCOMES[answer.outcome],
+        outcome=OUTCOMES[answer.outcome],
         text=answer.text,
         citations=[citation_message(citation) for citation in answer.citations],
         confidence=answer.confidence,

@@ -11,9 +11,9 @@ from pydantic import TypeAdapter
 
 from chassis.sqlite.readers import ReaderPool
 from chassis.sqlite.writer import GroupCommitWriter
-from gateway.domain import Answer, LoggedAnswer, Rating
+from gateway.domain import Answer, LoggedAnswer
 
-_MIGRATIONS: Final = (
+MIGRATIONS: Final = (
     """
     CREATE TABLE answers (
         answer_id TEXT PRIMARY KEY,
@@ -28,7 +28,22 @@ _MIGRATIONS: Final = (
     ) STRICT;
     CREATE INDEX answers_by_time ON answers (answered_at);
     """,
+    """
+    ALTER TABLE answers ADD COLUMN feedback TEXT;
+    UPDATE answers SET feedback = json_object(
+        'rating', rating,
+        'given_at', strftime('%Y-%m-%dT%H:%M:%fZ', rated_at, 'unixepoch'),
+        'comment', comment
+    ) WHERE rating IS NOT NULL;
+    ALTER TABLE answers DROP COLUMN rating;
+    ALTER TABLE answers DROP COLUMN comment;
+    ALTER TABLE answers DROP COLUMN rated_at;
+    CREATE INDEX answers_rated ON answers (tenant_id, answered_at) WHERE feedback IS NOT NULL;
+    CREATE INDEX answers_unanswered ON answers (tenant_id, answered_at)
+        WHERE json_extract(answer, '$.outcome') = 'abstained';
+    """,
 )
+"""``feedback`` is written and read by ``sqlite_feedback``."""
 _ANSWER: Final = TypeAdapter(Answer)
 _PURGE_ROWS: Final = 1000
 """Rows removed per transaction, so that answers being logged never wait long."""
@@ -42,8 +57,8 @@ class SqliteAnswerLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._writer = GroupCommitWriter(path, _MIGRATIONS, synchronous="NORMAL")
-        self._readers = ReaderPool(path, _MIGRATIONS, threads=1)
+        self._writer = GroupCommitWriter(path, MIGRATIONS, synchronous="NORMAL")
+        self._readers = ReaderPool(path, MIGRATIONS, threads=1)
 
     async def record(self, entry: LoggedAnswer) -> None:
         row = (
@@ -80,15 +95,6 @@ class SqliteAnswerLog:
         return LoggedAnswer(
             tenant_id, subject, question, _ANSWER.validate_json(answer), datetime.fromtimestamp(answered_at, UTC)
         )
-
-    async def add_feedback(self, answer_id: str, rating: Rating, comment: str, at: datetime) -> None:
-        def update(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "UPDATE answers SET rating = ?, comment = ?, rated_at = ? WHERE answer_id = ?",
-                (rating.value, comment, at.timestamp(), answer_id),
-            )
-
-        await self._writer.run(update)
 
     async def forget_before(self, moment: datetime) -> int:
         def delete(connection: sqlite3.Connection) -> int:

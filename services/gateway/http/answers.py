@@ -7,10 +7,10 @@ from contextlib import aclosing
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from chassis.errors import Defect
-from gateway.adapters.messages import answer_message, event_message, rating_of, replay_message
+from gateway.adapters.messages import answer_message, event_message, replay_message
 from gateway.domain import AnswerEvent, AnswerReady
 from gateway.http import sse
 from gateway.http.bodies import Response as ResponseBody
@@ -23,7 +23,6 @@ from gateway.http.models import (
     AskBatchBody,
     AskBody,
     CitationBody,
-    FeedbackBody,
     LoggedAnswerBody,
     SearchBatchBody,
     SearchBatchResultBody,
@@ -43,7 +42,6 @@ _EVENT_BODIES: dict[str, type[ResponseBody]] = {
     "usage": UsageBody,
     "final": AnswerBody,
 }
-_RATINGS = {"good": gateway_pb2.RATING_GOOD, "bad": gateway_pb2.RATING_BAD}
 
 
 def use_cases_of(request: Request) -> UseCases:
@@ -86,16 +84,6 @@ async def get_answer(answer_id: str, request: Request, caller: CallerOf) -> Logg
     """As GatewayService.GetAnswer."""
     replay = await use_cases_of(request).answers.replay(answer_id, caller)
     return LoggedAnswerBody.of(replay_message(replay))
-
-
-@router.post("/feedback", status_code=204, summary="Say what you thought of an answer")
-async def send_feedback(body: FeedbackBody, request: Request, caller: CallerOf) -> Response:
-    """As GatewayService.SendFeedback."""
-    rating = rating_of(_RATINGS[body.rating])
-    if rating is None:
-        raise Defect("A rating has no counterpart.")
-    await use_cases_of(request).answers.give_feedback(body.answer_id, rating, body.comment, caller)
-    return Response(status_code=204)
 
 
 @router.post("/search", summary="Find passages")

@@ -37,6 +37,8 @@ def short_name(value: object) -> object:
         "OPEN_CAUSE_",
         "DOCUMENT_STATE_",
         "FIELD_TYPE_",
+        "FEEDBACK_REASON_",
+        "RATING_",
     ):
         if isinstance(value, str) and value.startswith(prefix):
             return value.removeprefix(prefix).lower()

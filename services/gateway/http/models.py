@@ -187,14 +187,6 @@ class LoggedAnswerBody(Response):
     redacted: bool
 
 
-class FeedbackBody(Request):
-    """What a reader thought of an answer."""
-
-    answer_id: str
-    rating: Literal["good", "bad"]
-    comment: str = Field("", description="At most 4,096 characters.")
-
-
 # Documents
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import jwt
@@ -47,6 +48,14 @@ def _minter(keys: Path, issuer: str = "gateway") -> TokenMinter:
 
 def _verifier(keys: Path, *issuers: str) -> InternalTokenVerifier:
     return InternalTokenVerifier(jwks_file(keys), issuers or ("gateway",))
+
+
+def test_scopes_that_only_the_edge_asks_for_are_not_told_to_other_services(keys: Path) -> None:
+    caller = replace(ALICE, scopes=frozenset(Scope))
+
+    told = _verifier(keys).verify(_minter(keys).mint(caller))
+
+    assert told.scopes == {Scope.READ, Scope.WRITE, Scope.ADMIN}
 
 
 def _forged(keys: Path, changes: dict[str, object], *, key_of: str = "gateway") -> str:

@@ -14,7 +14,9 @@ from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller, Scope
 from corpus.analysis import analyse
 from gateway.adapters.tokens import EstimatingTokenCounter
-from gateway.domain import CitationKey, LoggedAnswer, Passage, Place, Question, Rating, Retrieved, Span
+from gateway.domain import CitationKey, LoggedAnswer, Outcome, Passage, Place, Question, Retrieved, Span
+from gateway.feedback.domain import AskedQuestion, Feedback, RatedAnswer, asked, rated
+from gateway.feedback.service import AnswerFeedback
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
@@ -113,11 +115,11 @@ class BagOfWordsEmbedder:
 
 
 class MemoryAnswerLog:
-    """A log in a dictionary."""
+    """A log, and the feedback on its answers, in dictionaries."""
 
     def __init__(self) -> None:
         self.entries: dict[str, LoggedAnswer] = {}
-        self.feedback: dict[str, tuple[Rating, str]] = {}
+        self.feedback: dict[str, Feedback] = {}
         self.down = False
 
     async def record(self, entry: LoggedAnswer) -> None:
@@ -129,14 +131,31 @@ class MemoryAnswerLog:
         entry = self.entries.get(answer_id)
         return entry if entry and (entry.tenant_id, entry.subject) == (tenant_id, subject) else None
 
-    async def add_feedback(self, answer_id: str, rating: Rating, comment: str, at: datetime) -> None:
-        self.feedback[answer_id] = (rating, comment)
-
     async def forget_before(self, moment: datetime) -> int:
         old = [key for key, entry in self.entries.items() if entry.answered_at < moment]
         for key in old:
             del self.entries[key]
+            self.feedback.pop(key, None)
         return len(old)
+
+    async def give(self, answer_id: str, feedback: Feedback) -> bool:
+        if answer_id not in self.entries:
+            return False
+        self.feedback[answer_id] = feedback
+        return True
+
+    async def rated(self, tenant_id: str, since: datetime | None, limit: int) -> Sequence[RatedAnswer]:
+        entries = self._newest(tenant_id, since)
+        return [rated(entry, self.feedback[key]) for key, entry in entries if key in self.feedback][:limit]
+
+    async def unanswered(self, tenant_id: str, since: datetime | None, limit: int) -> Sequence[AskedQuestion]:
+        entries = self._newest(tenant_id, since)
+        return [asked(entry) for _, entry in entries if entry.answer.outcome is Outcome.ABSTAINED][:limit]
+
+    def _newest(self, tenant_id: str, since: datetime | None) -> list[tuple[str, LoggedAnswer]]:
+        mine = [each for each in self.entries.items() if each[1].tenant_id == tenant_id]
+        young = [each for each in mine if since is None or each[1].answered_at >= since]
+        return sorted(young, key=lambda each: each[1].answered_at, reverse=True)
 
 
 class Gateway:
@@ -170,7 +189,10 @@ class Gateway:
             planner,
             guardrails=guardrails,
         )
-        self.answers = ReplayAnswers(self.log, self.retrieval, self.clock, self.rates)
+        self.answers = ReplayAnswers(self.log, self.retrieval, self.rates)
+        self.feedback = AnswerFeedback(
+            self.log, self.log, self.retrieval, self.clock, self.rates, analyse, mask=policy.mask_questions
+        )
 
     def revoke(self, document_id: str) -> None:
         """From now on nobody may read the document."""

@@ -18,7 +18,6 @@ from gateway.domain import (
     CitationSettled,
     Outcome,
     Question,
-    Rating,
     StageFinished,
     TextPiece,
 )
@@ -229,16 +228,3 @@ async def test_the_answer_of_somebody_else_does_not_exist() -> None:
     for stranger in (BOB, Caller("other", "alice")):
         with pytest.raises(NotFound):
             await gateway.answers.replay(answer.answer_id, stranger)
-        with pytest.raises(NotFound):
-            await gateway.answers.give_feedback(answer.answer_id, Rating.BAD, "", stranger)
-
-
-async def test_feedback_is_kept_with_the_answer() -> None:
-    gateway = Gateway()
-    answer = await answer_of(gateway, SENSORS)
-
-    await gateway.answers.give_feedback(answer.answer_id, Rating.GOOD, "right", ALICE)
-
-    assert gateway.log.feedback[answer.answer_id] == (Rating.GOOD, "right")
-    with pytest.raises(InvalidRequest):
-        await gateway.answers.give_feedback(answer.answer_id, Rating.GOOD, "x" * 4097, ALICE)
