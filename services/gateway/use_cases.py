@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.costs.servicer import CostServicer
 from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
@@ -23,4 +24,5 @@ class UseCases:
     stores: ForwardedStores
     versions: ForwardedVersions
     generations: ForwardedGenerations
+    costs: CostServicer
     """gRPC only."""

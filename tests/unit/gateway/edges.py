@@ -25,6 +25,7 @@ from chassis.settings import ServiceSettings
 from chassis.tokens import InternalTokenVerifier, create_keys, jwks_file
 from corpus.analysis import analyse
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
 from gateway.generators.extractive.generator import ExtractiveGenerator
@@ -36,7 +37,7 @@ from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
 from headwater.common.v1 import common_pb2
-from headwater.gateway.v1 import gateway_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, gateway_pb2_grpc
 from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
@@ -223,6 +224,7 @@ class Edges:
     http: httpx.AsyncClient
     grpc: gateway_pb2_grpc.GatewayServiceAsyncStub
     embedder: BagOfWordsEmbedder
+    costs: costs_pb2_grpc.CostServiceAsyncStub
 
 
 @asynccontextmanager
@@ -236,10 +238,12 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
         channels = [await stack.enter_async_context(open_channel(target, settings=own)) for _ in range(3)]
         log = SqliteAnswerLog(folder / "answers.sqlite")
         stack.push_async_callback(log.close)
+        cost_log = SqliteCostLog(folder / "costs.sqlite")
+        stack.push_async_callback(cost_log.close)
         embedder = BagOfWordsEmbedder()
         generator = ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
         use_cases = build_use_cases(
-            own, Channels(*channels), log, ManualClock(NOW), generator, build_planner(own, analyse)
+            own, Channels(*channels), log, ManualClock(NOW), generator, build_planner(own, analyse), cost_log
         )
         authenticator = EdgeAuthenticator(None, development=development)
         server = await stack.enter_async_context(GrpcServer(own, Lifecycle(own), authenticator))
@@ -247,6 +251,7 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
             use_cases.questions, use_cases.answers, use_cases.search, use_cases.documents, ask_seconds=30
         )
         gateway_pb2_grpc.add_GatewayServiceServicer_to_server(servicer, server.grpc)
+        costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
         await server.start(SERVICE)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{server.port}"))
         limits = HttpLimits(
@@ -255,7 +260,9 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
         app = build_app(use_cases, HttpIdentity(authenticator, development=development), limits, server.admission)
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 5))
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1"))
-        yield Edges(peers, http, gateway_pb2_grpc.GatewayServiceStub(channel), embedder)
+        yield Edges(
+            peers, http, gateway_pb2_grpc.GatewayServiceStub(channel), embedder, costs_pb2_grpc.CostServiceStub(channel)
+        )
 
 
 async def _serve_peers(stack: AsyncExitStack, folder: Path, peers: Peers) -> str:
