@@ -23,7 +23,7 @@ from chassis.telemetry import metrics
 from gateway.addresses import Networks, client_address
 
 MAX_BUCKETS: Final = 50_000
-"""Of users, tenants and addresses each: some ten megabytes where all of them are in use."""
+"""Of users, tenants and addresses each: 17 MB for users with addresses of mail as their names."""
 _SECOND_NS: Final = 1_000_000_000
 
 

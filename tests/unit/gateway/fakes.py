@@ -14,6 +14,7 @@ from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller, Scope
 from corpus.analysis import analyse
 from gateway.adapters.tokens import EstimatingTokenCounter
+from gateway.costs.accounting import CostAccounting
 from gateway.domain import CitationKey, LoggedAnswer, Passage, Place, Question, Rating, Retrieved, Span
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.ports import Generator
@@ -150,6 +151,7 @@ class Gateway:
         rate: str = "1000/second",
         planner: Planner | None = None,
         guardrails: Guardrails = NO_GUARDRAILS,
+        costs: CostAccounting | None = None,
     ) -> None:
         self.retrieval = FakeRetrieval(passages)
         self.embedder = BagOfWordsEmbedder()
@@ -169,6 +171,7 @@ class Gateway:
             self.rates,
             planner,
             guardrails=guardrails,
+            costs=costs,
         )
         self.answers = ReplayAnswers(self.log, self.retrieval, self.clock, self.rates)
 

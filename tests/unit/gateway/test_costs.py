@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.unit.gateway.fakes import ALICE, BOB, NOW
+from tests.unit.gateway.fakes import ALICE, BOB, NOW, Gateway
 
 from chassis.clock import ManualClock
-from chassis.errors import DependencyUnavailable, FailedPrecondition, InvalidRequest, PermissionDenied
+from chassis.errors import DeadlineExceeded, DependencyUnavailable, FailedPrecondition, InvalidRequest, PermissionDenied
 from chassis.identity import Caller, Scope
 from chassis.telemetry import metrics
-from gateway.costs.accounting import CostAccounting
+from gateway.costs.accounting import UNRECORDED, CostAccounting
 from gateway.costs.domain import (
     Account,
     CostEntry,
@@ -33,6 +35,8 @@ from gateway.costs.domain import (
 )
 from gateway.costs.prices import PriceTableError, load_prices, parse_prices
 from gateway.costs.report import ReportCosts
+from gateway.domain import CitationSettled, Draft, Question, TextPiece
+from gateway.ports import GenerationRequest
 from gateway.rates import RateLimits, Spending
 from gateway.settings import GatewaySettings
 
@@ -63,6 +67,16 @@ class ListedCosts:
 
     async def forget_before(self, day: date) -> int:
         return 0
+
+
+class Failing:
+    """A generator whose time is up."""
+
+    name = "failing"
+
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
+        raise DeadlineExceeded("The time is up.")
+        yield
 
 
 def amounts(cost: QueryCost) -> dict[str, Decimal | None]:
@@ -215,6 +229,40 @@ async def test_metrics_name_a_bounded_number_of_tenants(monkeypatch: pytest.Monk
         await costs.settle(Caller(f"t{number}", "a"), search)
 
     assert named == ["t0", "t1", "other", "other", "t0"]
+
+
+async def test_a_question_is_charged_once_however_it_ends() -> None:
+    log = ListedCosts()
+    gateway = Gateway(costs=accounting(log))
+    question = Question("How many sensors does a gateway with firmware 3.1 accept?")
+    async with aclosing(gateway.questions.ask(question, ALICE)) as events:
+        async for event in events:
+            if isinstance(event, TextPiece):
+                break  # the reader leaves
+    assert len(log.entries) == 1
+
+    gateway.retrieval.unreadable.add("gateway")
+    async with aclosing(gateway.questions.ask(question, ALICE)) as events:
+        assert [event async for event in events]
+    assert len(log.entries) == 2
+
+
+async def test_a_question_that_fails_after_its_search_is_charged_for_the_search() -> None:
+    log = ListedCosts()
+    gateway = Gateway(generator=Failing(), costs=accounting(log))
+    with pytest.raises(DeadlineExceeded):
+        async for _ in gateway.questions.ask(Question("How many sensors?"), ALICE):
+            pass
+    (entry,) = log.entries
+    assert [each.stage for each in entry.cost.stages if each.quantity] == [Stage.EMBEDDING, Stage.SEARCH]
+
+
+async def test_an_answer_whose_cost_could_not_be_kept_says_so() -> None:
+    log = ListedCosts()
+    log.down = True
+    gateway = Gateway(costs=accounting(log))
+    (answer,) = await gateway.questions.ask_batch([Question("How many sensors does a gateway accept?")], ALICE)
+    assert UNRECORDED in answer.degraded
 
 
 def reporting(log: ListedCosts | None) -> ReportCosts:

@@ -13,6 +13,7 @@ from tests.unit.gateway.fakes import ALICE, NOW, PASSAGES, Gateway
 
 from chassis.clock import ManualClock
 from chassis.errors import DependencyUnavailable, HeadwaterError, Overloaded
+from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
 from gateway.adapters.memory_token_ledger import MemoryTokenLedger
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.costs.budgets import BudgetLimits, TokenBudgets
@@ -21,7 +22,8 @@ from gateway.costs.metered import ModelMeter
 from gateway.domain import CitationSettled, Draft, Outcome, Question, TextPiece
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointError, EndpointSettings, Payer
 from gateway.generators.within_budget import OVER_BUDGET, WithinBudget
-from gateway.ports import GenerationRequest
+from gateway.plan import Plan
+from gateway.ports import GenerationRequest, UnderstandingRequest
 from gateway.stages.context import ContextLimits, select_context
 
 TODAY = date(2026, 11, 21)
@@ -213,6 +215,20 @@ async def test_nothing_is_sent_to_the_endpoint_over_budget() -> None:
     async with chat_endpoint(ChatScript(["one"])) as script:
         with pytest.raises(Overloaded):
             await complete(script, budgets(MemoryTokenLedger(), day=HELD - 1), Account())
+    assert script.requests == []
+
+
+async def test_over_budget_rules_alone_understand_a_question() -> None:
+    async with chat_endpoint(ChatScript(["{}"])) as script:
+        meter = ModelMeter("m", MAX_TOKENS, EstimatingTokenCounter(), budgets(MemoryTokenLedger(), day=1))
+        settings = EndpointSettings(script.base_url, "m", "", 2.0, 2.0, MAX_TOKENS, 0.0, attempts=1)
+        endpoint = ChatEndpoint(settings, meter=meter)
+        question = Question("How many sensors?")
+        plan = await LanguageModelUnderstanding(endpoint, total_seconds=5.0).refine(
+            Plan(question.text, question.text), UnderstandingRequest(question, ALICE, NOW)
+        )
+        await endpoint.close()
+    assert plan.degraded == ("understanding",)
     assert script.requests == []
 
 
