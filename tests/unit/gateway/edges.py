@@ -225,6 +225,7 @@ class Edges:
     grpc: gateway_pb2_grpc.GatewayServiceAsyncStub
     embedder: BagOfWordsEmbedder
     costs: costs_pb2_grpc.CostServiceAsyncStub
+    target: str
 
 
 @asynccontextmanager
@@ -261,7 +262,12 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
         transport = httpx.ASGITransport(app, client=("127.0.0.1", 5))
         http = await stack.enter_async_context(httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1"))
         yield Edges(
-            peers, http, gateway_pb2_grpc.GatewayServiceStub(channel), embedder, costs_pb2_grpc.CostServiceStub(channel)
+            peers,
+            http,
+            gateway_pb2_grpc.GatewayServiceStub(channel),
+            embedder,
+            costs_pb2_grpc.CostServiceStub(channel),
+            f"127.0.0.1:{server.port}",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import httpx
 import pytest
 from tests.unit.gateway.edges import Edges, edges
 
-from headwater import messages
+from headwater import AsyncClient, Identity, PermissionDeniedError, messages
 from headwater.gateway.v1 import costs_pb2, gateway_pb2
 from headwater.gateway.v1.costs_pb2 import GetCostsRequest
 
@@ -108,6 +109,17 @@ async def test_a_report_adds_up_what_a_tenants_users_asked(gateway: Edges) -> No
     searches = [(row.tenant_id, row.subject, row.amount) for row in report.rows if row.stage == "search"]
     assert searches == [("acme", "ann", "0.00004"), ("acme", "ben", "0.00002")]
     assert report.since == report.until == "2026-11-21"
+
+
+async def test_the_client_reads_reports_as_decimals_and_refusals_as_errors(gateway: Edges) -> None:
+    await asked(gateway)
+    async with AsyncClient(gateway.target, identity=Identity("acme", "ann", scopes=("read", "write"))) as client:
+        report = await client.costs.report(since=date(2026, 11, 1))
+        with pytest.raises(PermissionDeniedError):
+            await client.costs.report("user")
+
+    assert (report.since, report.until) == (date(2026, 11, 1), date(2026, 11, 21))
+    assert next(row for row in report.rows if row.stage == "search").amount == Decimal("0.00002")
 
 
 async def test_another_tenant_sees_nothing_of_it(gateway: Edges) -> None:
