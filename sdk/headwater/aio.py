@@ -13,6 +13,7 @@ import grpc
 
 from headwater import channel, messages
 from headwater.common.v1 import common_pb2
+from headwater.costs import Costs
 from headwater.dead_letters import DeadLetters
 from headwater.errors import (
     GATEWAY_UNREACHABLE,
@@ -75,6 +76,7 @@ class AsyncClient:
         self.stores = Stores(self._channel, self._metadata, self._read, self._call)
         self.generations = Generations(self._channel, self._read, self._call)
         self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
+        self.costs = Costs(self._channel, self._read)
 
     async def __aenter__(self) -> Self:
         return self

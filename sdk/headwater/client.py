@@ -14,6 +14,7 @@ import grpc
 
 from headwater import channel
 from headwater.aio import AsyncClient
+from headwater.costs import CostGrouping, CostReport
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
 from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
@@ -259,6 +260,10 @@ class Client:
     def drop_generation(self, name: str) -> None:
         """See ``Generations.drop``."""
         self._run(self._client.generations.drop(name))
+
+    def cost_report(self, by: CostGrouping = "stage", **which: Any) -> CostReport:
+        """See ``Costs.report``."""
+        return self._run(self._client.costs.report(by, **which))
 
     def create_tenant(self, tenant_id: str, fields: Mapping[str, str] | None = None) -> Tenant:
         """See ``AsyncClient.create_tenant``."""

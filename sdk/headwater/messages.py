@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from headwater import plan_messages
+from headwater import costs, plan_messages
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.ingest.v1 import ingest_pb2
@@ -204,6 +204,7 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         generator=message.generator,
         plan=plan_messages.plan(message.plan) if message.HasField("plan") else None,
         refusal=Refusal(message.refusal.reason, message.refusal.score) if message.HasField("refusal") else None,
+        cost=costs.query_cost(message.cost) if message.HasField("cost") else None,
     )
 
 
@@ -309,14 +310,8 @@ def open_change(message: ingest_pb2.OpenChange) -> OpenChange:
 
 def halt(message: ingest_pb2.Halt) -> Halt:
     """A halt from protobuf."""
-    return Halt(
-        worker=message.worker,
-        since=moment(message.since),
-        seen_at=moment(message.seen_at),
-        reason=message.reason,
-        message=message.message,
-        rejections=message.rejections,
-    )
+    since, seen_at = moment(message.since), moment(message.seen_at)
+    return Halt(message.worker, since, seen_at, message.reason, message.message, message.rejections)
 
 
 def ingest_status(message: ingest_pb2.GetIngestStatusResponse) -> IngestStatus:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from headwater.costs import QueryCost
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -195,6 +197,7 @@ class Answer:
     generator: str
     plan: Plan | None = None
     refusal: Refusal | None = None
+    cost: QueryCost | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from chassis.identity import Caller
 from gateway import observe
+from gateway.costs.domain import Account
 from gateway.domain import (
     AnswerEvent,
     CitationSettled,
@@ -30,7 +32,9 @@ class Course:
     """What has happened to one question so far."""
 
     def __init__(self, question: Question, caller: Caller) -> None:
-        self.question = question
+        self.account = Account()
+        self.question = replace(question, account=self.account)
+        self.settled = False
         self.caller = caller
         self.plan = Plan(question.text, question.text)
         self.understood = False

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from gateway.costs.domain import Account, QueryCost
 from gateway.plan import Plan, PlanOptions, SearchHints, Turn
 
 ABSTENTION_TEXT: Final = "I don't know based on the available knowledge."
@@ -146,6 +147,7 @@ class Question:
         history: Earlier turns of the conversation, oldest first.
         options: What the caller wants of the stages that understand it.
         hints: How to search where ``retrieval`` does not say; set by those stages.
+        account: Where what is done for it is noted; set when it is asked.
     """
 
     text: str
@@ -154,6 +156,7 @@ class Question:
     history: tuple[Turn, ...] = ()
     options: PlanOptions = field(default_factory=PlanOptions)
     hints: SearchHints = field(default_factory=SearchHints)
+    account: Account | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,7 @@ class Answer:
     generation: str = ""
     plan: Plan | None = None
     refusal: Refusal | None = None
+    cost: QueryCost | None = None
 
     def with_readable_meanings(self) -> Answer:
         """The same without meanings of a question whose source may not be read."""
@@ -290,6 +294,7 @@ class Draft:
         confidence: 0 to 1.
         degraded: Parts it did without.
         features: Numbers behind the confidence, by name; for calibration only.
+        generator: Who wrote it, where that was not the one that was asked.
     """
 
     outcome: Outcome
@@ -299,6 +304,7 @@ class Draft:
     usage: Usage = Usage()
     degraded: tuple[str, ...] = ()
     features: tuple[tuple[str, float], ...] = field(default=())
+    generator: str = ""
 
 
 _MARK: Final = re.compile(r"\s?\[(\d{1,3})\]")

@@ -21,14 +21,25 @@ from chassis.tokens import create_keys
 from corpus.analysis import analyse
 from gateway.adapters.embedder import GrpcSentenceEmbedder
 from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
+from gateway.adapters.memory_token_ledger import MemoryTokenLedger
 from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
+from gateway.adapters.sqlite_token_ledger import SqliteTokenLedger
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
 from gateway.auth.bearer import BearerTokens, TokenRules
 from gateway.auth.claims import ClaimNames
 from gateway.auth.jwks import KeySet, key_source
+from gateway.costs.accounting import CostAccounting
+from gateway.costs.budgets import BudgetLimits, TokenBudgets
+from gateway.costs.domain import PriceTable
+from gateway.costs.metered import ModelMeter
+from gateway.costs.ports import CostLog, TokenLedger
+from gateway.costs.prices import load_prices
+from gateway.costs.report import ReportCosts
+from gateway.costs.servicer import CostServicer
 from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.ports import FeedbackStore
 from gateway.feedback.service import AnswerFeedback
@@ -38,6 +49,7 @@ from gateway.generations.servicer import ForwardedGenerations
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
 from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
+from gateway.generators.within_budget import WithinBudget
 from gateway.http.app import build_app
 from gateway.http.guard import HttpLimits
 from gateway.http.identity import HttpIdentity
@@ -55,11 +67,12 @@ from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
-from headwater.gateway.v1 import feedback_pb2_grpc, gateway_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc
 from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
 FEEDBACK: Final = "headwater.gateway.v1.FeedbackService"
+COSTS: Final = "headwater.gateway.v1.CostService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
@@ -88,8 +101,12 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     channels = await _open_channels(lifecycle, settings)
     log, opinions = await _open_answer_log(lifecycle, settings)
     clock = SystemClock()
-    generator, planner = _generator(lifecycle, settings, channels), _planner(lifecycle, settings)
-    use_cases = build_use_cases(settings, channels, log, clock, generator, planner, feedback=opinions)
+    ledger, cost_log = _open_costs(lifecycle, settings)
+    limits = BudgetLimits(settings.token_budget_day, settings.token_budget_in_flight, settings.tenant_budgets)
+    budgets = TokenBudgets(limits, ledger, clock)
+    generator = _generator(lifecycle, settings, channels, budgets)
+    planner = _planner(lifecycle, settings, budgets)
+    use_cases = build_use_cases(settings, channels, log, clock, generator, planner, cost_log, feedback=opinions)
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
     servicer = GatewayServicer(
@@ -107,10 +124,12 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     stores_pb2_grpc.add_StoreServiceServicer_to_server(use_cases.stores, server.grpc)
     versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
-    await server.start(SERVICE, FEEDBACK, DEAD_LETTERS, GENERATIONS, *STORES)
+    costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
+    await server.start(SERVICE, FEEDBACK, COSTS, DEAD_LETTERS, GENERATIONS, *STORES)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
+    lifecycle.create_task(_forget_old_costs(ledger, cost_log, settings, clock), "cost-retention")
     await lifecycle.serve_until_signal()
 
 
@@ -121,18 +140,18 @@ def build_use_cases(
     clock: Clock,
     generator: Generator,
     planner: Planner | None = None,
+    cost_log: CostLog | None = None,
     *,
     feedback: FeedbackStore,
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
-    rates = RateLimits(
-        {
-            Spending.ASK: settings.rate_ask,
-            Spending.SEARCH: settings.rate_search,
-            Spending.WRITE: settings.rate_write,
-            Spending.READ: settings.rate_read,
-        }
+    rates = rate_limits(settings)
+    costs = CostAccounting(
+        load_prices(settings.prices) if settings.prices is not None else PriceTable(),
+        cost_log,
+        clock,
+        metric_tenants=settings.cost_metric_tenants,
     )
     # Extraction quotes passages; a language model reads the sections around them as well.
     sections = settings.generator == "openai"
@@ -149,7 +168,16 @@ def build_use_cases(
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
         questions=AnswerQuestions(
-            retrieval, generator, log, tokens, clock, policy, rates, planner, guardrails=guardrails_of(settings)
+            retrieval,
+            generator,
+            log,
+            tokens,
+            clock,
+            policy,
+            rates,
+            planner,
+            guardrails=guardrails_of(settings),
+            costs=costs,
         ),
         answers=ReplayAnswers(log, retrieval, rates),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
@@ -159,6 +187,18 @@ def build_use_cases(
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+        costs=CostServicer(ReportCosts(cost_log, rates, clock)),
+    )
+
+
+def rate_limits(settings: GatewaySettings) -> RateLimits:
+    """The rate limits of users, tenants and addresses."""
+
+    def rates(of: str) -> dict[Spending, str]:
+        return {kind: getattr(settings, f"rate_{of}{kind.value}") for kind in Spending}
+
+    return RateLimits(
+        rates(""), tenants=rates("tenant_"), addresses=rates("address_"), proxies=settings.trusted_proxies
     )
 
 
@@ -171,25 +211,35 @@ def guardrails_of(settings: GatewaySettings) -> Guardrails:
     )
 
 
-def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels) -> Generator:
-    tokens = EstimatingTokenCounter()
+def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels, budgets: TokenBudgets) -> Generator:
     if settings.generator == "extractive":
-        embedder = GrpcSentenceEmbedder(
-            channels.embedder,
-            timeout_seconds=settings.embed_seconds,
-            cache_bytes=settings.sentence_cache_bytes,
-        )
-        return ExtractiveGenerator(embedder, analyse, tokens)
-    endpoint = _endpoint(lifecycle, settings)
-    return OpenAICompatibleGenerator(
-        endpoint, analyse, tokens, total_seconds=settings.openai_total_seconds, redacts=settings.openai_redact
+        return _extractive(settings, channels)
+    endpoint = _endpoint(lifecycle, settings, budgets)
+    generator = OpenAICompatibleGenerator(
+        endpoint,
+        analyse,
+        EstimatingTokenCounter(),
+        total_seconds=settings.openai_total_seconds,
+        redacts=settings.openai_redact,
     )
+    if settings.over_budget == "extractive":
+        return WithinBudget(generator, _extractive(settings, channels))
+    return generator
 
 
-def _planner(lifecycle: Lifecycle, settings: GatewaySettings) -> Planner:
+def _extractive(settings: GatewaySettings, channels: Channels) -> ExtractiveGenerator:
+    embedder = GrpcSentenceEmbedder(
+        channels.embedder,
+        timeout_seconds=settings.embed_seconds,
+        cache_bytes=settings.sentence_cache_bytes,
+    )
+    return ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
+
+
+def _planner(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> Planner:
     language_model = None
     if settings.understand_with == "openai":
-        endpoint = _endpoint(lifecycle, settings)
+        endpoint = _endpoint(lifecycle, settings, budgets)
         language_model = LanguageModelUnderstanding(
             endpoint,
             total_seconds=settings.understand_seconds,
@@ -199,7 +249,7 @@ def _planner(lifecycle: Lifecycle, settings: GatewaySettings) -> Planner:
     return build_planner(settings, analyse, language_model)
 
 
-def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings) -> ChatEndpoint:
+def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> ChatEndpoint:
     endpoint = ChatEndpoint(
         EndpointSettings(
             base_url=settings.openai_base_url,
@@ -210,7 +260,8 @@ def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings) -> ChatEndpoint:
             max_tokens=settings.openai_max_tokens,
             temperature=settings.openai_temperature,
             attempts=settings.openai_attempts,
-        )
+        ),
+        meter=ModelMeter(settings.openai_model, settings.openai_max_tokens, EstimatingTokenCounter(), budgets),
     )
     lifecycle.stack.push_async_callback(endpoint.close)
     return endpoint
@@ -263,6 +314,17 @@ async def _open_answer_log(lifecycle: Lifecycle, settings: GatewaySettings) -> t
     return ElasticsearchAnswerLog(store), ElasticsearchFeedback(store)
 
 
+def _open_costs(lifecycle: Lifecycle, settings: GatewaySettings) -> tuple[TokenLedger, CostLog | None]:
+    if settings.profile != "embedded":
+        # Gateways in a cluster have no disk of their own: each counts for itself, and metrics add up what it cost.
+        return MemoryTokenLedger(), None
+    ledger = SqliteTokenLedger(settings.data_dir / "tokens.sqlite")
+    log = SqliteCostLog(settings.data_dir / "costs.sqlite")
+    lifecycle.stack.push_async_callback(ledger.close)
+    lifecycle.stack.push_async_callback(log.close)
+    return ledger, log
+
+
 async def _open_channels(lifecycle: Lifecycle, settings: GatewaySettings) -> Channels:
     opened = []
     for target in (settings.retriever_target, settings.embedder_target, settings.ingest_target):
@@ -295,4 +357,17 @@ async def _forget_old_answers(log: AnswerLog, settings: GatewaySettings, clock: 
                 _log.info("old answers removed", count=removed)
         except DependencyUnavailable:
             _log.warning("old answers could not be removed now")
+        await asyncio.sleep(_PURGE_SECONDS)
+
+
+async def _forget_old_costs(ledger: TokenLedger, log: CostLog | None, settings: GatewaySettings, clock: Clock) -> None:
+    while True:
+        today = clock.now().date()
+        try:
+            # A call that began before midnight may still be settled.
+            await ledger.forget_before(today - timedelta(days=1))
+            if log is not None:
+                await log.forget_before(today - timedelta(days=settings.cost_retention_days))
+        except DependencyUnavailable:
+            _log.warning("old costs could not be removed now")
         await asyncio.sleep(_PURGE_SECONDS)

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chassis.identity import Caller
+from gateway.costs.domain import Account
 from gateway.domain import (
     CitationKey,
     CitationSettled,
@@ -152,12 +153,14 @@ class GenerationRequest:
     Attributes:
         blocks: What fits the token budget, best first, numbered from 1.
         asked_at: When it was asked, aware, in UTC; tells old information from new.
+        account: Where what is used for it is noted.
     """
 
     question: str
     blocks: Sequence[ContextBlock]
     caller: Caller
     asked_at: datetime
+    account: Account | None = None
 
 
 class Generator(Protocol):
@@ -175,7 +178,8 @@ class Generator(Protocol):
         the reader at once; a draft without pieces reaches him after the last check of its citations. Every citation
         names one of the blocks, and its
         quote equals the block's text at its place. A generator that fails ends with outcome FALLBACK; it raises only
-        DeadlineExceeded, and Defect for what should not be."""
+        DeadlineExceeded; Overloaded and DependencyUnavailable for a token budget that is used up or can't be read,
+        before its first piece; and Defect for what should not be."""
         ...
 
 

@@ -16,6 +16,8 @@ from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id
 from corpus.privacy.redact import redact
 from gateway import observe
+from gateway.costs.accounting import UNRECORDED, CostAccounting
+from gateway.costs.metered import MeteredRetrieval
 from gateway.course import Course, untold
 from gateway.domain import (
     ABSTENTION_TEXT,
@@ -86,10 +88,12 @@ class AnswerQuestions:
         planner: Planner | None = None,
         *,
         guardrails: Guardrails = NO_GUARDRAILS,
+        costs: CostAccounting | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._planner = planner or Planner()
-        self._retrieval = retrieval
+        self._retrieval = MeteredRetrieval(retrieval, tokens)
+        self._costs = costs
         self._generator = generator
         self._log = log
         self._tokens = tokens
@@ -124,6 +128,7 @@ class AnswerQuestions:
             raise
         finally:
             observe.streams(-1)
+            await self._settle_cost(course)
 
     async def ask_batch(self, questions: Sequence[Question], caller: Caller) -> Sequence[Answer]:
         """Answers in the order of the questions, each as ``ask`` would end; retrieval is one call for all of them."""
@@ -133,6 +138,13 @@ class AnswerQuestions:
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller, len(questions))
         courses = [Course(question, caller) for question in questions]
+        try:
+            return await self._answer_all(courses, caller)
+        finally:
+            for course in courses:
+                await self._settle_cost(course)
+
+    async def _answer_all(self, courses: Sequence[Course], caller: Caller) -> Sequence[Answer]:
         for course in courses:
             async with aclosing(self._prepare(course)) as stages:
                 async for _ in stages:
@@ -244,7 +256,7 @@ class AnswerQuestions:
             course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0)
             return
         started = time.perf_counter()
-        request = GenerationRequest(course.plan.text, blocks, course.caller, self._clock.now())
+        request = GenerationRequest(course.plan.text, blocks, course.caller, self._clock.now(), course.account)
         span = observe.start_stage("generate")
         try:
             async with aclosing(self._guarded(request)) as pieces:
@@ -292,10 +304,11 @@ class AnswerQuestions:
             timings=(*retrieved.timings, *course.timings),
             usage=draft.usage,
             trace_id=current_trace_id(),
-            generator=self._generator.name,
+            generator=draft.generator or self._generator.name,
             generation=retrieved.generation,
             plan=course.plan if course.understood else None,
             refusal=course.refusal,
+            cost=self._costs.cost_of(course.account) if self._costs is not None else None,
         ).with_readable_meanings()
         caller, question, logged = course.caller, course.question, answer
         if self._policy.mask_questions:
@@ -306,8 +319,17 @@ class AnswerQuestions:
             await self._log.record(entry)
         except (DependencyUnavailable, DeadlineExceeded, Overloaded):
             answer = replace(answer, degraded=(*answer.degraded, UNLOGGED))
+        if not await self._settle_cost(course):
+            answer = replace(answer, degraded=(*answer.degraded, UNRECORDED))
         observe.answered(question, answer, retrieved)
         return answer
+
+    async def _settle_cost(self, course: Course) -> bool:
+        """Charges the question's cost, once, however it ended; False when it could not be kept."""
+        if self._costs is None or course.settled:
+            return True
+        course.settled = True
+        return await self._costs.settle(course.caller, self._costs.cost_of(course.account))
 
 
 class ReplayAnswers:

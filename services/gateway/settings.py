@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
-from limits import parse_many
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from chassis.addresses import Address, is_loopback, keeps_secrets
 from chassis.endpoints import ElasticsearchEndpoint
 from chassis.settings import ServiceSettings, require_endpoints
+from gateway.addresses import Networks, networks_of
+from gateway.costs.budgets import tenant_budgets
+from gateway.costs.prices import load_prices
+from gateway.rates import rates_of
+
+_KINDS: Final = ("ask", "search", "write", "read")
+_USER_RATES: Final = tuple(f"rate_{kind}" for kind in _KINDS)
+_RATES: Final = (*_USER_RATES, *(f"rate_{of}_{kind}" for of in ("tenant", "address") for kind in _KINDS))
 
 
 class GatewaySettings(ServiceSettings):
@@ -31,8 +39,21 @@ class GatewaySettings(ServiceSettings):
         jwt_tenant_claim, jwt_subject_claim, jwt_groups_claim, jwt_clearance_claim, jwt_scopes_claim: Names of the
             claims; dots step into nested objects. Scopes are a list or words separated by blanks; those that are not
             ours are ignored.
-        rate_ask, rate_search, rate_write, rate_read: Requests per caller, as ``<count>/<n> <unit>``; a batch counts
-            as its entries.
+        rate_ask, rate_search, rate_write, rate_read: Requests per caller, as ``<count>/<n> <unit>``; several with
+            semicolons between them. A batch counts as its entries.
+        rate_tenant_ask, rate_tenant_search, rate_tenant_write, rate_tenant_read: The same of all callers of a tenant
+            together; empty for no limit.
+        rate_address_ask, rate_address_search, rate_address_write, rate_address_read: The same of one client address
+            (of IPv6, one /64); empty for no limit.
+        rate_proxies: Networks of proxies whose ``X-Forwarded-For`` says from which address a call came, separated by
+            blanks.
+        token_budget_day: Tokens of language models that a tenant may use in a day, UTC; 0 for no limit.
+        token_budget_tenants: Days' budgets of tenants that have their own, as ``name=tokens`` separated by blanks.
+        token_budget_in_flight: Tokens of a tenant's calls of language models under way at once; 0 for no limit.
+        over_budget: Whether a question over its token budget is refused, or answered extractively.
+        prices: TOML file of what things cost; without one, costs are not known. See docs/cost.md.
+        cost_retention_days: How long costs are kept.
+        cost_metric_tenants: Tenants that cost metrics name; all others are one.
         ask_k, ask_max_per_document: Passages retrieved for a question.
         context_tokens, context_blocks: Bounds of what a generator reads.
         min_similarity, min_score: Retrieval weaker than this is an abstention; see ``service.AnswerPolicy``.
@@ -89,6 +110,23 @@ class GatewaySettings(ServiceSettings):
     rate_search: str = "5000/10 seconds"
     rate_write: str = "20000/10 seconds"
     rate_read: str = "5000/10 seconds"
+    rate_tenant_ask: str = "1000/10 seconds"
+    rate_tenant_search: str = "25000/10 seconds"
+    rate_tenant_write: str = "100000/10 seconds"
+    rate_tenant_read: str = "25000/10 seconds"
+    rate_address_ask: str = ""
+    rate_address_search: str = ""
+    rate_address_write: str = ""
+    rate_address_read: str = ""
+    rate_proxies: str = ""
+
+    token_budget_day: int = Field(default=0, ge=0)
+    token_budget_tenants: str = ""
+    token_budget_in_flight: int = Field(default=0, ge=0)
+    over_budget: Literal["refuse", "extractive"] = "refuse"
+    prices: Path | None = None
+    cost_retention_days: float = Field(default=400.0, gt=0)
+    cost_metric_tenants: int = Field(default=50, ge=0, le=1000)
 
     ask_k: int = Field(default=12, ge=1, le=200)
     ask_max_per_document: int = Field(default=5, ge=0, le=200)
@@ -149,13 +187,50 @@ class GatewaySettings(ServiceSettings):
         """Where the answer log is."""
         return self.answers_file or self.data_dir / "answers.sqlite"
 
-    @field_validator("rate_ask", "rate_search", "rate_write", "rate_read")
+    @property
+    def trusted_proxies(self) -> Networks:
+        """The networks of ``rate_proxies``."""
+        return networks_of(self.rate_proxies)
+
+    @property
+    def tenant_budgets(self) -> Mapping[str, int]:
+        """The days' budgets of ``token_budget_tenants``."""
+        return tenant_budgets(self.token_budget_tenants)
+
+    @field_validator(*_RATES)
     @classmethod
-    def _is_a_rate(cls, value: str) -> str:
+    def _is_a_rate(cls, value: str, info: ValidationInfo) -> str:
         try:
-            parse_many(value)
+            rates = rates_of(value)
         except ValueError:
             raise ValueError('a rate must look like "200/10 seconds" or "20/minute"') from None
+        if not rates and info.field_name in _USER_RATES:
+            raise ValueError("every user has a limit: name a rate")
+        return value
+
+    @field_validator("prices")
+    @classmethod
+    def _is_a_price_table(cls, value: Path | None) -> Path | None:
+        try:
+            if value is not None:
+                load_prices(value)
+        except OSError:
+            raise ValueError("the price table can't be read") from None
+        return value
+
+    @field_validator("rate_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        try:
+            networks_of(value)
+        except ValueError:
+            raise ValueError("write addresses or networks such as 10.0.0.0/8, separated by blanks") from None
+        return value
+
+    @field_validator("token_budget_tenants")
+    @classmethod
+    def _are_budgets(cls, value: str) -> str:
+        tenant_budgets(value)
         return value
 
     @field_validator("jwt_jwks", "openai_base_url")

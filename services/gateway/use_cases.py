@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gateway.costs.servicer import CostServicer
 from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
@@ -25,4 +26,5 @@ class UseCases:
     stores: ForwardedStores
     versions: ForwardedVersions
     generations: ForwardedGenerations
+    costs: CostServicer
     """gRPC only."""

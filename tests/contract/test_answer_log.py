@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.contract.corpus_adapters import elasticsearch_installation, name_of
 
 from gateway.adapters.elasticsearch_answer_log import SPECS, ElasticsearchAnswerLog
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.costs.domain import QueryCost, Stage, StageCost
 from gateway.domain import (
     Answer,
     Citation,
@@ -62,6 +64,7 @@ ANSWER = Answer(
     "extractive",
     "g1",
     PLAN,
+    cost=QueryCost("EUR", (StageCost(Stage.SEARCH, 1, Decimal("0.00002")), StageCost(Stage.LLM_INPUT, 2**40, None))),
 )
 ENTRY = LoggedAnswer("acme", "alice", 'why "?"\n', ANSWER, NOW)
 

@@ -21,7 +21,7 @@ from tests.e2e.locked_stack import Locked, locked_stack
 from chassis.identity import Caller, Scope
 from chassis.tokens import AUDIENCE, METADATA_KEY, TokenMinter, create_keys, private_key_file
 from headwater.embedding.v1 import embedding_pb2
-from headwater.gateway.v1 import feedback_pb2, gateway_pb2
+from headwater.gateway.v1 import costs_pb2, feedback_pb2, gateway_pb2
 from headwater.ingest.v1 import dead_letters_pb2, generations_pb2, ingest_pb2, stores_pb2, versions_pb2
 from headwater.rerank.v1 import rerank_pb2
 from headwater.retrieval.v1 import retrieval_pb2
@@ -93,6 +93,13 @@ def test_no_method_for_feedback_is_served_without_proof(locked: Locked) -> None:
         for metadata in ([], list(DEVELOPMENT.items()), [("authorization", "Bearer nonsense")]):
             code = knock(locked.endpoints.grpc["gateway"], service, method.name, *metadata)
             assert code is grpc.StatusCode.UNAUTHENTICATED, method.name
+
+
+def test_no_report_of_costs_is_served_without_proof(locked: Locked) -> None:
+    service = costs_pb2.DESCRIPTOR.services_by_name["CostService"]
+    for metadata in ([], list(DEVELOPMENT.items()), [("authorization", "Bearer nonsense")]):
+        code = knock(locked.endpoints.grpc["gateway"], service, "GetCosts", *metadata)
+        assert code is grpc.StatusCode.UNAUTHENTICATED
 
 
 def routes(locked: Locked) -> list[tuple[str, str]]:

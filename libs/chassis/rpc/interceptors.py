@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from chassis.errors import HeadwaterError, InvalidRequest, Overloaded, Unauthenticated
 from chassis.identity import Caller, acting_as
+from chassis.peer import Peer, called_by, host_of
 from chassis.resilience.admission import AdmissionController
 from chassis.rpc.deadlines import deadline_in, out_of_time
 from chassis.rpc.status import to_wire
@@ -149,11 +150,12 @@ class ServerPipeline(grpc.aio.ServerInterceptor):
         return await self._record(method, context, admitted)
 
     async def _serve(self, context: Any, work: Callable[[], Awaitable[T]]) -> T:
-        caller = await self._authenticator.authenticate(_metadata(context))
+        metadata = _metadata(context)
+        caller = await self._authenticator.authenticate(metadata)
         left: float | None = context.time_remaining()
         if left is not None and left <= 0:
             raise out_of_time()
-        with acting_as(caller), deadline_in(left):
+        with acting_as(caller), called_by(_peer(context, metadata)), deadline_in(left):
             return await work()
 
     async def _record(self, method: _Method, context: Any, work: Callable[[], Awaitable[T]]) -> T:
@@ -252,6 +254,13 @@ def _handler_like(handler: Any, behaviour: Callable[[Any, Any], Awaitable[Any]],
         (True, True): grpc.stream_stream_rpc_method_handler,
     }[handler.request_streaming, handler.response_streaming]
     return make(behaviour, deserializer, handler.response_serializer)
+
+
+def _peer(context: Any, metadata: Metadata) -> Peer:
+    # Ray Serve's contexts don't know their peer.
+    name = context.peer() if hasattr(context, "peer") else ""
+    forwarded = metadata.get("x-forwarded-for")
+    return Peer(host_of(name), (forwarded,) if isinstance(forwarded, str) else ())
 
 
 def _metadata(context: Any) -> dict[str, str | bytes]:

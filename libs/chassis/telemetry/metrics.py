@@ -281,7 +281,28 @@ GATEWAY_FEEDBACK: Final = Counter(
     labels=("rating", "reason"),
 )
 GATEWAY_RATE_LIMITED: Final = Counter(
-    "headwater.gateway.rate_limited", unit="{request}", description="Requests over their tenant's rate limit."
+    "headwater.gateway.rate_limited",
+    unit="{request}",
+    description="Requests over a rate limit of their user, tenant or client address.",
+    labels=("limit",),
+)
+GATEWAY_BUDGET_REFUSED: Final = Counter(
+    "headwater.gateway.budget_refused",
+    unit="{call}",
+    description="Calls of a language model over their tenant's token budget, daily or in flight.",
+    labels=("limit",),
+)
+GATEWAY_COST: Final = Counter(
+    "headwater.gateway.cost",
+    unit="{currency}",
+    description="Cost of questions with a known price; tenants beyond the configured number are 'other'.",
+    labels=("tenant", "stage", "currency"),
+)
+GATEWAY_COST_UNPRICED: Final = Counter(
+    "headwater.gateway.cost_unpriced",
+    unit="{question}",
+    description="Questions with a stage whose price is not known.",
+    labels=("stage",),
 )
 GATEWAY_STREAMS: Final = UpDownCounter(
     "headwater.gateway.streams", unit="{stream}", description="Answers being streamed now."

@@ -10,6 +10,7 @@ from headwater.cli import (
     admin,
     ask,
     bucket,
+    cost,
     dlq,
     documents,
     evaluate,
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores):
+for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores, cost):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")

@@ -18,6 +18,7 @@ from headwater.cli.context import (
     connect,
     identity_of,
 )
+from headwater.cli.cost import cost_line
 from headwater.cli.output import citation_line, console, print_json, stages_line
 from headwater.cli.problems import CommandError
 from headwater.cli.search import FilterOption, parse_filter
@@ -47,6 +48,7 @@ def ask(
     apply_filters: Annotated[
         bool, typer.Option("--apply-filters", help="Apply every filter that the question suggests.")
     ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what the answer cost.")] = False,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
     tenant: TenantOption = "default",
@@ -77,6 +79,8 @@ def ask(
         answer = stream_answer(client, question, **options)
         if explain and answer.plan is not None:
             print_plan(answer.plan)
+        if verbose and answer.cost is not None:
+            console.print(cost_line(answer.cost), style="dim")
 
 
 def _turn(client: Client, answer_id: str) -> Turn:

@@ -14,11 +14,12 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
+from chassis.errors import DependencyUnavailable, Overloaded
 from chassis.rpc.deadlines import remaining_seconds
 from chassis.telemetry import logger
 from gateway.domain import MAX_QUESTION_CHARACTERS
 from gateway.generators.openai_compatible.disguise import Disguise
-from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointError
+from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointError, Payer
 from gateway.generators.openai_compatible.prompt import Message, new_delimiter
 from gateway.plan import Plan, QuestionClass, Turn
 from gateway.ports import UnderstandingRequest
@@ -76,20 +77,21 @@ class LanguageModelUnderstanding:
         else:
             # Long turns take milliseconds, which others on the loop should not wait for.
             messages = await asyncio.to_thread(build_messages, request.question.text, history, disguise.hide)
+        payer = Payer(request.caller.tenant_id, request.question.account)
         try:
-            said = json.loads(_object_in(await self._completion(messages)))
+            said = json.loads(_object_in(await self._completion(messages, payer)))
             return self._refined(plan, said, disguise.revealed if disguise else str, rewrites=bool(history))
-        except (EndpointError, TimeoutError, ValueError) as error:
+        except (EndpointError, TimeoutError, ValueError, Overloaded, DependencyUnavailable) as error:
             _log.warning("rules alone understand the question", error_type=type(error).__name__)
             return replace(plan, degraded=(*plan.degraded, NAME))
 
-    async def _completion(self, messages: list[Message]) -> str:
+    async def _completion(self, messages: list[Message], payer: Payer) -> str:
         left = remaining_seconds()
         # At most half of what is left: the question is still to be answered.
         seconds = self._total_seconds if left is None else min(self._total_seconds, left / 2)
         text = ""
         async with asyncio.timeout(max(seconds, _LEAST_SECONDS)):
-            async with aclosing(self._endpoint.complete(messages)) as deltas:
+            async with aclosing(self._endpoint.complete(messages, payer)) as deltas:
                 async for delta in deltas:
                     text += delta.text
                     if len(text) > _MOST_CHARACTERS:

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chassis.errors import DeadlineExceeded, HeadwaterError, InvalidRequest
+from chassis.peer import Peer, called_by
 from chassis.resilience.admission import AdmissionController
 from chassis.rpc.deadlines import budget
 from chassis.telemetry import logger, names, tracer, tracing
@@ -67,7 +68,7 @@ class Guard:
         span = _tracer.start_span(f"HTTP {scope['method']}", context=parent, kind=SpanKind.SERVER)
         exchange = _Exchange(scope, receive, send, span)
         try:
-            with tracing.current(span):
+            with tracing.current(span), called_by(_peer(scope, headers)):
                 await self._serve(scope, exchange)
         finally:
             route = getattr(scope.get("route"), "path", None)
@@ -107,6 +108,11 @@ class Guard:
             raise error
         response = error_response(scope["path"], known(error))
         await response(scope, exchange.receive, exchange.send)
+
+
+def _peer(scope: Scope, headers: Headers) -> Peer:
+    client = scope.get("client")
+    return Peer(client[0] if client else "", tuple(headers.getlist("x-forwarded-for")))
 
 
 class _Exchange:

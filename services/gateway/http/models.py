@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field
 
 from gateway.http.bodies import Name, Request, Response, StageBody, short_name
+from gateway.http.cost_models import QueryCostBody
 from gateway.http.plan_models import PlanBody, PlanOptionsBody, TurnBody
 
 # Searching
@@ -170,6 +171,7 @@ class AnswerBody(Response):
     generation: str
     plan: PlanBody | None = None
     refusal: RefusalBody | None = None
+    cost: QueryCostBody | None = None
 
 
 class AnswersBody(Response):

@@ -25,6 +25,7 @@ from chassis.settings import ServiceSettings
 from chassis.tokens import InternalTokenVerifier, create_keys, jwks_file
 from corpus.analysis import analyse
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
@@ -38,7 +39,7 @@ from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
 from headwater.common.v1 import common_pb2
-from headwater.gateway.v1 import feedback_pb2_grpc, gateway_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc
 from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
@@ -226,6 +227,8 @@ class Edges:
     grpc: gateway_pb2_grpc.GatewayServiceAsyncStub
     embedder: BagOfWordsEmbedder
     feedback: feedback_pb2_grpc.FeedbackServiceAsyncStub
+    costs: costs_pb2_grpc.CostServiceAsyncStub
+    target: str
 
 
 @asynccontextmanager
@@ -241,10 +244,19 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
         stack.push_async_callback(log.close)
         feedback = SqliteFeedback(folder / "answers.sqlite")
         stack.push_async_callback(feedback.close)
+        cost_log = SqliteCostLog(folder / "costs.sqlite")
+        stack.push_async_callback(cost_log.close)
         embedder = BagOfWordsEmbedder()
         generator = ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
         use_cases = build_use_cases(
-            own, Channels(*channels), log, ManualClock(NOW), generator, build_planner(own, analyse), feedback=feedback
+            own,
+            Channels(*channels),
+            log,
+            ManualClock(NOW),
+            generator,
+            build_planner(own, analyse),
+            cost_log,
+            feedback=feedback,
         )
         authenticator = EdgeAuthenticator(None, development=development)
         server = await stack.enter_async_context(GrpcServer(own, Lifecycle(own), authenticator))
@@ -260,6 +272,7 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
         feedback_pb2_grpc.add_FeedbackServiceServicer_to_server(
             FeedbackServicer(use_cases.feedback, seconds=30), server.grpc
         )
+        costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
         await server.start(SERVICE)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{server.port}"))
         limits = HttpLimits(
@@ -274,6 +287,8 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
             gateway_pb2_grpc.GatewayServiceStub(channel),
             embedder,
             feedback_pb2_grpc.FeedbackServiceStub(channel),
+            costs_pb2_grpc.CostServiceStub(channel),
+            f"127.0.0.1:{server.port}",
         )
 
 

@@ -14,6 +14,7 @@ from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller, Scope
 from corpus.analysis import analyse
 from gateway.adapters.tokens import EstimatingTokenCounter
+from gateway.costs.accounting import CostAccounting
 from gateway.domain import CitationKey, LoggedAnswer, Outcome, Passage, Place, Question, Retrieved, Span
 from gateway.feedback.domain import AskedQuestion, Feedback, RatedAnswer, asked, rated
 from gateway.feedback.service import AnswerFeedback
@@ -169,6 +170,7 @@ class Gateway:
         rate: str = "1000/second",
         planner: Planner | None = None,
         guardrails: Guardrails = NO_GUARDRAILS,
+        costs: CostAccounting | None = None,
     ) -> None:
         self.retrieval = FakeRetrieval(passages)
         self.embedder = BagOfWordsEmbedder()
@@ -188,6 +190,7 @@ class Gateway:
             self.rates,
             planner,
             guardrails=guardrails,
+            costs=costs,
         )
         self.answers = ReplayAnswers(self.log, self.retrieval, self.rates)
         self.feedback = AnswerFeedback(

@@ -12,6 +12,7 @@ import google.protobuf.message
 import google.protobuf.struct_pb2
 import google.protobuf.timestamp_pb2
 import headwater.common.v1.common_pb2
+import headwater.gateway.v1.costs_pb2
 import headwater.ingest.v1.ingest_pb2
 import headwater.retrieval.v1.retrieval_pb2
 import sys
@@ -445,6 +446,7 @@ class AnswerFinal(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     PLAN_FIELD_NUMBER: builtins.int
     REFUSAL_FIELD_NUMBER: builtins.int
+    COST_FIELD_NUMBER: builtins.int
     answer_id: builtins.str
     outcome: Global___AnswerOutcome.ValueType
     text: builtins.str
@@ -471,6 +473,10 @@ class AnswerFinal(google.protobuf.message.Message):
     def refusal(self) -> Global___Refusal:
         """Why the question was refused; absent unless it was."""
 
+    @property
+    def cost(self) -> headwater.gateway.v1.costs_pb2.QueryCost:
+        """What it cost; absent in answers of gateways that don't count."""
+
     def __init__(
         self,
         *,
@@ -487,9 +493,10 @@ class AnswerFinal(google.protobuf.message.Message):
         generation: builtins.str = ...,
         plan: Global___Plan | None = ...,
         refusal: Global___Refusal | None = ...,
+        cost: headwater.gateway.v1.costs_pb2.QueryCost | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["plan", b"plan", "refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["cost", b"cost", "plan", b"plan", "refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "cost", b"cost", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
 
 Global___AnswerFinal: typing_extensions.TypeAlias = AnswerFinal
 

@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class GatewayServiceStub(object):
     """The edge. Every call needs a bearer token ("authorization" metadata), or the development identity on loopback.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED) with a retry
-    delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, TENANT_RATE_LIMITED,
+    ADDRESS_RATE_LIMITED, OVERLOADED, of questions also TOKEN_BUDGET_EXHAUSTED, TOKENS_IN_FLIGHT) with a retry delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
     """
 
     def __init__(self, channel):
@@ -131,8 +131,8 @@ class GatewayServiceStub(object):
 
 class GatewayServiceServicer(object):
     """The edge. Every call needs a bearer token ("authorization" metadata), or the development identity on loopback.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED) with a retry
-    delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, TENANT_RATE_LIMITED,
+    ADDRESS_RATE_LIMITED, OVERLOADED, of questions also TOKEN_BUDGET_EXHAUSTED, TOKENS_IN_FLIGHT) with a retry delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
     """
 
     def Ask(self, request, context):
@@ -366,8 +366,8 @@ def add_GatewayServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class GatewayService(object):
     """The edge. Every call needs a bearer token ("authorization" metadata), or the development identity on loopback.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED) with a retry
-    delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, TENANT_RATE_LIMITED,
+    ADDRESS_RATE_LIMITED, OVERLOADED, of questions also TOKEN_BUDGET_EXHAUSTED, TOKENS_IN_FLIGHT) with a retry delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
     """
 
     @staticmethod

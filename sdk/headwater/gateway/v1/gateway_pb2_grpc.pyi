@@ -315,8 +315,8 @@ _GatewayServiceListTenantsType = typing_extensions.TypeVar(
 
 class GatewayServiceStub(typing.Generic[_GatewayServiceAskType, _GatewayServiceAskBatchType, _GatewayServiceGetAnswerType, _GatewayServiceSendFeedbackType, _GatewayServiceSearchType, _GatewayServiceSearchBatchType, _GatewayServicePutDocumentType, _GatewayServiceUploadDocumentType, _GatewayServiceDeleteDocumentType, _GatewayServiceSetDocumentAccessType, _GatewayServiceGetDocumentType, _GatewayServiceListDocumentsType, _GatewayServiceGetChangesType, _GatewayServiceGetIngestStatusType, _GatewayServiceListOpenChangesType, _GatewayServiceCreateTenantType, _GatewayServiceDeleteTenantType, _GatewayServiceListTenantsType]):
     """The edge. Every call needs a bearer token ("authorization" metadata), or the development identity on loopback.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED) with a retry
-    delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, TENANT_RATE_LIMITED,
+    ADDRESS_RATE_LIMITED, OVERLOADED, of questions also TOKEN_BUDGET_EXHAUSTED, TOKENS_IN_FLIGHT) with a retry delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
     """
 
     @typing.overload
@@ -606,8 +606,8 @@ GatewayServiceAsyncStub: typing_extensions.TypeAlias = GatewayServiceStub[
 
 class GatewayServiceServicer(metaclass=abc.ABCMeta):
     """The edge. Every call needs a bearer token ("authorization" metadata), or the development identity on loopback.
-    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, OVERLOADED) with a retry
-    delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
+    Errors of every call: UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (RATE_LIMITED, TENANT_RATE_LIMITED,
+    ADDRESS_RATE_LIMITED, OVERLOADED, of questions also TOKEN_BUDGET_EXHAUSTED, TOKENS_IN_FLIGHT) with a retry delay, UNAVAILABLE with a retry delay, DEADLINE_EXCEEDED.
     """
 
     @abc.abstractmethod

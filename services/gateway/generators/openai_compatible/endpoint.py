@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
 import stamina
 
+from gateway.costs.domain import Account
+from gateway.costs.metered import Completion, ModelMeter
 from gateway.generators.openai_compatible.prompt import Message
 
 _RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
@@ -56,11 +59,26 @@ class Delta:
     completion_tokens: int | None = None
 
 
-class ChatEndpoint:
-    """One endpoint. Close it with ``close``."""
+@dataclass(frozen=True, slots=True)
+class Payer:
+    """For whom a completion is made: its tenant's token budget and its question's account are charged."""
 
-    def __init__(self, settings: EndpointSettings, client: httpx.AsyncClient | None = None) -> None:
+    tenant_id: str
+    account: Account | None = None
+
+
+class ChatEndpoint:
+    """One endpoint. Close it with ``close``.
+
+    Args:
+        meter: Charges completions to those who pay; without one nobody does.
+    """
+
+    def __init__(
+        self, settings: EndpointSettings, client: httpx.AsyncClient | None = None, *, meter: ModelMeter | None = None
+    ) -> None:
         self._settings = settings
+        self._meter = meter
         timeout = httpx.Timeout(settings.token_seconds, connect=settings.connect_seconds)
         self._client = client or httpx.AsyncClient(timeout=timeout, follow_redirects=False)
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
@@ -69,12 +87,25 @@ class ChatEndpoint:
         """Closes connections. Idempotent."""
         await self._client.aclose()
 
-    async def complete(self, messages: Sequence[Message]) -> AsyncGenerator[Delta, None]:
+    async def complete(self, messages: Sequence[Message], payer: Payer | None = None) -> AsyncGenerator[Delta, None]:
         """The completion piece by piece. Only before its first piece is a failed attempt repeated.
 
         Raises:
             EndpointError: It failed, went silent, or ended before it said so.
+            Overloaded, DependencyUnavailable: As ``ModelMeter.completion``, before its first piece.
         """
+        async with AsyncExitStack() as stack:
+            used = None
+            if self._meter is not None and payer is not None:
+                prompt = "\n".join(message["content"] for message in messages)
+                charged = self._meter.completion(prompt, payer.tenant_id, payer.account)
+                used = await stack.enter_async_context(charged)
+            deltas = await stack.enter_async_context(aclosing(self._stream(messages)))
+            async for delta in deltas:
+                _note(used, delta)
+                yield delta
+
+    async def _stream(self, messages: Sequence[Message]) -> AsyncGenerator[Delta, None]:
         response, lines, first = await self._begin(messages)
         try:
             finished = first.finish_reason is not None
@@ -137,6 +168,11 @@ class ChatEndpoint:
             "temperature": settings.temperature,
         }
         return self._client.build_request("POST", self._url, json=body, headers=headers)
+
+
+def _note(used: Completion | None, delta: Delta) -> None:
+    if used is not None:
+        used.came(delta.text, delta.prompt_tokens, delta.completion_tokens)
 
 
 async def _deltas(response: httpx.Response) -> AsyncGenerator[Delta, None]:

@@ -24,7 +24,7 @@ from gateway.domain import (
     marks_in,
 )
 from gateway.generators.openai_compatible.disguise import Disguise
-from gateway.generators.openai_compatible.endpoint import ChatEndpoint, Delta, EndpointError
+from gateway.generators.openai_compatible.endpoint import ChatEndpoint, Delta, EndpointError, Payer
 from gateway.generators.openai_compatible.marks import CitationMarks
 from gateway.generators.openai_compatible.prompt import Message, build_messages
 from gateway.generators.openai_compatible.quotes import claim_before, supporting_citation
@@ -88,8 +88,9 @@ class OpenAICompatibleGenerator:
         writing = _Writing(usage=Usage(sum(block.tokens for block in request.blocks), 0, 0))
         blocks = {block.number: block for block in request.blocks}
         marks = CitationMarks(blocks)
+        pieces = self._endpoint.complete(messages, Payer(request.caller.tenant_id, request.account))
         try:
-            async with aclosing(self._endpoint.complete(messages)) as deltas, aclosing(self._timed(deltas)) as timed:
+            async with aclosing(pieces) as deltas, aclosing(self._timed(deltas)) as timed:
                 async for delta in timed:
                     _note(writing, delta)
                     text = disguise.feed(delta.text) if disguise else delta.text

@@ -1,0 +1,1 @@
+"""What questions cost, and what they may."""
