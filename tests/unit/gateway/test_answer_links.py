@@ -102,4 +102,14 @@ def test_a_star_allows_every_host_but_no_script() -> None:
 def test_any_text_is_read_without_failing(text: str) -> None:
     shown, _ = without_foreign_links(text, RULES)
 
-    assert "<a" not in shown.lower() or ">" not in shown
+    assert not re.search(r"<a[\s/>][^<>]*>|<a>", shown, re.IGNORECASE)
+    assert without_foreign_links(shown, RULES) == (shown, 0)
+
+
+@pytest.mark.parametrize(
+    "text", ["<scr<script>ipt>", "<<a >a href=x>", "<<!-- -->a href='//e'>", "<" * 500 + "a >" * 500]
+)
+def test_what_is_left_of_a_tag_is_none(text: str) -> None:
+    shown, _ = without_foreign_links(text, RULES)
+
+    assert not re.search(r"<(?:a|script)[\s/>]", shown)

@@ -45,6 +45,8 @@ _ADDRESS: Final = re.compile(
     r"(?:(?=[/?#:])[^\s<>\"`|]*|(?![\w@-]|\.\w)))",
     re.IGNORECASE,
 )
+_NESTED: Final = 8
+"""Tags in tags in …; deeper ones are made to be slow, and lose every ``<``."""
 _TRAILING: Final = ".,;:!?'\"*_~"
 _WEB: Final = frozenset({"http", "https"})
 _CODE_LIKE: Final = re.compile(r"[A-Z]+\.[A-Z]+")
@@ -102,7 +104,13 @@ def without_foreign_links(text: str, rules: LinkRules) -> tuple[str, int]:
     def by_target(match: re.Match[str], instead: Callable[[re.Match[str]], str]) -> str:
         return counted(rules.allows(match["target"]), match, instead)
 
-    text = _TAG.sub(lambda match: counted(False, match, lambda _: ""), text)
+    for _ in range(_NESTED):
+        # What is left around a tag may be one itself: <scr<script>ipt>.
+        text, found = _TAG.subn(lambda match: counted(False, match, lambda _: ""), text)
+        if not found:
+            break
+    else:
+        text = text.replace("<", "")
     text = _DEFINITION.sub(lambda match: by_target(match, lambda _: ""), text)
     while (replaced := _INLINE.sub(lambda match: by_target(match, lambda m: m["label"]), text)) != text:
         # A label may hold an image, which is a link of its own.
