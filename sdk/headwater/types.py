@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from headwater.support import SentenceSupport
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -182,7 +184,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer."""
+    """A whole answer. ``support`` is empty where its sentences were not verified."""
 
     answer_id: str
     outcome: AnswerOutcome
@@ -195,6 +197,8 @@ class Answer:
     generator: str
     plan: Plan | None = None
     refusal: Refusal | None = None
+    support: tuple[SentenceSupport, ...] = ()
+    abstention_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

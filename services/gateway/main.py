@@ -48,6 +48,7 @@ from gateway.stages.guard.output import OutputGuard
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
+from gateway.stages.verify.stage import Verifier, VerifyMode
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
@@ -139,7 +140,16 @@ def build_use_cases(
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
         questions=AnswerQuestions(
-            retrieval, generator, log, tokens, clock, policy, rates, planner, guardrails=guardrails_of(settings)
+            retrieval,
+            generator,
+            log,
+            tokens,
+            clock,
+            policy,
+            rates,
+            planner,
+            guardrails=guardrails_of(settings),
+            verifier=_verifier(settings, channels),
         ),
         answers=ReplayAnswers(log, retrieval, clock, rates),
         search=ForwardedSearch(channels.retriever, rates, limits),
@@ -158,6 +168,14 @@ def guardrails_of(settings: GatewaySettings) -> Guardrails:
         sources=settings.guard_sources,
         output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
     )
+
+
+def _verifier(settings: GatewaySettings, channels: Channels) -> Verifier:
+    embedder = None
+    if settings.verify_embeddings:
+        # Sentences of answers are seldom written twice: none is remembered.
+        embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
+    return Verifier(VerifyMode(settings.verify), analyse, embedder)
 
 
 def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels) -> Generator:

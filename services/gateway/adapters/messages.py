@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.adapters.plan_messages import options_of, plan_message
+from gateway.adapters.support_messages import support_message
 from gateway.domain import (
     Answer,
     AnswerEvent,
@@ -124,6 +125,8 @@ def answer_message(answer: Answer) -> gateway_pb2.AnswerFinal:
         refusal=gateway_pb2.Refusal(reason=answer.refusal.reason, score=answer.refusal.score)
         if answer.refusal
         else None,
+        support=[support_message(each) for each in answer.support],
+        abstention_reason=answer.abstention,
     )
 
 
