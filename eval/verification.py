@@ -5,7 +5,8 @@ Every section that ``verification_cases.jsonl`` names is a source. Checked again
 letter, hand-written paraphrases, and hand-written sentences that are wrong: another number, another unit, another
 date, the opposite, another name, values that changed places, things that the section does not say. Its paraphrases are
 checked against the section of the next case as well, as citations of the wrong passage. Sections are split in halves
-by their hash: rules and thresholds were set while looking at the development half only.
+by their hash: rules were written while looking at
+sentences of the development half only.
 """
 
 from __future__ import annotations

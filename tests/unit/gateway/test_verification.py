@@ -39,6 +39,7 @@ from gateway.stages.verify.source import Source
 from gateway.stages.verify.stage import DROPPED, FLAGGED, WITHOUT_VECTORS, Verifier, VerifyMode
 from gateway.stages.verify.values import values_of
 from gateway.support import AbstentionReason, SentenceSupport, SupportReason, Verdict, realigned
+from headwater.cli.support import support_lines
 from headwater.messages import answer as sdk_answer
 from headwater.support import SupportVerdict
 
@@ -246,6 +247,15 @@ async def test_when_nothing_is_left_the_answer_is_an_abstention_that_says_why() 
     assert told == ABSTENTION_TEXT
 
 
+async def test_a_yes_goes_with_the_sentence_that_it_leans_on() -> None:
+    wrong = await World(f"Yes. {WRONG} [1]").ask()
+    right = await World(f"Yes. {GOOD} [1]").ask()
+
+    assert wrong.abstention is AbstentionReason.UNSUPPORTED
+    assert right.text == f"Yes. {GOOD} [1]"
+    assert verdicts(right) == [Verdict.SUPPORTED, Verdict.SUPPORTED]
+
+
 async def test_a_flagged_sentence_stays_and_is_marked() -> None:
     answer = await World(f"{GOOD} [1] {WRONG} [1]", VerifyMode.FLAG).ask()
 
@@ -357,6 +367,14 @@ async def test_support_reaches_the_edges_and_the_log() -> None:
     assert [each.verdict for each in shown.support] == [SupportVerdict.SUPPORTED, SupportVerdict.UNSUPPORTED]
     assert (shown.support[1].reason, shown.support[1].citations) == ("value", (1,))
     assert shown.text[shown.support[1].start : shown.support[1].end] == f"{WRONG} [1]"
+
+
+async def test_the_command_line_counts_sentences_and_names_those_in_doubt() -> None:
+    answer = await World(f"{GOOD} [1] {WRONG} [1]", VerifyMode.FLAG).ask()
+
+    lines = [line.plain for line in support_lines(sdk_answer(answer_message(answer)))]
+
+    assert lines == ["  support: 1 of 2 sentences", f"    unsupported 0.10, value: {WRONG} [1]"]
 
 
 async def test_in_a_batch_every_answer_is_verified() -> None:

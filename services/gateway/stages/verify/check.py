@@ -22,7 +22,7 @@ from gateway.support import SupportReason, Verdict
 
 SUPPORTED_FROM: Final = 0.60
 WEAK_FROM: Final = 0.35
-"""Set on the development half of ``eval/verification_cases.jsonl``; see docs/verification.md."""
+"""Set before anything was measured, and kept; see docs/verification.md for what they give."""
 UNCITED_AT_MOST: Final = 0.5
 """A sentence that names no source may be true, but nobody can tell from where: never more than weak."""
 
@@ -34,6 +34,8 @@ _WORD_SHARE: Final = 0.65
 _SIMILAR_FROM, _SIMILAR_TO = 0.35, 0.85
 _CLOSER: Final = 0.1
 _MOST_JUDGED: Final = 8
+_ANSWER_WORDS: Final = frozenset(("yes", "no", "inde", "correct"))
+"""Stems of words that only say how to take the sentence behind them."""
 
 _QUOTED: Final = re.compile(r"[\"“„«]([^\"“”„«»]{8,300})[\"”“»]")
 _NAME: Final = re.compile(r"\b[A-Z][a-zà-ÿ]+(?:-[A-Z][a-z]+)?\b")
@@ -83,6 +85,11 @@ def check(sentence: str, sources: Sequence[Source], analyse: TermAnalyser, simil
     return max(whole, Finding(parts.score * _PAIR_SHARE, parts.reason), key=lambda found: found.score)
 
 
+def says_nothing(sentence: str, analyse: TermAnalyser) -> bool:
+    """Whether there is nothing in it that could be looked up, as in "Yes."."""
+    return frozenset(analyse(sentence)) <= _ANSWER_WORDS and not values_of(sentence)
+
+
 def is_quoted(sentence: str, sources: Sequence[Source]) -> bool:
     """Whether the sentence is one or more whole sentences, items or rows of a source, to the letter."""
     wanted = flat(sentence).rstrip(ENDS)
@@ -113,8 +120,7 @@ def _within(wanted: str, text: str) -> bool:
 def _best(sentence: str, windows: Sequence[Window], analyse: TermAnalyser, similarity: Similarity | None) -> Finding:
     claimed = _claimed(sentence, analyse, similarity)
     if not claimed.terms and not claimed.values:
-        # "Yes." says nothing that could be looked up by itself.
-        return Finding(SUPPORTED_FROM)
+        return NOTHING
     near = sorted(((claimed.closeness(window), window) for window in windows), key=lambda pair: -pair[0])[:_MOST_JUDGED]
     found = [claimed.against(window, closeness) for closeness, window in near]
     if not found:

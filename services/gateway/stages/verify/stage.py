@@ -21,6 +21,7 @@ from gateway.stages.verify.check import (
     Similarity,
     check,
     is_quoted,
+    says_nothing,
 )
 from gateway.stages.verify.claims import Claim, claims_of
 from gateway.stages.verify.source import Source
@@ -136,7 +137,13 @@ class Verifier:
             return None
 
     def _support(self, read: _Read, similarity: Similarity | None) -> tuple[SentenceSupport, ...]:
-        return tuple(self._one(claim, read.sources, similarity) for claim in read.claims)
+        found = [self._one(claim, read.sources, similarity) for claim in read.claims]
+        for position, claim in reversed(list(enumerate(read.claims))):
+            if says_nothing(claim.plain, self._analyse) and len(found) > 1:
+                # "Yes." is as true as what follows it, and nothing without it.
+                leans_on = found[position + 1] if position + 1 < len(found) else found[position - 1]
+                found[position] = replace(leans_on, start=claim.start, end=claim.end)
+        return tuple(found)
 
     def _one(self, claim: Claim, sources: dict[int, Source], similarity: Similarity | None) -> SentenceSupport:
         cited = self._cited(claim, sources)
