@@ -293,6 +293,15 @@ async def test_a_mark_that_names_no_citation_carries_nothing() -> None:
     assert (verdicts(answer), answer.support[0].reason) == ([Verdict.UNSUPPORTED], SupportReason.UNKNOWN_CITATION)
 
 
+def test_an_index_in_a_line_of_code_does_not_take_the_place_of_a_mark() -> None:
+    (claim,) = claims_of("value = readings[0] [2]")
+    first, second = claims_of("first = readings[1]\nlast = readings[0] [2]")
+
+    assert set(claim.citations) == {0, 2}
+    assert set(first.citations) == {1, 2}
+    assert 2 in second.citations
+
+
 class MisquotingGenerator(CitingGenerator):
     """Claims that the source says what it does not."""
 

@@ -17,6 +17,8 @@ _ABBREVIATION: Final = re.compile(
     r"(?:^|[\s(])(?:e\.g|i\.e|vs|cf|ca|approx|nr|no|fig|vol|mr|mrs|ms|dr|prof|st|inc|ltd)\.$|(?:^|\n)\s*\d{1,2}\.$",
     re.IGNORECASE,
 )
+_INDEX: Final = re.compile(r"(?<=\w)\[\d{1,3}\]")
+"""Directly behind a word it may be a mark, or an index in a line of code."""
 _WORD: Final = re.compile(r"\w")
 
 
@@ -49,7 +51,8 @@ def claims_of(text: str) -> tuple[Claim, ...]:
             carried = ()
         following = claim.start
         carried = claim.citations or carried
-        found.append(replace(claim, citations=carried, marked=bool(carried)))
+        named = tuple(dict.fromkeys((*carried, *marks_in(text[claim.start : claim.end]))))
+        found.append(replace(claim, citations=named, marked=bool(named)))
     return tuple(reversed(found))
 
 
@@ -75,5 +78,5 @@ def _trimmed(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _claim(text: str, start: int, end: int) -> Claim:
     piece = text[start:end]
-    numbers = tuple(dict.fromkeys(marks_in(piece)))
+    numbers = tuple(dict.fromkeys(marks_in(_INDEX.sub(" ", piece))))
     return Claim(start, end, _MARK.sub("", piece).strip(), numbers, bool(numbers))

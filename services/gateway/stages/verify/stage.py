@@ -156,7 +156,9 @@ class Verifier:
             finding = Finding(min(finding.score, UNCITED_AT_MOST), reason)
         elif not claim.marked:
             finding = Finding(0.0, SupportReason.UNCITED)
-        numbers = claim.citations or tuple(sorted(sources))
+        numbers = (
+            tuple(each for each in claim.citations if each in sources) or claim.citations or tuple(sorted(sources))
+        )
         return SentenceSupport(
             claim.start, claim.end, numbers, finding.verdict, round(finding.score, 4), finding.reason
         )
