@@ -23,6 +23,7 @@ from headwater.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
+from headwater.support import SentenceSupport, SupportVerdict
 from headwater.types import (
     Answer,
     AnswerOutcome,
@@ -63,7 +64,9 @@ __all__ = [
     "Receipt",
     "Refusal",
     "SearchResult",
+    "SentenceSupport",
     "Stage",
+    "SupportVerdict",
     "Tenant",
     "TimeoutExceededError",
     "Turn",

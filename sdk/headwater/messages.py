@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from google.protobuf import json_format, struct_pb2, timestamp_pb2
 
-from headwater import costs, plan_messages
+from headwater import answer_messages, costs, plan_messages
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.ingest.v1 import ingest_pb2
@@ -17,7 +17,6 @@ from headwater.retrieval.v1 import retrieval_pb2
 from headwater.types import (
     Answer,
     AnswerEvent,
-    AnswerOutcome,
     Change,
     Citation,
     Document,
@@ -43,14 +42,6 @@ _RERANK = {
     "auto": retrieval_pb2.RERANK_MODE_AUTO,
     "on": retrieval_pb2.RERANK_MODE_ON,
     "off": retrieval_pb2.RERANK_MODE_OFF,
-}
-_OUTCOMES = {
-    gateway_pb2.ANSWER_OUTCOME_ANSWERED: AnswerOutcome.ANSWERED,
-    gateway_pb2.ANSWER_OUTCOME_ABSTAINED: AnswerOutcome.ABSTAINED,
-    gateway_pb2.ANSWER_OUTCOME_FALLBACK: AnswerOutcome.FALLBACK,
-    gateway_pb2.ANSWER_OUTCOME_NOT_SEARCHED: AnswerOutcome.NOT_SEARCHED,
-    gateway_pb2.ANSWER_OUTCOME_CLARIFICATION: AnswerOutcome.CLARIFICATION,
-    gateway_pb2.ANSWER_OUTCOME_REFUSED: AnswerOutcome.REFUSED,
 }
 
 
@@ -194,7 +185,7 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
     """A whole answer from protobuf."""
     return Answer(
         answer_id=message.answer_id,
-        outcome=_OUTCOMES.get(message.outcome, AnswerOutcome.FALLBACK),
+        outcome=answer_messages.outcome(message.outcome),
         text=message.text,
         citations=tuple(citation(item) for item in message.citations),
         confidence=message.confidence,
@@ -205,6 +196,8 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         plan=plan_messages.plan(message.plan) if message.HasField("plan") else None,
         refusal=Refusal(message.refusal.reason, message.refusal.score) if message.HasField("refusal") else None,
         cost=costs.query_cost(message.cost) if message.HasField("cost") else None,
+        support=answer_messages.support(message.support),
+        abstention_reason=message.abstention_reason,
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from headwater.costs import QueryCost
+from headwater.support import SentenceSupport
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer."""
+    """A whole answer. ``support`` is empty where its sentences were not verified."""
 
     answer_id: str
     outcome: AnswerOutcome
@@ -198,6 +199,8 @@ class Answer:
     plan: Plan | None = None
     refusal: Refusal | None = None
     cost: QueryCost | None = None
+    support: tuple[SentenceSupport, ...] = ()
+    abstention_reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

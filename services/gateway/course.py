@@ -23,6 +23,7 @@ from gateway.domain import (
     Timing,
 )
 from gateway.plan import Plan
+from gateway.ports import ContextBlock
 
 _PIECE_CHARACTERS: Final = 48
 """Size of the pieces in which a finished text is told: enough to show progress, few enough to cost nothing."""
@@ -41,6 +42,7 @@ class Course:
         self.timings: list[Timing] = []
         self.started = time.perf_counter()
         self.draft: Draft | None = None
+        self.blocks: tuple[ContextBlock, ...] = ()
         self.retrieved = Retrieved(())
         self.told = False
         self.refusal: Refusal | None = None

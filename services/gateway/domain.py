@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.costs.domain import Account, QueryCost
 from gateway.plan import Plan, PlanOptions, SearchHints, Turn
+from gateway.support import AbstentionReason, SentenceSupport
 
 ABSTENTION_TEXT: Final = "I don't know based on the available knowledge."
 """The whole text of an answer that is none. Programs compare with it, so it never varies."""
@@ -197,7 +198,8 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an answer ends. ``text`` holds marks such as [1] that name citations."""
+    """How an answer ends. ``text`` holds marks such as [1] that name citations; ``support`` is about its sentences, and
+    empty where they were not verified."""
 
     answer_id: str
     outcome: Outcome
@@ -213,6 +215,8 @@ class Answer:
     plan: Plan | None = None
     refusal: Refusal | None = None
     cost: QueryCost | None = None
+    support: tuple[SentenceSupport, ...] = ()
+    abstention: AbstentionReason = AbstentionReason.NONE
 
     def with_readable_meanings(self) -> Answer:
         """The same without meanings of a question whose source may not be read."""
@@ -295,6 +299,8 @@ class Draft:
         degraded: Parts it did without.
         features: Numbers behind the confidence, by name; for calibration only.
         generator: Who wrote it, where that was not the one that was asked.
+        support: Of its sentences, once they were verified.
+        abstention: Why it is one; empty otherwise.
     """
 
     outcome: Outcome
@@ -305,6 +311,15 @@ class Draft:
     degraded: tuple[str, ...] = ()
     features: tuple[tuple[str, float], ...] = field(default=())
     generator: str = ""
+    support: tuple[SentenceSupport, ...] = ()
+    abstention: AbstentionReason = AbstentionReason.NONE
+
+    @property
+    def abstention_reason(self) -> AbstentionReason:
+        """Why it is an abstention; a generator that says no more found no answer in what it read."""
+        if self.outcome is not Outcome.ABSTAINED:
+            return AbstentionReason.NONE
+        return self.abstention or AbstentionReason.NOT_IN_PASSAGES
 
 
 _MARK: Final = re.compile(r"\s?\[(\d{1,3})\]")

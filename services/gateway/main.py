@@ -64,6 +64,7 @@ from gateway.stages.guard.output import OutputGuard
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
+from gateway.stages.verify.stage import Verifier, VerifyMode
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
@@ -178,6 +179,7 @@ def build_use_cases(
             planner,
             guardrails=guardrails_of(settings),
             costs=costs,
+            verifier=_verifier(settings, channels),
         ),
         answers=ReplayAnswers(log, retrieval, rates),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
@@ -209,6 +211,14 @@ def guardrails_of(settings: GatewaySettings) -> Guardrails:
         sources=settings.guard_sources,
         output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
     )
+
+
+def _verifier(settings: GatewaySettings, channels: Channels) -> Verifier:
+    embedder = None
+    if settings.verify_embeddings:
+        # Sentences of answers are seldom written twice: none is remembered.
+        embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
+    return Verifier(VerifyMode(settings.verify), analyse, embedder)
 
 
 def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels, budgets: TokenBudgets) -> Generator:

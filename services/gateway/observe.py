@@ -12,6 +12,7 @@ from opentelemetry.trace import Span, SpanContext, TraceFlags
 from chassis.telemetry import metrics, names, set_content, tracer, tracing
 from gateway.domain import Answer, Draft, Outcome, Question, Refusal, Retrieved, Timing
 from gateway.plan import Plan
+from gateway.support import Verdict
 
 T = TypeVar("T")
 
@@ -81,6 +82,15 @@ def note_refusal(span: Span, refusal: Refusal | None) -> None:
 def note_steering(span: Span, sentences: int) -> None:
     """Notes how many sentences of the sources steered."""
     span.set_attribute("headwater.guard.steering_sentences", sentences)
+
+
+def note_support(span: Span, draft: Draft) -> None:
+    """Notes how many sentences are carried by their citations, and how far the weakest is; no words of them."""
+    verdicts = [each.verdict for each in draft.support]
+    for verdict in Verdict:
+        span.set_attribute(f"headwater.support.{verdict.value}", verdicts.count(verdict))
+    if draft.support:
+        span.set_attribute("headwater.support.lowest", min(each.score for each in draft.support))
 
 
 def note_generator(span: Span, name: str, draft: Draft | None) -> None:

@@ -46,6 +46,8 @@ from gateway.stages.mask import masked
 from gateway.stages.recheck import check_citations, recheck_draft
 from gateway.stages.understand.planner import Planner, not_searched
 from gateway.stages.validate import check_batch_size, check_question
+from gateway.stages.verify.stage import Verifier
+from gateway.support import AbstentionReason, realigned
 
 UNLOGGED: Final = "answer_log"
 """Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
@@ -89,6 +91,7 @@ class AnswerQuestions:
         *,
         guardrails: Guardrails = NO_GUARDRAILS,
         costs: CostAccounting | None = None,
+        verifier: Verifier | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._planner = planner or Planner()
@@ -101,6 +104,7 @@ class AnswerQuestions:
         self._policy = policy
         self._rates = rates
         self._guardrails = guardrails
+        self._verifier = verifier if verifier is not None and verifier.active else None
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -220,6 +224,8 @@ class AnswerQuestions:
         async with aclosing(self._generate(course)) as events:
             async for event in events:
                 yield course.tell(event)
+        if self._verifier is not None and course.draft is not None and course.blocks:
+            yield await self._verify(self._verifier, course, course.draft)
         started = time.perf_counter()
         with observe.stage_span("check_citations"):
             draft = await self._recheck(course)
@@ -228,6 +234,13 @@ class AnswerQuestions:
             yield course.tell(event)
         yield UsageKnown(draft.usage)
         yield AnswerReady(await self._settle(course, draft))
+
+    async def _verify(self, verifier: Verifier, course: Course, draft: Draft) -> StageFinished:
+        started = time.perf_counter()
+        with observe.stage_span("verify") as span:
+            course.draft = await verifier.verify(draft, course.blocks, course.caller)
+            observe.note_support(span, course.draft)
+        return course.finished("verify", started)
 
     async def _generate(self, course: Course) -> AsyncGenerator[AnswerEvent, None]:
         """Context and generation; leaves the draft in ``course``, unless there is one already."""
@@ -253,8 +266,9 @@ class AnswerQuestions:
                 course.degraded.append(REMOVED)
             yield course.finished("guard_sources", started)
         if not blocks:
-            course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0)
+            course.draft = Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, 0.0, abstention=AbstentionReason.NOTHING_FOUND)
             return
+        course.blocks = tuple(blocks)
         started = time.perf_counter()
         request = GenerationRequest(course.plan.text, blocks, course.caller, self._clock.now(), course.account)
         span = observe.start_stage("generate")
@@ -309,6 +323,8 @@ class AnswerQuestions:
             plan=course.plan if course.understood else None,
             refusal=course.refusal,
             cost=self._costs.cost_of(course.account) if self._costs is not None else None,
+            support=draft.support,
+            abstention=draft.abstention_reason,
         ).with_readable_meanings()
         caller, question, logged = course.caller, course.question, answer
         if self._policy.mask_questions:
@@ -354,7 +370,12 @@ class ReplayAnswers:
         text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
         return Replay(
             question=entry.question,
-            answer=replace(answer, text=text, citations=checked.citations).with_readable_meanings(),
+            answer=replace(
+                answer,
+                text=text,
+                citations=checked.citations,
+                support=realigned(answer.support, answer.text, text),
+            ).with_readable_meanings(),
             answered_at=entry.answered_at,
             redacted=checked.changed,
         )

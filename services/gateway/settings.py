@@ -67,6 +67,9 @@ class GatewaySettings(ServiceSettings):
         guard_question_score: Score of prompt injection from which a question is refused; 2 refuses none.
         guard_sources: Whether sentences of sources that are instructions to a machine are kept from the generator.
         guard_output: Whether answers lose links to foreign hosts, and calls of tools are refused.
+        verify: What happens to a sentence of an answer that its citations do not carry (docs/verification.md).
+        verify_embeddings: Whether closeness in meaning counts besides words; one call of the embedder for answers that
+            do more than quote.
         answer_link_hosts: Hosts that every answer may link to, besides those of its sources' own addresses,
             separated by blanks; ``*.example.org`` stands for what lies below, ``*`` for all.
         understand_with: Who classifies, rewrites and takes apart questions: rules, or the OpenAI-compatible endpoint.
@@ -158,6 +161,8 @@ class GatewaySettings(ServiceSettings):
     guard_sources: bool = True
     guard_output: bool = True
     answer_link_hosts: str = ""
+    verify: Literal["off", "flag", "drop"] = "drop"
+    verify_embeddings: bool = True
 
     understand_with: Literal["rules", "openai"] = "rules"
     understand_seconds: float = Field(default=3.0, gt=0)

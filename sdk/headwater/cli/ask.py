@@ -22,6 +22,7 @@ from headwater.cli.cost import cost_line
 from headwater.cli.output import citation_line, console, print_json, stages_line
 from headwater.cli.problems import CommandError
 from headwater.cli.search import FilterOption, parse_filter
+from headwater.cli.support import support_lines
 from headwater.client import Client
 from headwater.types import Answer, Plan, Turn
 
@@ -138,6 +139,10 @@ def print_answer_details(answer: Answer) -> None:
         f"· trace {answer.trace_id}",
         style="dim",
     )
+    for line in support_lines(answer):
+        console.print(line)
+    if answer.abstention_reason:
+        console.print(f"  why: {answer.abstention_reason.replace('_', ' ')}", style="dim")
     if answer.refusal is not None:
         console.print(f"  refused: {answer.refusal.reason}, score {answer.refusal.score:.2f}", style="yellow")
     if answer.degraded:

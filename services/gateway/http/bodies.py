@@ -31,6 +31,7 @@ def short_name(value: object) -> object:
     for prefix in (
         "ANSWER_OUTCOME_",
         "QUESTION_CLASS_",
+        "SUPPORT_VERDICT_",
         "ACCEPT_OUTCOME_",
         "CHANGE_STATE_",
         "CHANGE_KIND_",

@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from gateway.http.bodies import Name, Request, Response, StageBody, short_name
 from gateway.http.cost_models import QueryCostBody
 from gateway.http.plan_models import PlanBody, PlanOptionsBody, TurnBody
+from gateway.http.support_models import SupportBody
 
 # Searching
 
@@ -172,6 +173,10 @@ class AnswerBody(Response):
     plan: PlanBody | None = None
     refusal: RefusalBody | None = None
     cost: QueryCostBody | None = None
+    support: list[SupportBody] = Field(description="Each sentence of the text; empty where they were not verified.")
+    abstention_reason: str = Field(
+        description="nothing_found, not_in_passages, unsupported or unreadable; empty where it is no abstention."
+    )
 
 
 class AnswersBody(Response):

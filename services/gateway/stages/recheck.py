@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from chassis.identity import Caller
 from gateway.domain import ABSTENTION_TEXT, Citation, Draft, Outcome, without_sentences_citing
 from gateway.ports import Retrieval
+from gateway.support import AbstentionReason, realigned
 
 REMOVED = "citations"
 """Name in ``degraded`` for an answer that lost citations between retrieval and its last check."""
@@ -51,6 +52,14 @@ async def recheck_draft(draft: Draft, retrieval: Retrieval, caller: Caller) -> D
         return replace(draft, citations=citations, degraded=degraded)
     if not citations or not checked.text:
         return replace(
-            draft, outcome=Outcome.ABSTAINED, text=ABSTENTION_TEXT, confidence=0.0, citations=(), degraded=degraded
+            draft,
+            outcome=Outcome.ABSTAINED,
+            text=ABSTENTION_TEXT,
+            confidence=0.0,
+            citations=(),
+            degraded=degraded,
+            support=(),
+            abstention=AbstentionReason.UNREADABLE,
         )
-    return replace(draft, text=checked.text, citations=citations, degraded=degraded)
+    support = realigned(draft.support, draft.text, checked.text)
+    return replace(draft, text=checked.text, citations=citations, degraded=degraded, support=support)

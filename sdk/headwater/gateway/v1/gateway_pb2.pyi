@@ -95,6 +95,27 @@ ANSWER_OUTCOME_REFUSED: AnswerOutcome.ValueType  # 12
 """The question steers the system instead of asking; nothing was searched, and the text says so."""
 Global___AnswerOutcome: typing_extensions.TypeAlias = AnswerOutcome
 
+class _SupportVerdict:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _SupportVerdictEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_SupportVerdict.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    SUPPORT_VERDICT_UNSPECIFIED: _SupportVerdict.ValueType  # 0
+    SUPPORT_VERDICT_SUPPORTED: _SupportVerdict.ValueType  # 1
+    SUPPORT_VERDICT_WEAK: _SupportVerdict.ValueType  # 2
+    """The source speaks of it, but does not say all of it in one place; or the sentence names no source."""
+    SUPPORT_VERDICT_UNSUPPORTED: _SupportVerdict.ValueType  # 3
+
+class SupportVerdict(_SupportVerdict, metaclass=_SupportVerdictEnumTypeWrapper): ...
+
+SUPPORT_VERDICT_UNSPECIFIED: SupportVerdict.ValueType  # 0
+SUPPORT_VERDICT_SUPPORTED: SupportVerdict.ValueType  # 1
+SUPPORT_VERDICT_WEAK: SupportVerdict.ValueType  # 2
+"""The source speaks of it, but does not say all of it in one place; or the sentence names no source."""
+SUPPORT_VERDICT_UNSUPPORTED: SupportVerdict.ValueType  # 3
+Global___SupportVerdict: typing_extensions.TypeAlias = SupportVerdict
+
 class _Rating:
     ValueType = typing.NewType("ValueType", builtins.int)
     V: typing_extensions.TypeAlias = ValueType
@@ -447,6 +468,8 @@ class AnswerFinal(google.protobuf.message.Message):
     PLAN_FIELD_NUMBER: builtins.int
     REFUSAL_FIELD_NUMBER: builtins.int
     COST_FIELD_NUMBER: builtins.int
+    SUPPORT_FIELD_NUMBER: builtins.int
+    ABSTENTION_REASON_FIELD_NUMBER: builtins.int
     answer_id: builtins.str
     outcome: Global___AnswerOutcome.ValueType
     text: builtins.str
@@ -457,6 +480,8 @@ class AnswerFinal(google.protobuf.message.Message):
     generator: builtins.str
     """Which generator wrote it, for instance "extractive"."""
     generation: builtins.str
+    abstention_reason: builtins.str
+    """Why it is an abstention: nothing_found, not_in_passages, unsupported or unreadable; empty otherwise."""
     @property
     def citations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Citation]: ...
     @property
@@ -477,6 +502,10 @@ class AnswerFinal(google.protobuf.message.Message):
     def cost(self) -> headwater.gateway.v1.costs_pb2.QueryCost:
         """What it cost; absent in answers of gateways that don't count."""
 
+    @property
+    def support(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SentenceSupport]:
+        """Each sentence of the text, in order; empty where sentences were not verified."""
+
     def __init__(
         self,
         *,
@@ -494,11 +523,53 @@ class AnswerFinal(google.protobuf.message.Message):
         plan: Global___Plan | None = ...,
         refusal: Global___Refusal | None = ...,
         cost: headwater.gateway.v1.costs_pb2.QueryCost | None = ...,
+        support: collections.abc.Iterable[Global___SentenceSupport] | None = ...,
+        abstention_reason: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["cost", b"cost", "plan", b"plan", "refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "cost", b"cost", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["abstention_reason", b"abstention_reason", "answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "cost", b"cost", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "support", b"support", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
 
 Global___AnswerFinal: typing_extensions.TypeAlias = AnswerFinal
+
+@typing.final
+class SentenceSupport(google.protobuf.message.Message):
+    """How far one sentence of an answer is carried by what it cites."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    SPAN_FIELD_NUMBER: builtins.int
+    CITATIONS_FIELD_NUMBER: builtins.int
+    VERDICT_FIELD_NUMBER: builtins.int
+    SCORE_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    verdict: Global___SupportVerdict.ValueType
+    score: builtins.float
+    """0 to 1."""
+    reason: builtins.str
+    """What lowered the score most: uncited, unknown_citation, quotation, value, name, negation, order or words; see
+    docs/verification.md.
+    """
+    @property
+    def span(self) -> headwater.common.v1.common_pb2.TextSpan:
+        """The sentence with its marks, in code points of the answer's text."""
+
+    @property
+    def citations(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.int]:
+        """Numbers of the citations it was checked against."""
+
+    def __init__(
+        self,
+        *,
+        span: headwater.common.v1.common_pb2.TextSpan | None = ...,
+        citations: collections.abc.Iterable[builtins.int] | None = ...,
+        verdict: Global___SupportVerdict.ValueType = ...,
+        score: builtins.float = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["span", b"span"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["citations", b"citations", "reason", b"reason", "score", b"score", "span", b"span", "verdict", b"verdict"]) -> None: ...
+
+Global___SentenceSupport: typing_extensions.TypeAlias = SentenceSupport
 
 @typing.final
 class Refusal(google.protobuf.message.Message):
