@@ -9,6 +9,8 @@ from typing import Final
 
 import grpc
 
+from chassis.cache.memory import MemoryCache
+from chassis.cache.port import Cache
 from chassis.clock import Clock, SystemClock
 from chassis.errors import DependencyUnavailable
 from chassis.expected import wait_until_as_expected
@@ -21,7 +23,7 @@ from chassis.tokens import create_keys
 from corpus.analysis import analyse
 from gateway.adapters.embedder import GrpcSentenceEmbedder
 from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
-from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
+from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults, described_query
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
@@ -43,6 +45,8 @@ from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
+from gateway.stages.cache.answers import AnswerCache, CachePolicy
+from gateway.stages.cache.recipe import recipe
 from gateway.stages.context import ContextLimits
 from gateway.stages.guard.output import OutputGuard
 from gateway.stages.guard.question import QuestionGuard
@@ -84,7 +88,7 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     log = await _open_answer_log(lifecycle, settings)
     clock = SystemClock()
     generator, planner = _generator(lifecycle, settings, channels), _planner(lifecycle, settings)
-    use_cases = build_use_cases(settings, channels, log, clock, generator, planner)
+    use_cases = build_use_cases(settings, channels, log, clock, generator, planner, _answers(lifecycle, settings))
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
     servicer = GatewayServicer(
@@ -113,6 +117,7 @@ def build_use_cases(
     clock: Clock,
     generator: Generator,
     planner: Planner | None = None,
+    kept: Cache | None = None,
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
@@ -139,7 +144,16 @@ def build_use_cases(
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     return UseCases(
         questions=AnswerQuestions(
-            retrieval, generator, log, tokens, clock, policy, rates, planner, guardrails=guardrails_of(settings)
+            retrieval,
+            generator,
+            log,
+            tokens,
+            clock,
+            policy,
+            rates,
+            planner,
+            guardrails=guardrails_of(settings),
+            cache=_answer_cache(settings, channels, retrieval, clock, kept) if kept is not None else None,
         ),
         answers=ReplayAnswers(log, retrieval, clock, rates),
         search=ForwardedSearch(channels.retriever, rates, limits),
@@ -158,6 +172,34 @@ def guardrails_of(settings: GatewaySettings) -> Guardrails:
         sources=settings.guard_sources,
         output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
     )
+
+
+def _answers(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache | None:
+    """Where answers are kept, None when they are not."""
+    if not (settings.cache_answers or settings.cache_similar):
+        return None
+    if not settings.redis.url:
+        return MemoryCache(settings.cache_bytes)
+    from chassis.cache.redis import RedisCache
+
+    cache = RedisCache(settings.redis, name="answers")
+    lifecycle.stack.push_async_callback(cache.close)
+    return cache
+
+
+def _answer_cache(
+    settings: GatewaySettings, channels: Channels, retrieval: GrpcRetrieval, clock: Clock, kept: Cache
+) -> AnswerCache:
+    vectors = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
+    vocabulary = settings.understand_vocabulary
+    policy = CachePolicy(
+        exact=settings.cache_answers,
+        similar=settings.cache_similar,
+        least_similarity=settings.cache_similarity,
+        keep_seconds=settings.cache_seconds,
+        recipe=recipe(settings.shaping_answers(), [vocabulary] if vocabulary is not None else []),
+    )
+    return AnswerCache(kept, retrieval, vectors, clock, policy, described_query)
 
 
 def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels) -> Generator:
