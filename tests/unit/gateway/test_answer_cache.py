@@ -9,13 +9,23 @@ from datetime import timedelta
 
 import pytest
 from tests.unit.gateway.cached import POLICY, CachedGateway, Counted, as_member
-from tests.unit.gateway.fakes import ALICE, BOB, PASSAGES, retrieved
+from tests.unit.gateway.fakes import ALICE, BOB, NOW, PASSAGES, retrieved
 
 from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller, Scope
 from chassis.telemetry import metrics
 from gateway.domain import AnswerReady, CitationSettled, Outcome, Question, StageFinished, TextPiece, Usage, UsageKnown
-from gateway.plan import PlanOptions, SearchHints, Turn
+from gateway.plan import (
+    Condition,
+    Plan,
+    PlanOptions,
+    QuestionClass,
+    Route,
+    SearchHints,
+    SuggestedFilter,
+    Turn,
+)
+from gateway.stages.cache.context import context_of
 
 SENSORS = "How many sensors does a gateway with firmware 3.1 accept?"
 ALIKE = "How many sensors can a gateway with firmware 3.1 accept?"
@@ -355,3 +365,51 @@ async def test_nothing_that_is_kept_holds_the_words_of_a_question(gateway: Cache
 
 async def test_a_question_with_half_a_character_is_answered(gateway: CachedGateway) -> None:
     assert (await gateway.answer(f"{SENSORS} \ud800")).outcome is not None
+
+
+async def test_an_entry_that_another_question_of_the_reader_points_at_is_not_served(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    (bucket,) = [key for key in gateway.cache.values if key.startswith("similar/")]
+    filtered = Question(ALIKE, hints=SearchHints(filter={"year": 2025}))
+    await gateway.answer(filtered)
+    for key in gateway.cache.values:
+        if key.startswith("similar/"):
+            gateway.cache.values[key] = gateway.cache.values[bucket]
+    await gateway.answer(replace(filtered, text=SENSORS))
+    assert gateway.searched == 3
+
+
+async def test_as_many_scopes_are_not_the_same_scopes(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS, replace(ALICE, scopes=frozenset({Scope.READ, Scope.REVEAL})))
+    await gateway.answer(SENSORS, replace(ALICE, scopes=frozenset({Scope.READ, Scope.WRITE})))
+    assert gateway.searched == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"question_class": QuestionClass.HOW_TO},
+        {"k": 3},
+        {"searches": ("firmware 3.1",)},
+        {"expand": True},
+        {"freshness_weight": 0.2},
+        {"filters": (SuggestedFilter((Condition("year", "$gte", "2025"),), "since 2025", certain=True, applied=True),)},
+        {"route": Route(("manuals",), ("manual",), 0.9, applied=True)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_plan_is_part_of_what_must_be_the_same(changes: dict[str, object]) -> None:
+    question, plan = Question(SENSORS), Plan(SENSORS, SENSORS)
+    digests = {
+        context_of(question, each, ALICE, NOW, "r1", lambda _: b"")
+        for each in (plan, replace(plan, **changes))  # type: ignore[arg-type]
+    }
+    assert len(digests) == 2
+
+
+def test_a_filter_that_is_only_suggested_changes_nothing() -> None:
+    question, plan = Question(SENSORS), Plan(SENSORS, SENSORS)
+    suggested = SuggestedFilter((Condition("year", "$gte", "2025"),), "since 2025", certain=False)
+    others = replace(plan, filters=(suggested,))
+    first, second = (context_of(question, each, ALICE, NOW, "r1", lambda _: b"") for each in (plan, others))
+    assert first == second
