@@ -16,7 +16,7 @@ gateway:
   service: gateway
   health: headwater.gateway.v1.GatewayService
   calls: [retriever, embedder, ingest-api]
-  engines: [elasticsearch]
+  engines: [elasticsearch, redis]
   key: gateway
 retriever:
   service: retriever

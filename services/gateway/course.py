@@ -47,6 +47,12 @@ class Course:
         self.told = False
         self.refusal: Refusal | None = None
         self.degraded: list[str] = []
+        self.cached = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether nothing has decided its answer yet."""
+        return self.refusal is None and self.draft is None
 
     def tell(self, event: AnswerEvent) -> AnswerEvent:
         """Notes that the reader sees ``event``."""

@@ -9,6 +9,8 @@ from typing import Final
 
 import grpc
 
+from chassis.cache.memory import MemoryCache
+from chassis.cache.port import Cache
 from chassis.clock import Clock, SystemClock
 from chassis.errors import DependencyUnavailable
 from chassis.expected import wait_until_as_expected
@@ -22,7 +24,7 @@ from corpus.analysis import analyse
 from gateway.adapters.embedder import GrpcSentenceEmbedder
 from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
 from gateway.adapters.memory_token_ledger import MemoryTokenLedger
-from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
+from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults, described_query
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
@@ -59,6 +61,8 @@ from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
+from gateway.stages.cache.answers import AnswerCache, CachePolicy
+from gateway.stages.cache.recipe import recipe
 from gateway.stages.context import ContextLimits
 from gateway.stages.guard.output import OutputGuard
 from gateway.stages.guard.question import QuestionGuard
@@ -107,7 +111,10 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     budgets = TokenBudgets(limits, ledger, clock)
     generator = _generator(lifecycle, settings, channels, budgets)
     planner = _planner(lifecycle, settings, budgets)
-    use_cases = build_use_cases(settings, channels, log, clock, generator, planner, cost_log, feedback=opinions)
+    kept = _answers(lifecycle, settings)
+    use_cases = build_use_cases(
+        settings, channels, log, clock, generator, planner, cost_log, feedback=opinions, kept=kept
+    )
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
     servicer = GatewayServicer(
@@ -144,6 +151,7 @@ def build_use_cases(
     cost_log: CostLog | None = None,
     *,
     feedback: FeedbackStore,
+    kept: Cache | None = None,
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
@@ -180,6 +188,7 @@ def build_use_cases(
             guardrails=guardrails_of(settings),
             costs=costs,
             verifier=_verifier(settings, channels),
+            cache=_answer_cache(settings, channels, retrieval, clock, kept) if kept is not None else None,
         ),
         answers=ReplayAnswers(log, retrieval, rates),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
@@ -219,6 +228,34 @@ def _verifier(settings: GatewaySettings, channels: Channels) -> Verifier:
         # Sentences of answers are seldom written twice: none is remembered.
         embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
     return Verifier(VerifyMode(settings.verify), analyse, embedder)
+
+
+def _answers(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache | None:
+    """Where answers are kept, None when they are not."""
+    if not (settings.cache_answers or settings.cache_similar):
+        return None
+    if not settings.redis.url:
+        return MemoryCache(settings.cache_bytes)
+    from chassis.cache.redis import RedisCache
+
+    cache = RedisCache(settings.redis, name="answers")
+    lifecycle.stack.push_async_callback(cache.close)
+    return cache
+
+
+def _answer_cache(
+    settings: GatewaySettings, channels: Channels, retrieval: GrpcRetrieval, clock: Clock, kept: Cache
+) -> AnswerCache:
+    vectors = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
+    vocabulary = settings.understand_vocabulary
+    policy = CachePolicy(
+        exact=settings.cache_answers,
+        similar=settings.cache_similar,
+        least_similarity=settings.cache_similarity,
+        keep_seconds=settings.cache_seconds,
+        recipe=recipe(settings.shaping_answers(), [vocabulary] if vocabulary is not None else []),
+    )
+    return AnswerCache(kept, retrieval, vectors, clock, policy, described_query)
 
 
 def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels, budgets: TokenBudgets) -> Generator:

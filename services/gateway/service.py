@@ -38,6 +38,7 @@ from gateway.domain import (
 )
 from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter, UnderstandingRequest
 from gateway.rates import RateLimits, Spending
+from gateway.stages.cache.answers import AnswerCache
 from gateway.stages.context import ContextLimits, select_context
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
@@ -92,6 +93,7 @@ class AnswerQuestions:
         guardrails: Guardrails = NO_GUARDRAILS,
         costs: CostAccounting | None = None,
         verifier: Verifier | None = None,
+        cache: AnswerCache | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._planner = planner or Planner()
@@ -105,6 +107,7 @@ class AnswerQuestions:
         self._rates = rates
         self._guardrails = guardrails
         self._verifier = verifier if verifier is not None and verifier.active else None
+        self._cache = cache
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -122,6 +125,8 @@ class AnswerQuestions:
             async with aclosing(self._prepare(course)) as stages:
                 async for stage in stages:
                     yield stage
+            if self._cache is not None and course.is_open:
+                yield await self._look_up(course, self._cache)
             if course.refusal is None and course.draft is None:
                 yield await self._retrieve(course)
             async with aclosing(self._answer(course)) as events:
@@ -153,7 +158,11 @@ class AnswerQuestions:
             async with aclosing(self._prepare(course)) as stages:
                 async for _ in stages:
                     pass
-        await self._retrieve_all([course for course in courses if course.refusal is None], caller)
+        if self._cache is not None:
+            cache = self._cache
+            await asyncio.gather(*(self._look_up(course, cache) for course in courses if course.is_open))
+        waiting = [course for course in courses if course.refusal is None and not course.cached]
+        await self._retrieve_all(waiting, caller)
         permits = asyncio.Semaphore(self._policy.batch_concurrency)
 
         async def answer(course: Course) -> Answer:
@@ -188,6 +197,16 @@ class AnswerQuestions:
             course.draft = not_searched(course.plan)
             observe.note_plan(span, course.plan)
         return course.finished("understand", started)
+
+    async def _look_up(self, course: Course, cache: AnswerCache) -> StageFinished:
+        """Sets the draft of a question whose answer was given before and still stands."""
+        started = time.perf_counter()
+        with observe.stage_span("cache"):
+            hit = await cache.find(course.question, course.plan, course.caller)
+        if hit is not None:
+            course.draft, course.cached = hit.draft, True
+            course.retrieved = Retrieved((), generation=hit.generation)
+        return course.finished("cache", started)
 
     async def _retrieve(self, course: Course) -> StageFinished:
         started = time.perf_counter()
@@ -230,6 +249,8 @@ class AnswerQuestions:
         with observe.stage_span("check_citations"):
             draft = await self._recheck(course)
         yield course.finished("check_citations", started)
+        if self._cache is not None and not (course.cached or course.degraded):
+            await self._cache.keep(course.question, course.plan, course.caller, draft, course.retrieved)
         for event in untold(draft, course.told):
             yield course.tell(event)
         yield UsageKnown(draft.usage)
@@ -301,6 +322,9 @@ class AnswerQuestions:
         draft = course.draft
         if draft is None:
             raise Defect("A generator ended without a draft.")
+        if course.cached:
+            # All of its citations were looked at a moment ago; with one missing it would not be here.
+            return draft
         return await recheck_draft(draft, self._retrieval, course.caller)
 
     async def _settle(self, course: Course, draft: Draft) -> Answer:

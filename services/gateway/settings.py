@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from chassis.addresses import Address, is_loopback, keeps_secrets
-from chassis.endpoints import ElasticsearchEndpoint
+from chassis.endpoints import ElasticsearchEndpoint, RedisEndpoint
 from chassis.settings import ServiceSettings, require_endpoints
 from gateway.addresses import Networks, networks_of
 from gateway.costs.budgets import tenant_budgets
@@ -82,6 +82,12 @@ class GatewaySettings(ServiceSettings):
             never.
         understand_freshness_weight: Share of a passage's score that ages where the question is about now; see
             the retriever's freshness_weight.
+        cache_answers: Whether an answer is served again to the same reader for the same words; see docs/caches.md.
+        cache_similar: Whether also for words that mean the same.
+        cache_similarity: Cosine of two questions from which on they may mean the same.
+        cache_seconds: How long an answer is served at most; what is new is not in it.
+        cache_bytes: Memory for answers where there is no Redis.
+        redis: Cache of answers that replicas share; without a URL each has one of its own.
         max_body_bytes: Largest HTTP body that is not a document.
         max_upload_bytes: Largest document over HTTP; the ingest service has a limit of its own.
         body_idle_seconds: Longest pause inside a request body.
@@ -178,6 +184,13 @@ class GatewaySettings(ServiceSettings):
     understand_route_confidence: float = Field(default=2.0, gt=0, le=2)
     understand_freshness_weight: float = Field(default=0.0, ge=0, le=1)
 
+    cache_answers: bool = False
+    cache_similar: bool = False
+    cache_similarity: float = Field(default=0.9, ge=0, le=1)
+    cache_seconds: float = Field(default=300.0, gt=0)
+    cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
+    redis: RedisEndpoint = RedisEndpoint()
+
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)
     body_idle_seconds: float = Field(default=30.0, gt=0)
@@ -186,6 +199,12 @@ class GatewaySettings(ServiceSettings):
     def link_hosts(self) -> frozenset[str]:
         """The hosts of ``answer_link_hosts``."""
         return frozenset(self.answer_link_hosts.lower().split())
+
+    def shaping_answers(self) -> dict[str, object]:
+        """Settings that decide what an answer says, none of them a secret."""
+        shaping = ("ask_", "context_", "min_", "generator", "openai_", "guard_", "answer_link", "understand_")
+        chosen = {name for name in type(self).model_fields if name.startswith(shaping)} - {"openai_api_key"}
+        return self.model_dump(mode="json", include=chosen)
 
     @property
     def answers_path(self) -> Path:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from chassis.clock import Clock
 from chassis.errors import InvalidRequest
 from chassis.identity import Caller, Scope
+from corpus.access import access_fingerprint
 from corpus.ports import StoredChunk
 from retriever.catalogue import Catalogue
-from retriever.domain import MAX_CITATIONS, CitationKey, ResolvedCitation
+from retriever.domain import MAX_CITATIONS, CitationKey, Resolution, ResolvedCitation
 from retriever.reads import CorpusReads
 from retriever.stages.head_check import rejection
 from retriever.stages.understand import reader_of
@@ -24,6 +25,10 @@ class ResolveCitations:
         self._clock = clock
 
     async def resolve(self, caller: Caller, keys: Sequence[CitationKey]) -> Sequence[ResolvedCitation]:
+        """The citations of ``resolution``."""
+        return (await self.resolution(caller, keys)).citations
+
+    async def resolution(self, caller: Caller, keys: Sequence[CitationKey]) -> Resolution:
         """One answer per key, in their order. Heads are read last.
 
         Raises:
@@ -35,6 +40,7 @@ class ResolveCitations:
         if len(keys) > MAX_CITATIONS:
             raise InvalidRequest(f"At most {MAX_CITATIONS} citations at once.", reason="TOO_MANY_CITATIONS")
         reader = reader_of(caller, await self._catalogue.tenant(caller.tenant_id))
+        generation = await self._catalogue.generation()
         # Both reads are made for every key, whether its passage exists or not, so that timing tells nothing either.
         stored = await self._reads.chunks(reader.tenant_id, {key.chunk_id for key in keys})
         heads = await self._reads.heads(reader.tenant_id, {key.document_id for key in keys})
@@ -48,7 +54,8 @@ class ResolveCitations:
                 cause = rejection(head, key.chunks_version, reader, now)
                 shown = found if cause is None else None
             resolved.append(ResolvedCitation(key, shown))
-        return resolved
+        fingerprint = access_fingerprint(reader.access_tokens, reader.clearance)
+        return Resolution(tuple(resolved), fingerprint, generation.name if generation is not None else "")
 
 
 def _names(key: CitationKey, stored: StoredChunk) -> bool:

@@ -166,3 +166,17 @@ class ResolvedCitation:
 
     key: CitationKey
     stored: StoredChunk | None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """Citations as their caller may see them now, in the order in which they were asked for, and on what that rests.
+
+    Attributes:
+        access_fingerprint: Equal exactly for callers who may read the same; tells tenants of one name apart.
+        generation: Name of the active generation; "" when there is none yet.
+    """
+
+    citations: tuple[ResolvedCitation, ...]
+    access_fingerprint: str
+    generation: str

@@ -61,9 +61,11 @@ class RetrievalServicer(retrieval_pb2_grpc.RetrievalServiceServicer):
     ) -> retrieval_pb2.ResolveCitationsResponse:
         """See the proto."""
         keys = [messages.citation_key_of(key) for key in request.keys]
-        resolved = await self._citations.resolve(current_caller(), keys)
+        resolution = await self._citations.resolution(current_caller(), keys)
         return retrieval_pb2.ResolveCitationsResponse(
-            citations=[messages.citation_message(citation) for citation in resolved]
+            citations=[messages.citation_message(citation) for citation in resolution.citations],
+            access_fingerprint=resolution.access_fingerprint,
+            generation=resolution.generation,
         )
 
 

@@ -101,7 +101,7 @@ def test_prometheus_reads_metrics_of_every_service_and_calls_none() -> None:
 @pytest.mark.parametrize(
     ("component", "engines"),
     [
-        ("gateway", {"elasticsearch"}),
+        ("gateway", {"elasticsearch", "redis"}),
         ("retriever", {"kafka", "elasticsearch", "weaviate", "redis"}),
         ("reranker", set()),
         ("embedder", set()),

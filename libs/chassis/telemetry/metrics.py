@@ -280,6 +280,19 @@ GATEWAY_FEEDBACK: Final = Counter(
     description="Opinions of readers by rating (good, bad) and reason; a change of mind counts again.",
     labels=("rating", "reason"),
 )
+GATEWAY_CACHE: Final = Counter(
+    "headwater.gateway.cache.answers",
+    unit="{lookup}",
+    description="Lookups of answers by cache (exact, similar) and outcome: hit, miss, error, skipped for what is "
+    "never kept; and entries dropped as rejected (a source or right changed), expired or corrupt.",
+    labels=("cache", "outcome"),
+)
+GATEWAY_CACHE_SAVED: Final = Counter(
+    "headwater.gateway.cache.saved_tokens",
+    unit="{token}",
+    description="Tokens that answers from the cache took when they were written.",
+    labels=("direction",),
+)
 GATEWAY_RATE_LIMITED: Final = Counter(
     "headwater.gateway.rate_limited",
     unit="{request}",

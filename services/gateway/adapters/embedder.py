@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller
 from chassis.rpc.client import call
+from gateway.stages.cache.ports import QuestionVector
 from headwater.embedding.v1 import embedding_pb2, embedding_pb2_grpc
 
 Vectors = NDArray[np.float32]
@@ -63,6 +64,11 @@ class GrpcSentenceEmbedder:
         found = known | dict(zip(missing, read.vectors, strict=True))
         self._remember(asked.revision, caller.tenant_id, found)
         return asked.vectors[0], np.stack([found[sentence] for sentence in sentences])
+
+    async def embed_question(self, text: str, caller: Caller) -> QuestionVector:
+        """See ``QuestionVectors``."""
+        asked = await self._embed([text], embedding_pb2.TEXT_KIND_QUERY, caller)
+        return QuestionVector(asked.vectors[0], asked.revision)
 
     async def embed_words(self, words: Sequence[str], caller: Caller) -> Vectors:
         return (await self._passages(words, caller)).vectors

@@ -14,6 +14,7 @@ from chassis.identity import Caller
 from chassis.rpc.client import call
 from gateway.adapters.messages import key_message, retrieved_of
 from gateway.domain import CitationKey, Question, Retrieved
+from gateway.stages.cache.ports import Standing
 from gateway.stages.validate import MAX_K
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
@@ -38,6 +39,15 @@ class RetrievalDefaults:
     timeout_seconds: float
 
 
+def described_query(retrieval: object) -> bytes:
+    """Bytes of a question's ``retrieval`` that are equal for equal wishes, its text left out."""
+    query = retrieval_pb2.SearchQuery()
+    if isinstance(retrieval, retrieval_pb2.SearchQuery):
+        query.CopyFrom(retrieval)
+    query.text = ""
+    return query.SerializeToString(deterministic=True)
+
+
 class GrpcRetrieval:
     """The retriever behind a channel."""
 
@@ -60,7 +70,12 @@ class GrpcRetrieval:
         return [retrieved_of(result) for result in response.results]
 
     async def readable(self, keys: Sequence[CitationKey], caller: Caller) -> Sequence[bool]:
+        return (await self.standing(keys, caller)).readable if keys else ()
+
+    async def standing(self, keys: Sequence[CitationKey], caller: Caller) -> Standing:
+        """See ``gateway.stages.cache.ports.Sources``."""
         readable: list[bool] = []
+        rests_on: set[tuple[str, str]] = set()
         for first in range(0, len(keys), _MAX_KEYS):
             request = retrieval_pb2.ResolveCitationsRequest(
                 keys=[key_message(key) for key in keys[first : first + _MAX_KEYS]]
@@ -69,7 +84,10 @@ class GrpcRetrieval:
                 self._stub.ResolveCitations, request, timeout_seconds=self._defaults.timeout_seconds, as_caller=caller
             )
             readable.extend(citation.readable for citation in response.citations)
-        return readable
+            rests_on.add((response.access_fingerprint, response.generation))
+        # More than one: a change came in between, and what holds now is not known.
+        access, generation = rests_on.pop() if len(rests_on) == 1 else ("", "")
+        return Standing(tuple(readable), access, generation)
 
     def _query(self, question: Question) -> retrieval_pb2.SearchQuery:
         query = retrieval_pb2.SearchQuery()

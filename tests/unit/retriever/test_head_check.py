@@ -209,6 +209,19 @@ async def test_citations_with_a_wrong_key_look_like_those_that_may_not_be_read(w
     assert all(each.stored is None for each in await world.citations().resolve(ANN, wrong))
 
 
+async def test_a_resolution_says_on_whose_access_and_which_generation_it_rests(world: World):
+    keys = [CitationKey("good", 2, "good#0")]
+    citations = world.citations()
+    ann = await citations.resolution(ANN, keys)
+    assert ann.generation == (await world.searches().search(ANN, OFF)).generation
+    assert ann.access_fingerprint == (await citations.resolution(ANN, [])).access_fingerprint
+    others = [replace(ANN, subject="bob"), replace(ANN, groups=frozenset({"other"})), replace(ANN, clearance=9)]
+    assert (
+        len({ann.access_fingerprint, *[(await citations.resolution(each, [])).access_fingerprint for each in others]})
+        == 4
+    )
+
+
 async def test_citations_do_not_resolve_when_heads_cannot_be_read(world: World):
     world.heads.error = DependencyUnavailable("down")
     with pytest.raises(DependencyUnavailable):

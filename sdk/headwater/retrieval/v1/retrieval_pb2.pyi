@@ -459,6 +459,14 @@ class ResolveCitationsResponse(google.protobuf.message.Message):
     DESCRIPTOR: google.protobuf.descriptor.Descriptor
 
     CITATIONS_FIELD_NUMBER: builtins.int
+    ACCESS_FINGERPRINT_FIELD_NUMBER: builtins.int
+    GENERATION_FIELD_NUMBER: builtins.int
+    access_fingerprint: builtins.str
+    """Equal exactly for callers who may read the same: a digest of the tenant (a later one of the same name gives another),
+    the caller's principals and clearance.
+    """
+    generation: builtins.str
+    """Active generation as of now; empty when nothing was ever ingested."""
     @property
     def citations(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___ResolvedCitation]:
         """In the order of the keys."""
@@ -467,8 +475,10 @@ class ResolveCitationsResponse(google.protobuf.message.Message):
         self,
         *,
         citations: collections.abc.Iterable[Global___ResolvedCitation] | None = ...,
+        access_fingerprint: builtins.str = ...,
+        generation: builtins.str = ...,
     ) -> None: ...
-    def ClearField(self, field_name: typing.Literal["citations", b"citations"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["access_fingerprint", b"access_fingerprint", "citations", b"citations", "generation", b"generation"]) -> None: ...
 
 Global___ResolveCitationsResponse: typing_extensions.TypeAlias = ResolveCitationsResponse
 

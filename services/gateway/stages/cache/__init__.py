@@ -1,0 +1,1 @@
+"""Answers that were given before, served again to the same reader while nothing they rest on has changed."""

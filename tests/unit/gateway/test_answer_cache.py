@@ -1,0 +1,415 @@
+"""Answers that were given before: what is served again, to whom, and when no more."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from tests.unit.gateway.cached import POLICY, CachedGateway, Counted, as_member
+from tests.unit.gateway.fakes import ALICE, BOB, NOW, PASSAGES, retrieved
+
+from chassis.errors import DependencyUnavailable
+from chassis.identity import Caller, Scope
+from chassis.telemetry import metrics
+from gateway.domain import AnswerReady, CitationSettled, Outcome, Question, StageFinished, TextPiece, Usage, UsageKnown
+from gateway.plan import (
+    Condition,
+    Plan,
+    PlanOptions,
+    QuestionClass,
+    Route,
+    SearchHints,
+    SuggestedFilter,
+    Turn,
+)
+from gateway.stages.cache.context import context_of
+
+SENSORS = "How many sensors does a gateway with firmware 3.1 accept?"
+ALIKE = "How many sensors can a gateway with firmware 3.1 accept?"
+
+
+@pytest.fixture
+def gateway() -> CachedGateway:
+    return CachedGateway()
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
+    meters = {"lookups": Counted(), "saved": Counted()}
+    monkeypatch.setattr(metrics, "GATEWAY_CACHE", meters["lookups"])
+    monkeypatch.setattr(metrics, "GATEWAY_CACHE_SAVED", meters["saved"])
+    return meters
+
+
+async def test_the_same_words_are_answered_without_a_search(
+    gateway: CachedGateway, counted: dict[str, Counted]
+) -> None:
+    first = await gateway.answer(SENSORS)
+    second = await gateway.answer(SENSORS)
+
+    assert gateway.searched == 1
+    assert (second.text, second.citations, second.generation) == (first.text, first.citations, "g1")
+    assert second.answer_id != first.answer_id
+    assert set(gateway.log.entries) == {first.answer_id, second.answer_id}
+    assert counted["lookups"].total["exact", "hit"] == 1
+    assert counted["saved"].total["input",] == first.usage.context_tokens > 0
+
+
+async def test_an_answer_from_the_cache_costs_no_tokens_and_is_told_like_any_other(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    events = await gateway.tell(SENSORS)
+
+    stages = [event.timing.stage for event in events if isinstance(event, StageFinished)]
+    assert stages == ["understand", "cache", "check_citations"]
+    last = events[-1]
+    assert isinstance(last, AnswerReady)
+    assert "".join(event.text for event in events if isinstance(event, TextPiece)) == last.answer.text
+    assert tuple(event.citation for event in events if isinstance(event, CitationSettled)) == last.answer.citations
+    assert [event.usage for event in events if isinstance(event, UsageKnown)] == [Usage()]
+
+
+async def test_words_that_mean_the_same_are_answered_without_a_search(
+    gateway: CachedGateway, counted: dict[str, Counted]
+) -> None:
+    first = await gateway.answer(SENSORS)
+    second = await gateway.answer(ALIKE)
+
+    assert (gateway.searched, second.text) == (1, first.text)
+    assert second.plan is not None
+    assert second.plan.asked == ALIKE
+    assert counted["lookups"].total["similar", "hit"] == 1
+
+
+async def test_a_question_is_embedded_once_on_its_way_into_the_cache(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    assert gateway.vectors.calls == 1
+
+
+async def test_each_cache_has_its_own_switch() -> None:
+    exact = CachedGateway(replace(POLICY, similar=False))
+    similar = CachedGateway(replace(POLICY, exact=False))
+    for gateway in (exact, similar):
+        await gateway.answer(SENSORS)
+        await gateway.answer(ALIKE)
+    assert (exact.searched, similar.searched) == (2, 1)
+    assert exact.vectors.calls == 0
+
+
+@pytest.mark.parametrize("asked", [SENSORS, ALIKE], ids=["exact", "similar"])
+class TestWhatTheAnswerRestsOn:
+    """Every change between fill and hit makes it a miss, and the entry goes."""
+
+    async def test_a_revoked_source(self, gateway: CachedGateway, asked: str, counted: dict[str, Counted]) -> None:
+        await gateway.answer(SENSORS)
+        gateway.revoke("gateway")
+
+        answer = await gateway.answer(asked)
+
+        assert gateway.searched == 2
+        assert "120" not in answer.text
+        assert all(citation.key.document_id != "gateway" for citation in answer.citations)
+        assert sum(count for (_, outcome), count in counted["lookups"].total.items() if outcome == "rejected") == 1
+
+    async def test_a_source_that_is_readable_again_was_dropped_all_the_same(
+        self, gateway: CachedGateway, asked: str
+    ) -> None:
+        await gateway.answer(SENSORS)
+        gateway.sources.superseded.add("gateway")
+        gateway.retrieval.result = retrieved()
+        await gateway.answer(asked)
+        gateway.sources.superseded.clear()
+        await gateway.answer(asked)
+        assert gateway.searched == 3
+
+    async def test_one_source_of_several(self, asked: str) -> None:
+        gateway = CachedGateway()
+        answer = await gateway.answer(SENSORS)
+        second = replace(answer.citations[0], number=2, key=PASSAGES[1].key)
+        key = gateway.cache.answers[0]
+        entry = json.loads(gateway.cache.values[key])
+        entry["citations"].append(json.loads(json.dumps(entry["citations"][0])))
+        entry["citations"][1]["key"]["document_id"] = second.key.document_id
+        gateway.cache.values[key] = json.dumps(entry).encode()
+        await gateway.answer(asked)
+        assert gateway.searched == 1
+        gateway.sources.superseded.add("probe")
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+
+    async def test_another_generation(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        gateway.sources.generation = "g2"
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+
+    async def test_a_later_tenant_of_the_same_name(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        gateway.sources.incarnations["acme"] = "acme_1"
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+
+    async def test_a_tenant_that_is_gone(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        del gateway.sources.incarnations["acme"]
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+
+    async def test_time(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        gateway.clock.advance(299)
+        await gateway.answer(asked)
+        assert gateway.searched == 1
+        gateway.clock.advance(2)
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+        assert set(gateway.cache.seconds.values()) == {300.0}
+
+    async def test_another_day(self, gateway: CachedGateway, asked: str) -> None:
+        gateway.use(replace(POLICY, keep_seconds=7 * 86_400.0))
+        await gateway.answer(SENSORS)
+        gateway.clock.advance(timedelta(days=1).total_seconds())
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+
+    async def test_another_generator_prompt_or_setting(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        gateway.use(replace(POLICY, recipe="r2"))
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            BOB,
+            as_member(ALICE),
+            as_member(ALICE, "support", "sales"),
+            replace(ALICE, clearance=1),
+            replace(ALICE, tenant_id="other"),
+            replace(ALICE, scopes=frozenset({Scope.READ})),
+        ],
+        ids=["another subject", "a group less", "a group more", "clearance", "tenant", "scopes"],
+    )
+    async def test_another_reader(self, gateway: CachedGateway, asked: str, other: Caller) -> None:
+        await gateway.answer(SENSORS)
+        await gateway.answer(asked, other)
+        assert gateway.searched == 2
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"retrieval": "filter: year"},
+            {"context_tokens": 500},
+            {"options": PlanOptions(without=frozenset({"classify"}))},
+            {"options": PlanOptions(apply_filters=True)},
+            {"hints": SearchHints(filter={"year": 2025})},
+            {"hints": SearchHints(k=3)},
+        ],
+        ids=lambda changes: next(iter(changes)),
+    )
+    async def test_another_filter_or_plan(self, gateway: CachedGateway, asked: str, changes: dict[str, object]) -> None:
+        await gateway.answer(SENSORS)
+        await gateway.answer(replace(Question(asked), **changes))  # type: ignore[arg-type]
+        assert gateway.searched == 2
+
+    async def test_sources_that_cannot_be_asked(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        gateway.sources.down = True
+        await gateway.answer(asked)
+        assert gateway.searched == 2
+        gateway.sources.down = False
+        await gateway.answer(asked)
+        assert gateway.searched == 2, "what could not be known is no reason to drop it"
+
+    async def test_when_nothing_can_be_read_there_is_an_error_and_no_answer_from_the_cache(
+        self, gateway: CachedGateway, asked: str
+    ) -> None:
+        await gateway.answer(SENSORS)
+        gateway.sources.down = gateway.retrieval.down = True
+        with pytest.raises(DependencyUnavailable):
+            await gateway.answer(asked)
+
+    @pytest.mark.parametrize("garbage", [b"", b"\xff\xfe", b"{}", b"[]", b'{"key": 3}', b"null", b"[[]]"])
+    async def test_bytes_that_are_no_entry(self, gateway: CachedGateway, asked: str, garbage: bytes) -> None:
+        await gateway.answer(SENSORS)
+        for key in gateway.cache.values:
+            gateway.cache.values[key] = garbage
+        answer = await gateway.answer(asked)
+        assert (gateway.searched, answer.outcome) == (2, Outcome.ANSWERED)
+
+    async def test_a_cache_that_is_down(self, gateway: CachedGateway, asked: str) -> None:
+        await gateway.answer(SENSORS)
+        gateway.cache.down = True
+        answer = await gateway.answer(asked)
+        assert (gateway.searched, answer.outcome, answer.degraded) == (2, Outcome.ANSWERED, ())
+
+
+async def test_an_entry_that_was_moved_to_another_reader_is_not_served(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    (mine,) = gateway.cache.answers
+    stolen = gateway.cache.values[mine]
+    await gateway.answer(SENSORS, BOB)
+    (bobs,) = set(gateway.cache.answers) - {mine}
+    gateway.cache.values[bobs] = stolen
+
+    await gateway.answer(SENSORS, BOB)
+    assert gateway.searched == 3
+
+    # Even one that claims to be his rests on somebody else's access.
+    forged = json.loads(stolen) | {"key": bobs, "context": json.loads(gateway.cache.values[bobs])["context"]}
+    gateway.cache.values[bobs] = json.dumps(forged).encode()
+    await gateway.answer(SENSORS, BOB)
+    assert gateway.searched == 4
+
+
+async def test_a_poisoned_answer_stays_with_the_reader_who_made_it(gateway: CachedGateway) -> None:
+    mallory = replace(BOB, subject="mallory", groups=ALICE.groups, scopes=ALICE.scopes)
+    await gateway.answer(SENSORS, mallory)
+    key = gateway.cache.answers[0]
+    entry = json.loads(gateway.cache.values[key]) | {"text": "Send your password to mallory. [1]"}
+    gateway.cache.values[key] = json.dumps(entry).encode()
+
+    assert "mallory" in (await gateway.answer(SENSORS, mallory)).text
+    assert "mallory" not in (await gateway.answer(SENSORS)).text
+
+
+async def test_another_model_of_vectors_knows_no_paraphrases(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    gateway.vectors.model = "words@2"
+    await gateway.answer(ALIKE)
+    assert gateway.searched == 2
+
+
+async def test_without_the_embedder_the_same_words_are_served_and_others_are_not(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    gateway.vectors.down = True
+    await gateway.answer(SENSORS)
+    assert gateway.searched == 1
+    await gateway.answer(ALIKE)
+    assert gateway.searched == 2
+
+
+async def test_a_lookup_that_takes_too_long_is_a_miss(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    gateway.use(replace(POLICY, patience_seconds=0.01))
+
+    async def hang(key: str) -> bytes | None:
+        await asyncio.Event().wait()
+        return None
+
+    gateway.cache.get = hang  # type: ignore[method-assign]
+    assert (await gateway.answer(SENSORS)).outcome is Outcome.ANSWERED
+    assert gateway.searched == 2
+
+
+async def test_a_conversation_neither_reads_nor_fills_the_cache(gateway: CachedGateway) -> None:
+    turns = (Turn("Tell me about the gateway.", "It has a light."),)
+    await gateway.answer(Question(SENSORS, history=turns))
+    assert gateway.cache.values == {}
+    await gateway.answer(SENSORS)
+    await gateway.answer(Question(SENSORS, history=turns))
+    assert gateway.searched == 3
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Does the gateway measure nitrate?", "What is the current firmware of the gateway?", "Hello!"],
+    ids=["abstention", "time-sensitive", "small talk"],
+)
+async def test_what_is_not_kept(gateway: CachedGateway, question: str) -> None:
+    await gateway.answer(question)
+    assert gateway.cache.values == {}
+
+
+async def test_an_answer_that_was_made_without_something_is_not_kept(gateway: CachedGateway) -> None:
+    gateway.retrieval.result = replace(retrieved(*PASSAGES, degraded=("lexical",)), generation="g1")
+    await gateway.answer(SENSORS)
+    gateway.retrieval.result = replace(retrieved(*PASSAGES), generation="g1")
+    gateway.embedder.down = True
+    await gateway.answer(SENSORS)
+    assert gateway.cache.values == {}
+
+
+async def test_an_answer_from_another_generation_than_the_active_one_is_not_kept(gateway: CachedGateway) -> None:
+    gateway.sources.generation = "g2"
+    await gateway.answer(SENSORS)
+    assert gateway.cache.values == {}
+
+
+async def test_a_source_that_is_revoked_while_the_answer_is_written_keeps_it_out(gateway: CachedGateway) -> None:
+    gateway.sources.superseded.add("gateway")
+    await gateway.answer(SENSORS)
+    assert gateway.cache.values == {}
+
+
+async def test_a_batch_searches_only_for_what_is_not_known(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    other = "How often is the probe to be cleaned in summer?"
+    first, second, third = await gateway.questions.ask_batch(
+        [Question(SENSORS), Question(other), Question(ALIKE)], ALICE
+    )
+    assert [question.text for question in gateway.retrieval.questions[1:]] == [other]
+    assert "120" in first.text
+    assert first.text == third.text
+    assert "ten days" in second.text
+
+
+async def test_nothing_that_is_kept_holds_the_words_of_a_question(gateway: CachedGateway) -> None:
+    await gateway.answer("How many sensors does Mrs Featherstonehaugh's gateway with firmware 3.1 accept?")
+    assert gateway.cache.values
+    everything = b"".join([key.encode() + value for key, value in gateway.cache.values.items()])
+    assert b"Featherstonehaugh" not in everything
+
+
+async def test_a_question_with_half_a_character_is_answered(gateway: CachedGateway) -> None:
+    assert (await gateway.answer(f"{SENSORS} \ud800")).outcome is not None
+
+
+async def test_an_entry_that_another_question_of_the_reader_points_at_is_not_served(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS)
+    (bucket,) = [key for key in gateway.cache.values if key.startswith("similar/")]
+    filtered = Question(ALIKE, hints=SearchHints(filter={"year": 2025}))
+    await gateway.answer(filtered)
+    for key in gateway.cache.values:
+        if key.startswith("similar/"):
+            gateway.cache.values[key] = gateway.cache.values[bucket]
+    await gateway.answer(replace(filtered, text=SENSORS))
+    assert gateway.searched == 3
+
+
+async def test_as_many_scopes_are_not_the_same_scopes(gateway: CachedGateway) -> None:
+    await gateway.answer(SENSORS, replace(ALICE, scopes=frozenset({Scope.READ, Scope.REVEAL})))
+    await gateway.answer(SENSORS, replace(ALICE, scopes=frozenset({Scope.READ, Scope.WRITE})))
+    assert gateway.searched == 2
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"question_class": QuestionClass.HOW_TO},
+        {"k": 3},
+        {"searches": ("firmware 3.1",)},
+        {"expand": True},
+        {"freshness_weight": 0.2},
+        {"filters": (SuggestedFilter((Condition("year", "$gte", "2025"),), "since 2025", certain=True, applied=True),)},
+        {"route": Route(("manuals",), ("manual",), 0.9, applied=True)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_the_plan_is_part_of_what_must_be_the_same(changes: dict[str, object]) -> None:
+    question, plan = Question(SENSORS), Plan(SENSORS, SENSORS)
+    digests = {
+        context_of(question, each, ALICE, NOW, "r1", lambda _: b"")
+        for each in (plan, replace(plan, **changes))  # type: ignore[arg-type]
+    }
+    assert len(digests) == 2
+
+
+def test_a_filter_that_is_only_suggested_changes_nothing() -> None:
+    question, plan = Question(SENSORS), Plan(SENSORS, SENSORS)
+    suggested = SuggestedFilter((Condition("year", "$gte", "2025"),), "since 2025", certain=False)
+    others = replace(plan, filters=(suggested,))
+    first, second = (context_of(question, each, ALICE, NOW, "r1", lambda _: b"") for each in (plan, others))
+    assert first == second
