@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-import grpc
-
-from chassis.cache.memory import MemoryCache
 from chassis.cache.port import Cache
 from chassis.clock import Clock, SystemClock
 from chassis.errors import DependencyUnavailable
@@ -21,10 +17,8 @@ from chassis.rpc.server import GrpcServer
 from chassis.telemetry import logger
 from chassis.tokens import create_keys
 from corpus.analysis import analyse
-from gateway.adapters.embedder import GrpcSentenceEmbedder
-from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
 from gateway.adapters.memory_token_ledger import MemoryTokenLedger
-from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults, described_query
+from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
@@ -37,7 +31,6 @@ from gateway.auth.jwks import KeySet, key_source
 from gateway.costs.accounting import CostAccounting
 from gateway.costs.budgets import BudgetLimits, TokenBudgets
 from gateway.costs.domain import PriceTable
-from gateway.costs.metered import ModelMeter
 from gateway.costs.ports import CostLog, TokenLedger
 from gateway.costs.prices import load_prices
 from gateway.costs.report import ReportCosts
@@ -48,29 +41,27 @@ from gateway.feedback.service import AnswerFeedback
 from gateway.feedback.servicer import FeedbackServicer
 from gateway.forwarding import CallLimits, ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
-from gateway.generators.extractive.generator import ExtractiveGenerator
-from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
-from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
-from gateway.generators.within_budget import WithinBudget
 from gateway.http.app import build_app
 from gateway.http.guard import HttpLimits
 from gateway.http.identity import HttpIdentity
 from gateway.http.server import HttpServer
+from gateway.parts import (
+    Channels,
+    answer_cache_of,
+    generator_of,
+    guardrails_of,
+    open_answer_cache,
+    planner_of,
+    rate_limits,
+    verifier_of,
+)
 from gateway.ports import AnswerLog, Generator
-from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
-from gateway.stages.cache.answers import AnswerCache, CachePolicy
-from gateway.stages.cache.recipe import recipe
 from gateway.stages.context import ContextLimits
-from gateway.stages.guard.output import OutputGuard
-from gateway.stages.guard.question import QuestionGuard
-from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
-from gateway.stages.verify.stage import Verifier, VerifyMode
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
-from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc
 from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
@@ -89,15 +80,6 @@ _HTTP_DRAIN_SHARE: Final = 0.6
 _log = logger("gateway")
 
 
-@dataclass(frozen=True, slots=True)
-class Channels:
-    """Channels to the services behind the gateway."""
-
-    retriever: grpc.aio.Channel
-    embedder: grpc.aio.Channel
-    ingest: grpc.aio.Channel
-
-
 async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     """Runs the gateway until told to stop."""
     if settings.profile == "embedded":
@@ -109,9 +91,9 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     ledger, cost_log = _open_costs(lifecycle, settings)
     limits = BudgetLimits(settings.token_budget_day, settings.token_budget_in_flight, settings.tenant_budgets)
     budgets = TokenBudgets(limits, ledger, clock)
-    generator = _generator(lifecycle, settings, channels, budgets)
-    planner = _planner(lifecycle, settings, budgets)
-    kept = _answers(lifecycle, settings)
+    generator = generator_of(lifecycle, settings, channels, budgets)
+    planner = planner_of(lifecycle, settings, budgets)
+    kept = open_answer_cache(lifecycle, settings)
     use_cases = build_use_cases(
         settings, channels, log, clock, generator, planner, cost_log, feedback=opinions, kept=kept
     )
@@ -187,8 +169,8 @@ def build_use_cases(
             planner,
             guardrails=guardrails_of(settings),
             costs=costs,
-            verifier=_verifier(settings, channels),
-            cache=_answer_cache(settings, channels, retrieval, clock, kept) if kept is not None else None,
+            verifier=verifier_of(settings, channels),
+            cache=answer_cache_of(settings, channels, retrieval, clock, kept) if kept is not None else None,
         ),
         answers=ReplayAnswers(log, retrieval, rates),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
@@ -200,118 +182,6 @@ def build_use_cases(
         generations=ForwardedGenerations(channels.ingest, rates),
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )
-
-
-def rate_limits(settings: GatewaySettings) -> RateLimits:
-    """The rate limits of users, tenants and addresses."""
-
-    def rates(of: str) -> dict[Spending, str]:
-        return {kind: getattr(settings, f"rate_{of}{kind.value}") for kind in Spending}
-
-    return RateLimits(
-        rates(""), tenants=rates("tenant_"), addresses=rates("address_"), proxies=settings.trusted_proxies
-    )
-
-
-def guardrails_of(settings: GatewaySettings) -> Guardrails:
-    """The guardrails that are switched on."""
-    return Guardrails(
-        question=QuestionGuard(settings.guard_question_score),
-        sources=settings.guard_sources,
-        output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
-    )
-
-
-def _verifier(settings: GatewaySettings, channels: Channels) -> Verifier:
-    embedder = None
-    if settings.verify_embeddings:
-        # Sentences of answers are seldom written twice: none is remembered.
-        embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
-    return Verifier(VerifyMode(settings.verify), analyse, embedder)
-
-
-def _answers(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache | None:
-    """Where answers are kept, None when they are not."""
-    if not (settings.cache_answers or settings.cache_similar):
-        return None
-    if not settings.redis.url:
-        return MemoryCache(settings.cache_bytes)
-    from chassis.cache.redis import RedisCache
-
-    cache = RedisCache(settings.redis, name="answers")
-    lifecycle.stack.push_async_callback(cache.close)
-    return cache
-
-
-def _answer_cache(
-    settings: GatewaySettings, channels: Channels, retrieval: GrpcRetrieval, clock: Clock, kept: Cache
-) -> AnswerCache:
-    vectors = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
-    vocabulary = settings.understand_vocabulary
-    policy = CachePolicy(
-        exact=settings.cache_answers,
-        similar=settings.cache_similar,
-        least_similarity=settings.cache_similarity,
-        keep_seconds=settings.cache_seconds,
-        recipe=recipe(settings.shaping_answers(), [vocabulary] if vocabulary is not None else []),
-    )
-    return AnswerCache(kept, retrieval, vectors, clock, policy, described_query)
-
-
-def _generator(lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels, budgets: TokenBudgets) -> Generator:
-    if settings.generator == "extractive":
-        return _extractive(settings, channels)
-    endpoint = _endpoint(lifecycle, settings, budgets)
-    generator = OpenAICompatibleGenerator(
-        endpoint,
-        analyse,
-        EstimatingTokenCounter(),
-        total_seconds=settings.openai_total_seconds,
-        redacts=settings.openai_redact,
-    )
-    if settings.over_budget == "extractive":
-        return WithinBudget(generator, _extractive(settings, channels))
-    return generator
-
-
-def _extractive(settings: GatewaySettings, channels: Channels) -> ExtractiveGenerator:
-    embedder = GrpcSentenceEmbedder(
-        channels.embedder,
-        timeout_seconds=settings.embed_seconds,
-        cache_bytes=settings.sentence_cache_bytes,
-    )
-    return ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
-
-
-def _planner(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> Planner:
-    language_model = None
-    if settings.understand_with == "openai":
-        endpoint = _endpoint(lifecycle, settings, budgets)
-        language_model = LanguageModelUnderstanding(
-            endpoint,
-            total_seconds=settings.understand_seconds,
-            freshness_weight=settings.understand_freshness_weight,
-            redacts=settings.openai_redact,
-        )
-    return build_planner(settings, analyse, language_model)
-
-
-def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> ChatEndpoint:
-    endpoint = ChatEndpoint(
-        EndpointSettings(
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-            api_key=settings.openai_api_key.get_secret_value(),
-            connect_seconds=settings.openai_connect_seconds,
-            token_seconds=settings.openai_token_seconds,
-            max_tokens=settings.openai_max_tokens,
-            temperature=settings.openai_temperature,
-            attempts=settings.openai_attempts,
-        ),
-        meter=ModelMeter(settings.openai_model, settings.openai_max_tokens, EstimatingTokenCounter(), budgets),
-    )
-    lifecycle.stack.push_async_callback(endpoint.close)
-    return endpoint
 
 
 def _start_http(

@@ -202,7 +202,18 @@ class GatewaySettings(ServiceSettings):
 
     def shaping_answers(self) -> dict[str, object]:
         """Settings that decide what an answer says, none of them a secret."""
-        shaping = ("ask_", "context_", "min_", "generator", "openai_", "guard_", "answer_link", "understand_")
+        shaping = (
+            "ask_",
+            "context_",
+            "min_",
+            "generator",
+            "openai_",
+            "guard_",
+            "answer_link",
+            "understand_",
+            "verify",
+            "over_",
+        )
         chosen = {name for name in type(self).model_fields if name.startswith(shaping)} - {"openai_api_key"}
         return self.model_dump(mode="json", include=chosen)
 

@@ -24,7 +24,7 @@ STORE_SECRETS = {
     "s3": {"s3__access_key_id", "s3__secret_access_key"},
 }
 MAY_READ = {
-    "gateway": ("elasticsearch",),
+    "gateway": ("elasticsearch", "redis"),
     "retriever": ("kafka", "elasticsearch", "weaviate", "redis"),
     "reranker": (),
     "embedder": (),

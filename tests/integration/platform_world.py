@@ -42,7 +42,8 @@ from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.http.app import build_app
 from gateway.http.guard import HttpLimits
 from gateway.http.identity import HttpIdentity
-from gateway.main import SERVICE, Channels, build_use_cases
+from gateway.main import SERVICE, build_use_cases
+from gateway.parts import Channels
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.use_cases import UseCases

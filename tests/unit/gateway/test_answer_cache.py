@@ -25,7 +25,10 @@ from gateway.plan import (
     SuggestedFilter,
     Turn,
 )
+from gateway.settings import GatewaySettings
 from gateway.stages.cache.context import context_of
+from gateway.stages.cache.entries import Entry, entry_bytes, entry_of
+from gateway.support import SentenceSupport, SupportReason, Verdict
 
 SENSORS = "How many sensors does a gateway with firmware 3.1 accept?"
 ALIKE = "How many sensors can a gateway with firmware 3.1 accept?"
@@ -413,3 +416,17 @@ def test_a_filter_that_is_only_suggested_changes_nothing() -> None:
     others = replace(plan, filters=(suggested,))
     first, second = (context_of(question, each, ALICE, NOW, "r1", lambda _: b"") for each in (plan, others))
     assert first == second
+
+
+def test_an_entry_is_read_back_as_it_was_written() -> None:
+    support = SentenceSupport(0, 12, (1,), Verdict.WEAK, 0.5, SupportReason.VALUE)
+    usage = Usage(context_tokens=3)
+    entry = Entry("key", "context", "access", "g1", 5.0, "It is six. [1]", 0.9, (), usage, "extractive", (support,))
+
+    assert entry_of(entry_bytes(entry)) == entry
+
+
+def test_what_checks_answers_is_a_part_of_the_recipe() -> None:
+    flagged = GatewaySettings(verify="flag").shaping_answers()
+
+    assert flagged != GatewaySettings(verify="drop").shaping_answers()

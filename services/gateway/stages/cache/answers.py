@@ -137,6 +137,8 @@ class AnswerCache:
                     confidence=draft.confidence,
                     citations=draft.citations,
                     usage=draft.usage,
+                    generator=draft.generator,
+                    support=draft.support,
                 )
                 if entry.stands(standing):
                     await self._cache.put(entry.key, entry_bytes(entry), self._policy.keep_seconds)
@@ -165,7 +167,15 @@ class AnswerCache:
         used = entry.usage
         metrics.GATEWAY_CACHE_SAVED.add(used.prompt_tokens or used.context_tokens, direction="input")
         metrics.GATEWAY_CACHE_SAVED.add(used.completion_tokens, direction="output")
-        draft = Draft(Outcome.ANSWERED, entry.text, entry.confidence, entry.citations, Usage())
+        draft = Draft(
+            Outcome.ANSWERED,
+            entry.text,
+            entry.confidence,
+            entry.citations,
+            Usage(),
+            generator=entry.generator,
+            support=entry.support,
+        )
         return CacheHit(draft, entry.generation)
 
     async def _drop(self, kind: str, key: str, outcome: str) -> None:

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from gateway.domain import Citation, Usage
 from gateway.stages.cache.ports import Standing
+from gateway.support import SentenceSupport
 
 _VECTOR: Final = np.dtype("<f4")
 
@@ -27,6 +28,8 @@ class Entry:
         access, generation: See ``Standing``.
         until: Seconds since 1970; not served from then on.
         usage: What it took to write it.
+        generator: Who wrote it, where that was not the one that was asked.
+        support: Of its sentences, as they were verified.
     """
 
     key: str
@@ -38,6 +41,8 @@ class Entry:
     confidence: float
     citations: tuple[Citation, ...]
     usage: Usage
+    generator: str
+    support: tuple[SentenceSupport, ...]
 
     def stands(self, standing: Standing) -> bool:
         """Whether nothing that it rests on has changed."""

@@ -1,0 +1,161 @@
+"""What questions are answered with, as the settings say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import grpc
+
+from chassis.cache.memory import MemoryCache
+from chassis.cache.port import Cache
+from chassis.clock import Clock
+from chassis.lifecycle import Lifecycle
+from corpus.analysis import analyse
+from gateway.adapters.embedder import GrpcSentenceEmbedder
+from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
+from gateway.adapters.retriever import GrpcRetrieval, described_query
+from gateway.adapters.tokens import EstimatingTokenCounter
+from gateway.costs.budgets import TokenBudgets
+from gateway.costs.metered import ModelMeter
+from gateway.generators.extractive.generator import ExtractiveGenerator
+from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
+from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
+from gateway.generators.within_budget import WithinBudget
+from gateway.ports import Generator
+from gateway.rates import RateLimits, Spending
+from gateway.settings import GatewaySettings
+from gateway.stages.cache.answers import AnswerCache, CachePolicy
+from gateway.stages.cache.recipe import recipe
+from gateway.stages.guard.output import OutputGuard
+from gateway.stages.guard.question import QuestionGuard
+from gateway.stages.guard.rails import Guardrails
+from gateway.stages.understand.planner import Planner
+from gateway.stages.verify.stage import Verifier, VerifyMode
+from gateway.understanding import build_planner
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """Channels to the services behind the gateway."""
+
+    retriever: grpc.aio.Channel
+    embedder: grpc.aio.Channel
+    ingest: grpc.aio.Channel
+
+
+def rate_limits(settings: GatewaySettings) -> RateLimits:
+    """The rate limits of users, tenants and addresses."""
+
+    def rates(of: str) -> dict[Spending, str]:
+        return {kind: getattr(settings, f"rate_{of}{kind.value}") for kind in Spending}
+
+    return RateLimits(
+        rates(""), tenants=rates("tenant_"), addresses=rates("address_"), proxies=settings.trusted_proxies
+    )
+
+
+def guardrails_of(settings: GatewaySettings) -> Guardrails:
+    """The guardrails that are switched on."""
+    return Guardrails(
+        question=QuestionGuard(settings.guard_question_score),
+        sources=settings.guard_sources,
+        output=OutputGuard(settings.link_hosts) if settings.guard_output else None,
+    )
+
+
+def verifier_of(settings: GatewaySettings, channels: Channels) -> Verifier:
+    """What looks whether citations carry their sentences."""
+    embedder = None
+    if settings.verify_embeddings:
+        # Sentences of answers are seldom written twice: none is remembered.
+        embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
+    return Verifier(VerifyMode(settings.verify), analyse, embedder)
+
+
+def open_answer_cache(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache | None:
+    """Where answers are kept, None when they are not."""
+    if not (settings.cache_answers or settings.cache_similar):
+        return None
+    if not settings.redis.url:
+        return MemoryCache(settings.cache_bytes)
+    from chassis.cache.redis import RedisCache
+
+    cache = RedisCache(settings.redis, name="answers")
+    lifecycle.stack.push_async_callback(cache.close)
+    return cache
+
+
+def answer_cache_of(
+    settings: GatewaySettings, channels: Channels, retrieval: GrpcRetrieval, clock: Clock, kept: Cache
+) -> AnswerCache:
+    """Answers that were given before, over the cache that was opened for them."""
+    vectors = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
+    vocabulary = settings.understand_vocabulary
+    policy = CachePolicy(
+        exact=settings.cache_answers,
+        similar=settings.cache_similar,
+        least_similarity=settings.cache_similarity,
+        keep_seconds=settings.cache_seconds,
+        recipe=recipe(settings.shaping_answers(), [vocabulary] if vocabulary is not None else []),
+    )
+    return AnswerCache(kept, retrieval, vectors, clock, policy, described_query)
+
+
+def generator_of(
+    lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels, budgets: TokenBudgets
+) -> Generator:
+    """Who writes answers: passages by themselves, or a language model."""
+    if settings.generator == "extractive":
+        return _extractive(settings, channels)
+    endpoint = _endpoint(lifecycle, settings, budgets)
+    generator = OpenAICompatibleGenerator(
+        endpoint,
+        analyse,
+        EstimatingTokenCounter(),
+        total_seconds=settings.openai_total_seconds,
+        redacts=settings.openai_redact,
+    )
+    if settings.over_budget == "extractive":
+        return WithinBudget(generator, _extractive(settings, channels))
+    return generator
+
+
+def _extractive(settings: GatewaySettings, channels: Channels) -> ExtractiveGenerator:
+    embedder = GrpcSentenceEmbedder(
+        channels.embedder,
+        timeout_seconds=settings.embed_seconds,
+        cache_bytes=settings.sentence_cache_bytes,
+    )
+    return ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
+
+
+def planner_of(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> Planner:
+    """What makes a plan of a question."""
+    language_model = None
+    if settings.understand_with == "openai":
+        endpoint = _endpoint(lifecycle, settings, budgets)
+        language_model = LanguageModelUnderstanding(
+            endpoint,
+            total_seconds=settings.understand_seconds,
+            freshness_weight=settings.understand_freshness_weight,
+            redacts=settings.openai_redact,
+        )
+    return build_planner(settings, analyse, language_model)
+
+
+def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> ChatEndpoint:
+    endpoint = ChatEndpoint(
+        EndpointSettings(
+            base_url=settings.openai_base_url,
+            model=settings.openai_model,
+            api_key=settings.openai_api_key.get_secret_value(),
+            connect_seconds=settings.openai_connect_seconds,
+            token_seconds=settings.openai_token_seconds,
+            max_tokens=settings.openai_max_tokens,
+            temperature=settings.openai_temperature,
+            attempts=settings.openai_attempts,
+        ),
+        meter=ModelMeter(settings.openai_model, settings.openai_max_tokens, EstimatingTokenCounter(), budgets),
+    )
+    lifecycle.stack.push_async_callback(endpoint.close)
+    return endpoint
