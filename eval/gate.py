@@ -40,8 +40,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """``below``: measures under their floor. ``lost``: measures significantly worse than the baseline. ``missing``:
-    questions of the baseline that were not asked."""
+    """What came of a run.
+
+    Attributes:
+        below: Measures under their floor, or with one and without a question.
+        lost: Measures significantly worse than the baseline.
+        missing: Questions of the baseline that were not asked.
+    """
 
     means: Mapping[str, float]
     changes: Mapping[str, Change]
@@ -72,7 +77,7 @@ def judge(results: Sequence[Result], baseline: Mapping[str, Mapping[str, float]]
     return Verdict(
         means,
         changes,
-        [name for name, floor in floors.items() if name in means and means[name] < floor],
+        [name for name, floor in floors.items() if means.get(name, 0.0) < floor],
         [name for name, each in changes.items() if each.is_loss],
         sorted(set(baseline or ()) - {each.case_id for each in results}),
     )

@@ -35,7 +35,7 @@ def write(path: Path, results: Sequence[Result], verdict: Verdict) -> None:
         ("Measures", _measures(verdict)),
         ("Classes of questions", _classes(results)),
         ("Latency", _latencies(results)),
-        ("What went wrong", _notes(results)),
+        ("What went wrong", _notes(results, verdict)),
     ]
     page = PAGE.substitute(
         verdict="passed" if verdict.passed else "not passed",
@@ -71,7 +71,8 @@ def _classes(results: Sequence[Result]) -> str:
     axes = figure.subplots()
     width = 0.8 / len(shown)
     for number, name in enumerate(shown):
-        means = [np.mean([each.values.get(name, 0.0) for each in of_kind]) for of_kind in by_kind.values()]
+        measured = [[each.values[name] for each in of_kind if name in each.values] for of_kind in by_kind.values()]
+        means = [float(np.mean(values)) if values else 0.0 for values in measured]
         axes.bar(np.arange(len(by_kind)) + number * width, means, width, label=name)
     labels = [f"{kind} ({len(of_kind)})" for kind, of_kind in by_kind.items()]
     axes.set_xticks(np.arange(len(by_kind)) + 0.4 - width / 2, labels)
@@ -93,8 +94,10 @@ def _latencies(results: Sequence[Result]) -> str:
     return _svg(figure)
 
 
-def _notes(results: Sequence[Result]) -> str:
-    notes = [f"<li>{html.escape(f'{each.case_id}: {each.note}')}</li>" for each in results if each.note]
+def _notes(results: Sequence[Result], verdict: Verdict) -> str:
+    said = [f"{each.case_id}: {each.note}" for each in results if each.note]
+    said += [f"{case_id}: in the baseline, and not asked" for case_id in verdict.missing]
+    notes = [f"<li>{html.escape(each)}</li>" for each in said]
     return f"<ul>{''.join(notes)}</ul>" if notes else "<p>Nothing.</p>"
 
 

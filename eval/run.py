@@ -4,7 +4,7 @@ Every measure is a mean over questions (``eval.measures`` says what each one is)
 floor, or significantly worse than ``baseline.json`` by a paired bootstrap over the questions. A change that is meant
 to move figures commits a new baseline (``--write-baseline``), so the review sees what moved.
 
-``--ablation`` asks everything again without each stage of understanding that is on, and shows what it is worth.
+``--ablation`` asks everything again without each stage of understanding, and shows what it is worth.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
     parser.add_argument("--ablation", action="store_true", help="what each stage of understanding is worth")
-    parser.add_argument("--write-baseline", action="store_true", help=f"take this run as the new {BASELINE.name}")
+    parser.add_argument(
+        "--write-baseline", action="store_true", help=f"take this run as the new {BASELINE.name}, if its floors hold"
+    )
     arguments = parser.parse_args()
     golden = load_golden_set()
     with _stack(arguments.target) as target:
@@ -50,7 +52,7 @@ def main() -> int:
     baseline = None if arguments.write_baseline else read_baseline()
     verdict = judge(results, baseline)
     worth = {stage: judge(each, values_of(results)).changes for stage, each in without.items()}
-    if arguments.write_baseline:
+    if arguments.write_baseline and verdict.passed:
         write_baseline(results)
     if arguments.html:
         from eval import report  # plots take a second to load

@@ -8,7 +8,7 @@ import pytest
 from eval import report
 from eval.gate import judge
 from eval.golden_set import AnswerableCase, Passage
-from eval.measures import Result, of_answer, of_search, unsupported
+from eval.measures import Result, carries, of_answer, of_search, unsupported
 
 from headwater import Answer, AnswerOutcome, Citation, Hit, SearchResult
 from headwater.types import Location
@@ -53,6 +53,21 @@ def test_a_sentence_with_its_quote_is_faithful_complete_and_precise() -> None:
     assert [values[name] for name in names] == [1, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("marked", ["lasts eighteen months. [1]", "lasts eighteen months [1]."])
+def test_marks_may_stand_on_either_side_of_the_full_stop(marked: str) -> None:
+    assert of_answer(CASE, answer(f"The battery of a Q2 {marked}", QUOTE), same)["faithfulness"] == 1
+
+
+def test_what_comes_after_the_last_mark_is_carried_by_nothing() -> None:
+    wrong = answer("The battery of a Q2 lasts eighteen months. [1] It explodes at noon.", QUOTE)
+    assert of_answer(CASE, wrong, same)["faithfulness"] == 0.5
+    assert unsupported(wrong) == ["It explodes at noon."]
+
+
+def test_a_number_within_a_word_counts_as_one() -> None:
+    assert not carries("The limit of the buffer is 256MB.", "The limit of the buffer is 512MB.")
+
+
 def test_another_number_than_the_quotes_is_not_faithful() -> None:
     wrong = answer("The battery of a Q2 lasts 24 months, eighteen months it lasts. [1]", QUOTE)
     assert of_answer(CASE, wrong, same)["faithfulness"] == 0
@@ -90,7 +105,7 @@ def test_the_report_shows_every_figure_and_escapes_what_was_answered(tmp_path) -
     path = tmp_path / "report.html"
     report.write(path, results, judge(results, None))
     text = path.read_text()
-    assert "passed" in text
+    assert "not passed" in text, "measures with a floor are missing"
     assert text.count("<svg") == 2
     assert "<script" not in text
     assert "&lt;script&gt;" in text
