@@ -165,5 +165,6 @@ def test_only_the_data_stores_hold_it(said: tuple[Locked, list[str], str]) -> No
         first = file.relative_to(data).parts[0].removesuffix("-wal").removesuffix("-shm")
         if first not in stores:
             raw = file.read_bytes()
-            held = [name for name, canary in {**CANARIES, "key": API_KEY}.items() if canary.encode() in raw]
-            assert not held, Path(first)
+            held = {name for name, canary in {**CANARIES, "key": API_KEY}.items() if canary.encode() in raw}
+            # What questions cost is reported by user; of him it holds the name that he signs in with.
+            assert held <= ({"person"} if first == "costs.sqlite" else set()), Path(first)

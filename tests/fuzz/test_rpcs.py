@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.xdist_group("fuzz"), pytest.mark.timeout(3600)]
 HOSTS = {
     "headwater.gateway.v1.GatewayService": ("gateway",),
     "headwater.gateway.v1.FeedbackService": ("gateway",),
+    "headwater.gateway.v1.CostService": ("gateway",),
     "headwater.retrieval.v1.RetrievalService": ("retriever",),
     "headwater.rerank.v1.RerankService": ("reranker",),
     "headwater.embedding.v1.EmbeddingService": ("embedder",),
