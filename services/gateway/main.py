@@ -179,7 +179,7 @@ def build_use_cases(
             guardrails=guardrails_of(settings),
             costs=costs,
         ),
-        answers=ReplayAnswers(log, retrieval, rates),
+        answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),
