@@ -72,24 +72,24 @@ def _is_usual(sizes: tuple[int, ...]) -> bool:
 
 
 def _may_begin(text: str, start: int) -> bool:
-    """Whether no word, decimal number or country code goes on here."""
+    """Whether no word or country code goes on here."""
     before = text[start - 1 : start]
-    return not (before.isascii() and before.isalnum()) and before != "+" and not _is_point(text, start - 1)
+    return not (before.isascii() and before.isalnum()) and before != "+"
 
 
 def _may_end(text: str, end: int) -> bool:
     behind = text[end : end + 1]
-    return not (behind.isascii() and behind.isalnum()) and not _is_point(text, end)
+    return not (behind.isascii() and behind.isalnum())
 
 
-def _is_point(text: str, place: int) -> bool:
-    """Whether a point between digits stands there."""
-    return 0 < place < len(text) - 1 and text[place] == "." and text[place - 1].isdigit() and text[place + 1].isdigit()
+def _is_fraction(text: str, start: int) -> bool:
+    """Whether digits and a point stand before."""
+    return start > 1 and text[start - 1] == "." and text[start - 2].isdigit()
 
 
 def _is_card(text: str, start: int, end: int) -> bool:
     number = text[start:end]
-    if not is_luhn(number):
+    if not is_luhn(number) or (number.isdigit() and _is_fraction(text, start)):
         return False
     # Fewer digits than usual without a break are most often an article's or an order's.
     short = number.isdigit() and len(digits_of(number)) < 16

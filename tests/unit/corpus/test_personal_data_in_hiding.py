@@ -45,6 +45,7 @@ def test_a_card_is_found_whatever_numbers_and_letters_stand_beside_it(text: str)
 @pytest.mark.parametrize("number", ["4111 1111 1111 1111", "4111-1111-1111-1111", "3782 822463 10005"])
 def test_a_divided_card_is_found_in_a_row_of_numbers(number: str) -> None:
     assert ("card", number) in found(f"phone 415 555 0132 {number} 12/27 123")
+    assert ("card", number) in found(f"2.{number}.5 and more")
 
 
 @pytest.mark.parametrize(
@@ -107,6 +108,7 @@ def test_a_key_of_pgp_is_a_secret_whole() -> None:
         "from version 2.4.1.1 to 2.4.1.2",
         "see § 3.1.2.4",
         "The meeting of 05.06.2026 1400 was moved",
+        "0.4111111111111111 and 12.4111111111111111",
         "padded 0012345678 and 0123 0456 0789",
         "call 1000000 times, contact 1 500 000 customers, they reached 1250000 readers",
         "EAN 4006381333931 and 4000000000006",
