@@ -13,6 +13,7 @@ from typing import Final
 
 from corpus.privacy.alike import folded, visible
 from corpus.privacy.cards import find_cards
+from corpus.privacy.columns import telling_columns
 from corpus.privacy.entities import ALL_KINDS, Entity, EntityKind
 from corpus.privacy.numbers import iban_length, is_iban, is_ssn
 from corpus.privacy.phones import find_phones
@@ -59,6 +60,9 @@ _CONTEXT_CHARACTERS: Final = 48
 _LEAST_IPV6_GROUPS: Final = 3
 """Of fewer groups are times, ratios and the scopes of programming languages."""
 
+_NAMED: Final = frozenset({EntityKind.SECRET, EntityKind.CARD, EntityKind.SSN, EntityKind.PHONE})
+"""What may be known by the name of its column alone."""
+
 Spans = Iterator[tuple[int, int]]
 
 
@@ -82,6 +86,10 @@ def _found(text: str, kinds: Collection[EntityKind]) -> Iterator[tuple[EntityKin
     for kind, find in _FINDERS:
         if kind in kinds:
             yield from ((kind, start, end) for start, end in find(text))
+    for column in telling_columns(text):
+        for kind, find in _FINDERS:
+            if kind in kinds and kind in _NAMED:
+                yield from ((kind, start, end) for start, end in column.find(find))
 
 
 def _take(entity: Entity, taken: bytearray, found: list[Entity]) -> None:

@@ -120,6 +120,27 @@ def test_numbers_of_other_things_are_left_alone(text: str) -> None:
     assert found(text) == []
 
 
+@pytest.mark.parametrize(
+    "table",
+    [
+        "name,phone,city\nAnna,4515986,Berlin\nBo,4515987,Bonn\n",
+        "| name | Phone number | n |\n| --- | --- | --- |\n| Anna | 4515986 | 4511111 |\n| Bo | 4515987 | 1 |",
+        "name\tphone\nAnna\t4515986\nBo\t4515987",
+        '"name";"phone"\n"Anna";"4515986"\n"Bo";"4515987"',
+    ],
+)
+def test_a_column_says_what_its_cells_are(table: str) -> None:
+    assert found(f"Of the club:\n\n{table}\nThe end, of 4515988") == [("phone", "4515986"), ("phone", "4515987")]
+
+
+def test_columns_of_cards_and_social_security_numbers_are_told_apart() -> None:
+    assert found("card,ssn\n501800000009,078051120") == [("card", "501800000009"), ("ssn", "078051120")]
+
+
+def test_a_sentence_about_telephones_is_no_line_of_names() -> None:
+    assert found("Call me on the phone, or come by.\nOrder 4515986, now") == []
+
+
 def test_an_address_at_the_start_of_a_line_is_no_section() -> None:
     assert found("192.0.2.17 Gateway\n10.0.0.5 Printer") == [("ip", "192.0.2.17"), ("ip", "10.0.0.5")]
 
