@@ -81,7 +81,7 @@ class PrivacyPolicy:
         return rule.doc_types.get(doc_type, rule.mode)
 
     def applied(self, parsed: ParsedDocument, title: str, tenant_id: str, doc_type: str) -> PrivatePart:
-        """The document after the policy. CPU-bound: about a second for a megabyte of text. Pure."""
+        """The document after the policy. CPU-bound: up to two seconds for a megabyte of text. Pure."""
         mode, kinds = self.mode(tenant_id, doc_type), self._rule(tenant_id).kinds
         if mode is PrivacyMode.NONE:
             return PrivatePart(parsed, title, ())
