@@ -172,7 +172,7 @@ def build_use_cases(
             verifier=verifier_of(settings, channels),
             cache=answer_cache_of(settings, channels, retrieval, clock, kept) if kept is not None else None,
         ),
-        answers=ReplayAnswers(log, retrieval, rates),
+        answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
         search=ForwardedSearch(channels.retriever, rates, limits),
         documents=ForwardedDocuments(channels.ingest, rates, limits),

@@ -43,7 +43,7 @@ from gateway.stages.context import ContextLimits, select_context
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.guard.retrieved import REMOVED, neutralise
-from gateway.stages.mask import masked
+from gateway.stages.mask import masked_entry
 from gateway.stages.recheck import check_citations, recheck_draft
 from gateway.stages.understand.planner import Planner, not_searched
 from gateway.stages.validate import check_batch_size, check_question
@@ -352,8 +352,8 @@ class AnswerQuestions:
         ).with_readable_meanings()
         caller, question, logged = course.caller, course.question, answer
         if self._policy.mask_questions:
-            question = replace(question, text=redact(question.text).text)
-            logged = replace(answer, plan=masked(answer.plan) if answer.plan is not None else None)
+            text, plan = await masked_entry(question.text, answer.plan)
+            question, logged = replace(question, text=text), replace(answer, plan=plan)
         entry = LoggedAnswer(caller.tenant_id, caller.subject, question.text, logged, self._clock.now())
         try:
             await self._log.record(entry)
@@ -373,9 +373,10 @@ class AnswerQuestions:
 
 
 class ReplayAnswers:
-    """Logged answers."""
+    """Logged answers; with ``redacts``, those without the scope ``reveal`` read no personal data in them."""
 
-    def __init__(self, log: AnswerLog, retrieval: Retrieval, rates: RateLimits) -> None:
+    def __init__(self, log: AnswerLog, retrieval: Retrieval, rates: RateLimits, *, redacts: bool = False) -> None:
+        self._redacts = redacts
         self._rates = rates
         self._log = log
         self._retrieval = retrieval
@@ -392,6 +393,9 @@ class ReplayAnswers:
         answer = entry.answer
         checked = await check_citations(answer.text, answer.citations, self._retrieval, caller)
         text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
+        if self._redacts and Scope.REVEAL not in caller.scopes:
+            # The scope may have been the caller's when he asked, and not be now.
+            text = (await asyncio.to_thread(redact, text)).text
         return Replay(
             question=entry.question,
             answer=replace(

@@ -23,7 +23,7 @@ from ingest.embedding import EmbedPassages
 from ingest.known_bad import KnownBadFiles
 from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
-from ingest.privacy import TAG_FIELD, PrivacyMode, PrivacyPolicy
+from ingest.privacy import PrivacyMode, PrivacyPolicy, PrivatePart
 from ingest.rejections import RejectionBreaker
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
@@ -70,14 +70,14 @@ class IndexDocument:
             span.set_attribute("headwater.document.format", parsed.format)
             span.set_attribute("headwater.document.characters", len(parsed.text))
         title = upsert.draft.title or parsed.title or ""
-        kinds: tuple[str, ...] = ()
+        private: PrivatePart | None = None
         if self.privacy.mode(event.key.tenant_id, upsert.draft.doc_type) is not PrivacyMode.NONE:
             with Stage("privacy") as span:
                 private = await asyncio.to_thread(
                     self.privacy.applied, parsed, title, event.key.tenant_id, upsert.draft.doc_type
                 )
-                parsed, title, kinds = private.parsed, private.title, private.kinds
-                span.set_attribute("headwater.document.personal_data", kinds)
+                parsed, title = private.parsed, private.title
+                span.set_attribute("headwater.document.personal_data", private.kinds)
         with Stage("chunk") as span:
             chunked = await self.chunker.chunk(parsed, title)
             span.set_attribute("headwater.document.chunks", len(chunked.chunks))
@@ -87,8 +87,8 @@ class IndexDocument:
                 reason="TOO_MANY_CHUNKS",
             )
         document = await self._document(event, upsert, generation, parsed, chunked, title)
-        if kinds:
-            document = replace(document, metadata={**document.metadata, TAG_FIELD: kinds})
+        if private is not None:
+            document = replace(document, metadata=private.tagged(document.metadata))
         access = AccessPolicy(access_tokens(event.key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
         vectors = await vector_rows(self.embed, document, access, generation)
         await self.rows.write(document, vectors, await lexical_rows(document, access))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-_NOT_DIGIT: Final = re.compile(r"\D")
-_NOT_WORD: Final = re.compile(r"\W")
+_NOT_DIGIT: Final = re.compile(r"\D", re.ASCII)
+_NOT_LETTER_OR_DIGIT: Final = re.compile(r"[^A-Z\d]", re.ASCII)
 
 _CARD_RANGES: Final = (
     # First digits and lengths of the networks' numbers, ISO/IEC 7812 as its issuers publish them.
@@ -20,6 +20,8 @@ _CARD_RANGES: Final = (
     (re.compile(r"62|81"), frozenset(range(16, 20))),
     (re.compile(r"5[06-8]|6304|6390|6759|676[1-3]"), frozenset(range(12, 20))),
 )
+
+_SHORT_NETWORKS: Final = re.compile(r"3[47]|30[0-5]|3095|36|3[89]")
 
 _IBAN_LENGTHS: Final = {
     # Length of an account number by country, from the registry of ISO 13616.
@@ -55,6 +57,13 @@ def is_of_a_network(text: str) -> bool:
     return any(start.match(digits) and len(digits) in lengths for start, lengths in _CARD_RANGES)
 
 
+def is_of_a_short_network(text: str) -> bool:
+    """Whether it is one of the networks that give out fewer than 16 digits and nothing else: American Express and
+    Diners Club."""
+    digits = digits_of(text)
+    return _SHORT_NETWORKS.match(digits) is not None and is_of_a_network(digits)
+
+
 def is_luhn(text: str) -> bool:
     """Whether the last digit is the check digit of those before it (ISO/IEC 7812-1, annex B)."""
     digits = digits_of(text)
@@ -69,7 +78,7 @@ def iban_length(text: str) -> int | None:
 
 def is_iban(text: str) -> bool:
     """Whether it is an international bank account number: its country's length, and 1 modulo 97 (ISO 7064)."""
-    compact = _NOT_WORD.sub("", text).upper()
+    compact = _NOT_LETTER_OR_DIGIT.sub("", text.upper())
     if len(compact) != iban_length(compact):
         return False
     return int("".join(str(int(character, 36)) for character in compact[4:] + compact[:4])) % 97 == 1

@@ -120,7 +120,7 @@ def build_messages(question: str, history: tuple[Turn, ...], hide: Callable[[str
     word = new_delimiter()
     lines = [
         # What is hidden is cut afterwards: half of a card's number would not be known for one.
-        f"{speaker}: {hide(' '.join(text.split())[: 2 * _TURN_CHARACTERS])[:_TURN_CHARACTERS]}"
+        f"{speaker}: {hide(' '.join(text.split()))[:_TURN_CHARACTERS]}"
         for turn in history[-_TURNS:]
         for speaker, text in (("Person", turn.question), ("Answer", turn.answer))
         if text

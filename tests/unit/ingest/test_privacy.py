@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tests.unit.ingest.applying import APPLIED
 from tests.unit.ingest.world import TENANT, World
 
 from ingest.index import IndexDocument
-from ingest.parsing.model import ParsedDocument, Section
+from ingest.parsing.model import MetadataValue, ParsedDocument, Section
 from ingest.privacy import PrivacyMode, PrivacyPolicy, load_privacy
 from ingest.settings import IngestSettings
 
@@ -29,6 +30,10 @@ def policy_of(tmp_path: Path, toml: str) -> PrivacyPolicy:
 def with_policy(world: World, policy: PrivacyPolicy) -> None:
     assert isinstance(world.apply.index, IndexDocument)
     world.apply = replace(world.apply, index=replace(world.apply.index, privacy=policy))
+
+
+def plain_document(text: str, metadata: Mapping[str, MetadataValue] | None = None) -> ParsedDocument:
+    return ParsedDocument(text, None, "en", metadata or {}, (Section((), 0, len(text)),), "text")
 
 
 async def test_a_redacted_document_is_stored_searched_and_titled_without_personal_data(tmp_path: Path) -> None:
@@ -70,6 +75,76 @@ def test_a_document_type_has_a_mode_of_its_own_and_a_tenant_its_own_table(tmp_pa
     assert policy.mode("other", "contract") is PrivacyMode.TAG
     assert policy.mode("acme", "contract") is PrivacyMode.REDACT
     assert policy.mode("acme", "manual") is PrivacyMode.NONE
+
+
+def test_a_tenant_that_got_a_used_name_has_the_policy_of_the_name(tmp_path: Path) -> None:
+    policy = policy_of(tmp_path, '[tenants.acme]\nmode = "redact"')
+
+    assert policy.mode("acme_1", "") is PrivacyMode.REDACT
+    assert policy.applied(plain_document("a@b.example"), "", "acme_2", "").parsed.text == "[EMAIL]"
+
+
+def test_metadata_is_judged_by_the_names_of_its_fields(tmp_path: Path) -> None:
+    given = {
+        "card": 4111111111111111,
+        "owner_phone": 4515986,
+        "ssn": "078051120",
+        "phones": (4515986, 4515987),
+        "fax": 4515986.0,
+        "pages": 4515986,
+        "draft": True,
+        "note": "a pump",
+    }
+    policy = policy_of(tmp_path, '[default]\nmode = "redact"')
+
+    private = policy.applied(plain_document("nothing", given), "", "acme", "")
+
+    assert private.parsed.metadata == {
+        "card": "[CARD]",
+        "owner_phone": "[PHONE]",
+        "ssn": "[SSN]",
+        "phones": ("[PHONE]", "[PHONE]"),
+        "fax": "[PHONE]",
+        "pages": 4515986,
+        "draft": True,
+        "note": "a pump",
+    }
+    assert private.kinds == ("card", "phone", "ssn")
+
+
+def test_what_the_text_tells_is_hidden_in_headings_titles_and_metadata_too(tmp_path: Path) -> None:
+    text = "Phone: 4515986"
+    section = Section(("Anna 4515986", "No. 45159867"), 0, len(text))
+    parsed = ParsedDocument(text, "4515986", "en", {"note": "4515986"}, (section,), "text")
+
+    private = policy_of(tmp_path, '[default]\nmode = "redact"').applied(parsed, "Of 4515986", "acme", "")
+
+    assert private.title == "Of [PHONE]"
+    assert private.parsed.title == "[PHONE]"
+    assert private.parsed.metadata == {"note": "[PHONE]"}
+    assert private.parsed.sections[0].heading_path == ("Anna [PHONE]", "No. 45159867")
+
+
+def test_tags_name_what_headings_and_metadata_hold(tmp_path: Path) -> None:
+    parsed = replace(plain_document("text", {"by": "a@b.example"}), sections=(Section(("At 192.0.2.17",), 0, 4),))
+
+    private = policy_of(tmp_path, '[default]\nmode = "tag"').applied(parsed, "", "acme", "")
+
+    assert private.kinds == ("email", "ip")
+    assert private.parsed == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "tags"), [("---\npersonal_data: [ssn]\n---\n# A pump\n", None), (TEXT, ("card", "email"))]
+)
+async def test_a_document_does_not_say_itself_what_was_found(tmp_path: Path, text: str, tags: object) -> None:
+    async with World() as world:
+        with_policy(world, policy_of(tmp_path, '[default]\nmode = "tag"'))
+        event = await world.upsert("guide", 5, text, metadata={"personal_data": "iban"})
+        assert await world.apply.apply(event) == APPLIED
+        head = await world.head("guide")
+        assert head is not None
+        assert head.metadata.get("personal_data") == tags
 
 
 @pytest.mark.parametrize("toml", ['[default]\nmode = "redcat"', "[defaults]", "mode = ", '[default]\nkinds = ["mail"]'])

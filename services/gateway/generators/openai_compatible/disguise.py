@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from chassis.identity import Caller, Scope
-from corpus.privacy.find import find_entities
+from corpus.privacy.redact import redact
 
 _PLACEHOLDER: Final = re.compile(r"\[([A-Z]{2,8})[_ ](\d{1,5})\]")
 _UNFINISHED: Final = re.compile(r"\[[A-Z]{0,8}(?:[_ ]\d{0,5})?\Z")
@@ -32,7 +32,7 @@ class Disguise:
         a document can't have another's data put into its sentence."""
         text = _PLACEHOLDER.sub(lambda match: f"({match[1]} {match[2]})", text)
         pieces, last = [], 0
-        for entity in find_entities(text):
+        for entity in redact(text).entities:
             value = text[entity.start : entity.end]
             name = self._names.setdefault(value, f"[{entity.kind.value.upper()}_{len(self._names) + 1}]")
             pieces += [text[last : entity.start], name]
