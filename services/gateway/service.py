@@ -205,7 +205,9 @@ class AnswerQuestions:
 
     def _found(self, course: Course, retrieved: Retrieved) -> None:
         course.retrieved = retrieved
-        asked = self._planner.clarified(course.question, course.plan, retrieved)
+        # What a question names too little of is no reason to ask about passages that have nothing to do with it.
+        weak = self._is_weak(retrieved)
+        asked = None if weak else self._planner.clarified(course.question, course.plan, retrieved)
         if asked is not None:
             course.plan, course.draft = asked
 
@@ -350,7 +352,7 @@ class ReplayAnswers:
         self._rates.spend(Spending.READ, caller)
         entry = await self._own(answer_id, caller)
         answer = entry.answer
-        checked = await check_citations(answer.text, answer.citations, self._retrieval, caller)
+        checked = await check_citations(answer.text, answer.citations, self._retrieval, caller, answer.outcome)
         text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
         return Replay(
             question=entry.question,
