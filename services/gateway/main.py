@@ -245,6 +245,9 @@ def _planner(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudg
             total_seconds=settings.understand_seconds,
             freshness_weight=settings.understand_freshness_weight,
             redacts=settings.openai_redact,
+            rewrites=settings.understand_rewrite,
+            decomposes=settings.understand_decompose,
+            guard=guardrails_of(settings).question,
         )
     return build_planner(settings, analyse, language_model)
 

@@ -1,8 +1,8 @@
 """Asks back: a question that names too little, and passages that speak of several things.
 
 Every meaning comes from a passage that retrieval returned to this caller: the long form of an acronym where passages
-give several, else title or heading. It is cited, so that it goes when its source may no longer be read: each meaning has
-a line, and what a title says of itself ("see [2].") decides nothing about that.
+give several, else title or heading. It is cited, so that it goes when its source may no longer be read: each meaning
+has a line, and what a title says of itself ("see [2].") decides nothing about that.
 """
 
 from __future__ import annotations
