@@ -31,11 +31,12 @@ le la les un une des du de et ou mais ne pas est sont était il elle on nous vou
 quelle quels quelles quand où comment pourquoi combien pour par sur dans avec sans au aux ce cette ces en y
 """,
     "es": """
-el la los las de en un que una unos unas del al y o pero no es son era hay se su sus mi mis que qué quién cuál cuáles cuándo dónde
-cómo cuánto cuántos cuánta cuántas por para con sin sobre este esta esto
+el la los las de en un que una unos unas del al y o pero no es son era hay se su sus mi mis que qué quién cuál cuáles
+cuándo dónde cómo cuánto cuántos cuánta cuántas por para con sin sobre este esta esto
 """,
     "it": """
-il lo la le gli i un una uno del al di da e ma non è sono si che chi quale quali quando dove come quanto quanti per con su
+il lo la le gli i un una uno del al di da e ma non è sono si che chi quale quali quando dove come quanto quanti
+per con su
 """,
 }
 _LISTED_VAGUE: Final = """
@@ -53,6 +54,21 @@ def fold(text: str) -> str:
     """The text for comparing: NFKC, case folded, straight apostrophes, single blanks, no Spanish opening marks."""
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     return _BLANKS.sub(" ", folded.replace("¿", " ").replace("¡", " ")).strip()
+
+
+def ruled(text: str) -> str:
+    """What rules look at of a text, in NFKC; that may make one character eighteen, so it is cut before and after."""
+    return unicodedata.normalize("NFKC", text[:MAX_RULED_CHARACTERS])[:MAX_RULED_CHARACTERS]
+
+
+def fold_ruled(text: str) -> str:
+    """What rules look at of a text, folded."""
+    return fold(ruled(text))
+
+
+def is_ruled(text: str) -> bool:
+    """Whether rules look at the whole text, which they must where they write a question of their own."""
+    return len(text) <= MAX_RULED_CHARACTERS and len(unicodedata.normalize("NFKC", text)) <= MAX_RULED_CHARACTERS
 
 
 def words_of(text: str) -> list[str]:
