@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, NotFound, Overloaded
@@ -51,6 +51,8 @@ UNLOGGED: Final = "answer_log"
 """Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
 
 NO_GUARDRAILS: Final = Guardrails(sources=False)
+
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,29 +142,39 @@ class AnswerQuestions:
         courses = [Course(question, caller) for question in questions]
         try:
             return await self._answer_all(courses, caller)
+        except HeadwaterError:
+            observe.failed()
+            raise
         finally:
             for course in courses:
                 await self._settle_cost(course)
 
     async def _answer_all(self, courses: Sequence[Course], caller: Caller) -> Sequence[Answer]:
-        for course in courses:
-            async with aclosing(self._prepare(course)) as stages:
-                async for _ in stages:
-                    pass
+        await self._side_by_side(self._prepare_fully, courses)
         await self._retrieve_all([course for course in courses if course.refusal is None], caller)
+        return await self._side_by_side(self._finish, courses)
+
+    async def _side_by_side(self, step: Callable[[Course], Awaitable[_Done]], courses: Sequence[Course]) -> list[_Done]:
+        """One step of a batch for each of its questions, a few at a time; the first error ends it."""
         permits = asyncio.Semaphore(self._policy.batch_concurrency)
 
-        async def answer(course: Course) -> Answer:
+        async def done(course: Course) -> _Done:
             async with permits:
-                return await self._finish(course)
+                # Rules wait for nothing: others get their turn every few questions.
+                await asyncio.sleep(0)
+                return await step(course)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(course)) for course in courses]
+                tasks = [group.create_task(done(course)) for course in courses]
         except* HeadwaterError as errors:
-            observe.failed()
             raise _first(errors) from None
         return [task.result() for task in tasks]
+
+    async def _prepare_fully(self, course: Course) -> None:
+        async with aclosing(self._prepare(course)) as stages:
+            async for _ in stages:
+                pass
 
     async def _prepare(self, course: Course) -> AsyncGenerator[StageFinished, None]:
         """Judges and understands a question before anything is searched: one that is refused is not understood, and
