@@ -65,12 +65,12 @@ _PREPOSITION: Final = re.compile(
 _POSSESSIVE: Final = re.compile(r"(?<![\w'’-])(?:its|their|his|her|ihre[rnms]?|seine[rnms]?)\b(?!-)", re.IGNORECASE)
 _PRONOUN: Final = re.compile(
     r"(?<![\w'’-])(?:do that|do this|do it|do so|it|they|them|that one|this one|that|this|those|these|he|she|him"
-    r"|sie|ihn|ihm|dies|elle|ils|elles|cela|ça)\b(?!-)",
+    r"|sie|ihn|ihm|dies|das(?=\W*$)|elle|ils|elles|cela|ça)\b(?!-)",
     re.IGNORECASE,
 )
-"""Without what is an article, a copula or stands for nothing as often: das, es, il."""
+"""Without what is an article, a copula or stands for nothing as often: es, il, and das but at the end."""
 _POLITE: Final = frozenset(("sie", "ihre", "ihrer", "ihren", "ihrem", "ihres"))
-_PLURAL: Final = frozenset(("they", "them", "their", "those", "these", "sie", "ils", "elles"))
+_PLURAL: Final = frozenset(("they", "them", "their", "those", "these"))
 _DEMONSTRATIVE: Final = frozenset(("that", "this", "these", "those", "dies"))
 _COPULA: Final = re.compile(r"\b(?:is|was|isn['’]t|wasn['’]t)\W*$", re.IGNORECASE)
 _JUDGED: Final = r" (?:not )?(?:\w+ly )?\w+,? (?:to|that|if|whether|when|how|for\b.* to)\b"
