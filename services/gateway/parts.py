@@ -139,6 +139,9 @@ def planner_of(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBu
             total_seconds=settings.understand_seconds,
             freshness_weight=settings.understand_freshness_weight,
             redacts=settings.openai_redact,
+            rewrites=settings.understand_rewrite,
+            decomposes=settings.understand_decompose,
+            guard=guardrails_of(settings).question,
         )
     return build_planner(settings, analyse, language_model)
 

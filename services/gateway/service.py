@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeVar
 
 from chassis.clock import Clock
 from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, NotFound, Overloaded
@@ -54,6 +54,8 @@ UNLOGGED: Final = "answer_log"
 """Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
 
 NO_GUARDRAILS: Final = Guardrails(sources=False)
+
+_Done = TypeVar("_Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,33 +151,43 @@ class AnswerQuestions:
         courses = [Course(question, caller) for question in questions]
         try:
             return await self._answer_all(courses, caller)
+        except HeadwaterError:
+            observe.failed()
+            raise
         finally:
             for course in courses:
                 await self._settle_cost(course)
 
     async def _answer_all(self, courses: Sequence[Course], caller: Caller) -> Sequence[Answer]:
-        for course in courses:
-            async with aclosing(self._prepare(course)) as stages:
-                async for _ in stages:
-                    pass
+        await self._side_by_side(self._prepare_fully, courses)
         if self._cache is not None:
             cache = self._cache
             await asyncio.gather(*(self._look_up(course, cache) for course in courses if course.is_open))
         waiting = [course for course in courses if course.refusal is None and not course.cached]
         await self._retrieve_all(waiting, caller)
+        return await self._side_by_side(self._finish, courses)
+
+    async def _side_by_side(self, step: Callable[[Course], Awaitable[_Done]], courses: Sequence[Course]) -> list[_Done]:
+        """One step of a batch for each of its questions, a few at a time; the first error ends it."""
         permits = asyncio.Semaphore(self._policy.batch_concurrency)
 
-        async def answer(course: Course) -> Answer:
+        async def done(course: Course) -> _Done:
             async with permits:
-                return await self._finish(course)
+                # Rules wait for nothing: others get their turn every few questions.
+                await asyncio.sleep(0)
+                return await step(course)
 
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(answer(course)) for course in courses]
+                tasks = [group.create_task(done(course)) for course in courses]
         except* HeadwaterError as errors:
-            observe.failed()
             raise _first(errors) from None
         return [task.result() for task in tasks]
+
+    async def _prepare_fully(self, course: Course) -> None:
+        async with aclosing(self._prepare(course)) as stages:
+            async for _ in stages:
+                pass
 
     async def _prepare(self, course: Course) -> AsyncGenerator[StageFinished, None]:
         """Judges and understands a question before anything is searched: one that is refused is not understood, and
@@ -228,7 +240,9 @@ class AnswerQuestions:
 
     def _found(self, course: Course, retrieved: Retrieved) -> None:
         course.retrieved = retrieved
-        asked = self._planner.clarified(course.question, course.plan, retrieved)
+        # What a question names too little of is no reason to ask about passages that have nothing to do with it.
+        weak = self._is_weak(retrieved)
+        asked = None if weak else self._planner.clarified(course.question, course.plan, retrieved)
         if asked is not None:
             course.plan, course.draft = asked
 
@@ -391,7 +405,7 @@ class ReplayAnswers:
         self._rates.spend(Spending.READ, caller)
         entry = await self._own(answer_id, caller)
         answer = entry.answer
-        checked = await check_citations(answer.text, answer.citations, self._retrieval, caller)
+        checked = await check_citations(answer.text, answer.citations, self._retrieval, caller, answer.outcome)
         text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
         if self._redacts and Scope.REVEAL not in caller.scopes:
             # The scope may have been the caller's when he asked, and not be now.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from chassis.identity import Caller
 from gateway.domain import ABSTENTION_TEXT, Citation, Draft, Outcome, without_sentences_citing
 from gateway.ports import Retrieval
+from gateway.stages.understand.clarify import without_meanings
 from gateway.support import AbstentionReason, realigned
 
 REMOVED = "citations"
@@ -23,8 +24,15 @@ class Checked:
     changed: bool
 
 
-async def check_citations(text: str, citations: Sequence[Citation], retrieval: Retrieval, caller: Caller) -> Checked:
-    """Asks for every citation whether the caller may read it now; sentences that rest on others are cut.
+async def check_citations(
+    text: str,
+    citations: Sequence[Citation],
+    retrieval: Retrieval,
+    caller: Caller,
+    outcome: Outcome = Outcome.ANSWERED,
+) -> Checked:
+    """Asks for every citation whether the caller may read it now; sentences that rest on others are cut, and whole
+    meanings of a text that asks back.
 
     Fails closed: when readability can't be known, this raises what retrieval raised.
     """
@@ -36,13 +44,15 @@ async def check_citations(text: str, citations: Sequence[Citation], retrieval: R
     if not gone:
         return Checked(text, tuple(citations), changed=False)
     kept = tuple(citation if readable[citation.key] else citation.withheld() for citation in citations)
+    if outcome is Outcome.CLARIFICATION:
+        return Checked(without_meanings(text, [each.number for each in kept if each.readable]), kept, changed=True)
     return Checked(without_sentences_citing(text, gone), kept, changed=True)
 
 
 async def recheck_draft(draft: Draft, retrieval: Retrieval, caller: Caller) -> Draft:
     """The draft without what became unreadable since retrieval; an abstention when nothing is left. Raises as
     ``check_citations``."""
-    checked = await check_citations(draft.text, draft.citations, retrieval, caller)
+    checked = await check_citations(draft.text, draft.citations, retrieval, caller, draft.outcome)
     if not checked.changed:
         return draft
     citations = tuple(citation for citation in checked.citations if citation.readable)

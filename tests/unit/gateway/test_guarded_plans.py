@@ -155,7 +155,7 @@ def test_a_part_without_the_words_that_give_a_number_away_hides_it_as_well() -> 
 @pytest.mark.parametrize("caller", [ALICE, BOB])
 async def test_a_model_that_understands_gets_placeholders_and_its_rewriting_gets_the_data_back(caller: Caller) -> None:
     said: Mapping[str, object] = {
-        "class": "lookup",
+        "class": "multi_hop",
         "question": "Did [EMAIL_1] pay with [CARD_2]?",
         "parts": ["payments of [EMAIL_1]"],
     }

@@ -1,13 +1,14 @@
 """Asks back: a question that names too little, and passages that speak of several things.
 
 Every meaning comes from a passage that retrieval returned to this caller: the long form of an acronym where passages
-give several, else title or heading. It is cited, so that it goes when its source may no longer be read.
+give several, else title or heading. It is cited, so that it goes when its source may no longer be read: each meaning
+has a line, and what a title says of itself ("see [2].") decides nothing about that.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -23,7 +24,10 @@ _FEW_WORDS: Final = 2
 _LONGEST_LABEL: Final = 120
 _NEAR: Final = 0.5
 """A passage with less than this share of the best one's score is no meaning of the question."""
-_ACRONYM: Final = re.compile(r"[A-Z][A-Z0-9]{1,7}")
+_ACRONYM: Final = re.compile(r"\b[A-Z][A-Z0-9]{1,7}(?=s?\b)")
+_MOST_ACRONYMS: Final = 3
+_MARK: Final = re.compile(r"\[\s*\d+\s*\]")
+_LINE: Final = re.compile(r".* \[(?P<number>\d{1,3})\]")
 _INTRODUCTION: Final = "Your question may mean several things. Which of these is it?"
 
 
@@ -50,10 +54,23 @@ def ask_back(plan: Plan, retrieved: Retrieved) -> tuple[Plan, Draft] | None:
     return clear, Draft(Outcome.CLARIFICATION, text, 0.0, citations)
 
 
+def without_meanings(text: str, kept: Collection[int]) -> str:
+    """A text that asks back, with the meanings whose citation is among ``kept``; empty when there are none.
+
+    Goes by lines, not by sentences: a title may hold ends of sentences. A line of another form goes as well.
+    """
+    lines = [
+        line
+        for line in text.split("\n")
+        if (found := _LINE.fullmatch(line)) is not None and int(found["number"]) in kept
+    ]
+    return "\n".join((_INTRODUCTION, *lines)) if lines else ""
+
+
 def _long_forms(text: str, passages: Sequence[Passage]) -> list[_Candidate]:
     """What an acronym of the question stands for: "Service Level Agreement (SLA)", or "SLA (service level …)"."""
     found: dict[str, _Candidate] = {}
-    for acronym in dict.fromkeys(_ACRONYM.findall(text)):
+    for acronym in list(dict.fromkeys(_ACRONYM.findall(text)))[:_MOST_ACRONYMS]:
         for passage in passages:
             for long_form in _long_forms_in(acronym, passage.text):
                 key = long_form.casefold()
@@ -90,7 +107,7 @@ def _subjects(passages: Sequence[Passage]) -> list[_Candidate]:
     for passage in near:
         path = passage.place.heading_path
         label = path[-1] if of_one and path else passage.title or (path[0] if path else "")
-        label = " ".join(label.split())[:_LONGEST_LABEL]
+        label = " ".join(_MARK.sub(" ", label).split())[:_LONGEST_LABEL]
         if label:
             found.setdefault(label.casefold(), _Candidate(label, passage))
     return list(found.values())

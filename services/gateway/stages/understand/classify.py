@@ -8,7 +8,7 @@ from typing import Final
 from gateway.plan import Plan, QuestionClass
 from gateway.ports import UnderstandingRequest
 from gateway.stages.understand import cues
-from gateway.stages.understand.words import MAX_RULED_CHARACTERS, fold, is_specific, telling_words, words_of
+from gateway.stages.understand.words import fold_ruled, is_ruled, is_specific, ruled, telling_words, words_of
 
 _NOT_SEARCHED: Final = {
     QuestionClass.SMALL_TALK: {
@@ -64,9 +64,9 @@ def classified(
 
 def classify(text: str) -> tuple[QuestionClass, float, str]:
     """Class, confidence from 0 to 1, and the language of the cue where it matters ("en" otherwise)."""
-    is_long = len(text) > MAX_RULED_CHARACTERS
-    text = text[:MAX_RULED_CHARACTERS]
-    folded = fold(text)
+    is_long = not is_ruled(text)
+    text = ruled(text)
+    folded = fold_ruled(text)
     if not is_long and len(folded.split()) <= _MAX_SMALL_TALK_WORDS:
         for language, pattern in cues.SMALL_TALK.items():
             if pattern.fullmatch(folded):

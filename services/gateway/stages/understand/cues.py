@@ -53,42 +53,55 @@ SMALL_TALK: Final = {
 
 OUT_OF_SCOPE: Final = {
     "en": re.compile(
-        r"\b(the )?meaning of (life|existence|it all)\b|\bpurpose of (life|existence)\b"
-        r"|\bdo(es)? (you|we|humans|anyone|people) (have|possess) (free will|a soul|feelings)\b"
-        r"|\b(is there|does) (a )?(god|an afterlife|life after death)\b( exist)?|\bdo you believe\b"
-        r"|^why (do|are) (we|i|humans) (exist|here|alive)\b|^who am i\b"
+        r"^(what('s| is) |tell me |explain )?(the )?(meaning|purpose) of "
+        r"((my |our |human )?(life|existence)|it all|being alive)\W*$"
+        r"|^do(es)? (you|we|humans|anyone|people) (really )?(have|possess) (free will|a soul|feelings)\W*$"
+        r"|^(is there|does) (a |an )?(god|afterlife|life after death)( (really|actually))?( exist)?\W*$"
+        r"|^do you believe in (a |an )?(god|ghosts?|fate|love|miracles|magic|aliens|afterlife|life after death)\W*$"
+        r"|^why (do|are) (we|i|humans) (exist|here|alive)\W*$|^who am i\W*$"
         r"|^what is (love|happiness|truth|beauty|justice|consciousness|the soul|reality|time|evil)\W*$"
-        r"|^(can|could|will) (a |an )?(machines?|computers?|ai|robots?) (ever )?(be|become|think|feel)\b"
-        r"|^are you (conscious|alive|sentient|happy|in love)\b|^do you (love|dream|feel|like|hate|want|think)\b"
+        r"|^(can|could|will) (a |an )?(machines?|computers?|ai|robots?) (ever )?((really )?(think|feel|dream|love)"
+        r"|(be|become) (truly |ever )?(conscious|sentient|alive|self-aware|human|creative|moral))\W*$"
+        r"|^are you (conscious|alive|sentient|happy|in love)\W*$|^do you (dream|feel|think)( (anything|at night))?\W*$"
+        r"|^do you (love|like|hate|miss) (me|us|people|humans|cats|dogs|music|art|your job|being a \w+)\W*$"
         r"|^(what do you think|what's your opinion|what is your opinion|how do you feel) (about|of|on)\b"
         r"|^(please |can you |could you )?(write|compose|sing|recite)( me| us)? (a|an|another|some) "
-        r"(\w+ )?(poem|song|story|haiku|limerick|sonnet|joke|novel|fairy tale|rap)\b"
-        r"|^should i (marry|divorce|break up|quit my job|have (children|kids)|get married)\b"
+        r"((\w+ )?(poem|song|haiku|limerick|sonnet|joke|novel|fairy tale|rap)\b"
+        r"|((very |really )?(short|funny|sad|scary|love|bedtime|horror|nice|little) )?story( about\b|\W*$))"
+        r"|^should i (marry|divorce|break up|quit my job|have (children|kids)|get married)"
+        r"( (with )?(my|her|him|them)( \w+)?)?( or not)?\W*$"
         r"|^what('s| is|'ll| will) the weather( like| be| going to be| forecast)?( like)?"
         r"( (in|on|at|for|today|tomorrow|now)\b|\W*$)"
         r"|^(please |can you )?(recommend|suggest)( me| us)? (a|an|some)( good)? "
-        r"(movies?|films?|books?|restaurants?|songs?|series|recipes?|jokes?)\b"
-        r"|^which (football|soccer) team|^what number am i thinking"
+        r"(movies?|films?|books?|restaurants?|songs?|series|recipes?|jokes?)"
+        r"( (to (watch|read|listen to|cook|eat)|for (me|us|tonight|today|dinner|lunch|the weekend)|tonight))*\W*$"
+        r"|^which (football|soccer) team (is the best|will win|do you (like|support))|^what number am i thinking"
     ),
     "de": re.compile(
-        r"\bsinn des lebens\b|^gibt es (einen )?gott\b|^glaubst du\b|\bfreien willen\b|^warum (existieren|leben) wir\b"
-        r"|^(schreib|dichte|sing)e? (mir )?(ein|eine|einen) (\w+ )?(gedicht|lied|geschichte|witz)\b"
-        r"|^wie (ist|wird) das wetter\b|^was hältst du von\b|^was denkst du über\b|^soll ich heiraten\b"
+        r"^(was ist )?(der )?sinn des lebens\W*$|^gibt es (einen )?gott\W*$|^glaubst du\b"
+        r"|^(haben|hat|besitzen|habe) (wir|ich|man|menschen|der mensch) (einen )?freien willen\W*$"
+        r"|^warum (existieren|leben) wir\W*$"
+        r"|^(schreib|dichte|sing)e? (mir )?(ein|eine|einen) (\w+ )?(gedicht|lied|witz|geschichte( über\b|\W*$))"
+        r"|^wie (ist|wird) das wetter\b|^was hältst du von\b|^was denkst du über\b|^soll ich heiraten\W*$"
     ),
     "fr": re.compile(
-        r"\bsens de la vie\b|^dieu existe|^est-ce que dieu existe|^crois-tu\b|\blibre arbitre\b"
-        r"|^pourquoi existons-nous\b"
-        r"|^(écris|compose|chante)(-moi)? (un|une) (\w+ )?(poème|chanson|histoire|blague)\b"
-        r"|^quel temps (fait|fera)|^que penses-tu d"
+        r"^(quel est )?(le )?sens de la vie\W*$|^(est-ce que )?dieu existe(-t-il)?\W*$|^crois-tu\b"
+        r"|^(avons-nous|a-t-on|est-ce que (nous|l'homme|on)|l'homme|l'être humain)\b.*\blibre arbitre\W*$"
+        r"|^pourquoi existons-nous\W*$"
+        r"|^(écris|compose|chante)(-moi)? (un|une) (\w+ )?(poème|chanson|blague|histoire( sur\b|\W*$))"
+        r"|^quel temps (fait|fera)(-t)?-il\b|^que penses-tu d"
     ),
     "es": re.compile(
-        r"\bsentido de la vida\b|^existe dios\b|^crees en\b|\blibre albedrío\b|^por qué existimos\b"
+        r"^(cuál es )?(el )?sentido de la vida\W*$|^existe dios\W*$|^crees en\b"
+        r"|^(tenemos|tengo|tiene el hombre|existe)( el| un)? libre albedrío\W*$|^por qué existimos\W*$"
         r"|^(escribe|escríbeme|compón|canta) (un|una) (\w+ )?(poema|canción|cuento|chiste)\b"
-        r"|^qué tiempo (hace|hará)\b|^qué (opinas|piensas) (de|sobre)\b"
+        r"|^qué tiempo (hace|hará)( (en|hoy|mañana)\b|\W*$)|^qué (opinas|piensas) (de|sobre)\b"
     ),
     "it": re.compile(
-        r"\bsenso della vita\b|^esiste dio\b|\blibero arbitrio\b|^perché esistiamo\b"
-        r"|^(scrivi|scrivimi|componi|canta) (un|una) (\w+ )?(poesia|canzone|storia|barzelletta)\b|^che tempo fa\b"
+        r"^((qual|cosa) è )?(il )?senso della vita\W*$|^esiste dio\W*$"
+        r"|^(abbiamo|ho|l'uomo ha|esiste)( il| un)? libero arbitrio\W*$|^perché esistiamo\W*$"
+        r"|^(scrivi|scrivimi|componi|canta) (un|una) (\w+ )?(poesia|canzone|barzelletta|storia( su\b|\W*$))"
+        r"|^che tempo fa\b"
     ),
 }
 

@@ -11,7 +11,7 @@ from typing import Final
 
 from gateway.plan import Plan, QuestionClass
 from gateway.ports import UnderstandingRequest
-from gateway.stages.understand.words import MAX_RULED_CHARACTERS, telling_words
+from gateway.stages.understand.words import is_ruled, telling_words
 
 MAX_PARTS: Final = 3
 
@@ -48,7 +48,7 @@ class Decompose:
     async def refine(self, plan: Plan, request: UnderstandingRequest) -> Plan:
         """The plan with the parts of its question."""
         parts = plan.searches
-        if parts or len(plan.text) > MAX_RULED_CHARACTERS:
+        if parts or not is_ruled(plan.text):
             return plan
         if plan.question_class is QuestionClass.COMPARISON:
             parts = compared(plan.text)

@@ -8,7 +8,7 @@ from typing import Final
 
 from gateway.plan import Plan, QuestionClass
 from gateway.ports import UnderstandingRequest
-from gateway.stages.understand.words import telling_words
+from gateway.stages.understand.words import ruled, telling_words
 
 FEW: Final = 3
 SOME: Final = 10
@@ -34,8 +34,9 @@ class AdaptiveDepth:
 
 def depth_of(plan: Plan) -> int:
     """3 for a short question after one fact, 20 for several facts or a list, else 10."""
-    if plan.question_class in _SEVERAL_THINGS or plan.searches or _LISTS.search(plan.text):
+    text = ruled(plan.text)
+    if plan.question_class in _SEVERAL_THINGS or plan.searches or _LISTS.search(text):
         return MANY
-    if plan.question_class is QuestionClass.LOOKUP and len(telling_words(plan.text)) <= _SIMPLE_WORDS:
+    if plan.question_class is QuestionClass.LOOKUP and len(telling_words(text)) <= _SIMPLE_WORDS:
         return FEW
     return SOME

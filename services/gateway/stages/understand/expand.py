@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from gateway.domain import Passage
+from gateway.domain import MAX_QUESTION_CHARACTERS, Passage
 from gateway.plan import Plan
 from gateway.ports import UnderstandingRequest
 from gateway.stages.understand.words import FUNCTION_WORDS, words_of
@@ -34,11 +34,16 @@ class Expand:
 
 
 def expanded(text: str, passages: Sequence[Passage]) -> str:
-    """The question with the terms that most of the best passages share; the question itself when they share none."""
+    """The question with the terms that most of the best passages share, as many as a question may hold; the question
+    itself when they share none."""
     asked = {word.casefold() for word in words_of(text)}
     seen: Counter[str] = Counter()
     for passage in passages[:_READ]:
         words = {word.casefold() for word in words_of(passage.text[:_MOST_CHARACTERS])}
         seen.update(word for word in words - asked - FUNCTION_WORDS if len(word) >= _LEAST_CHARACTERS)
     shared = [word for word, count in sorted(seen.items(), key=lambda item: (-item[1], item[0])) if count > 1]
-    return " ".join((text, *shared[:_TERMS]))
+    for term in shared[:_TERMS]:
+        longer = f"{text} {term}"
+        if len(longer) <= MAX_QUESTION_CHARACTERS:
+            text = longer
+    return text

@@ -2,7 +2,8 @@
 
 A filter is a suggestion, shown with the answer. It is applied when the caller asks for that, or when it is certain: the
 question names a field with one of its declared values ("product: rill-q2"), or says that it wants nothing else ("only
-runbooks"). One that is applied is never given up: when nothing passes it, nothing is found.
+runbooks"), and neither denies nor asks that ("not only", "is it only"), nor speaks of another value. One that is
+applied is never given up: when nothing passes it, nothing is found.
 """
 
 from __future__ import annotations
@@ -17,9 +18,15 @@ from gateway.plan import Condition, Plan, SuggestedFilter
 from gateway.ports import UnderstandingRequest
 from gateway.stages.understand.dates import date_conditions
 from gateway.stages.understand.vocabulary import FilterField, TenantVocabulary, Vocabulary
-from gateway.stages.understand.words import fold
+from gateway.stages.understand.words import fold, fold_ruled
 
 _ONLY: Final = r"\b(?:only|just|exclusively|nur|ausschließlich|seulement|uniquement|solo|sólo|solamente|soltanto)\b"
+_UNSURE: Final = re.compile(
+    r"(?:\b(?:not|nicht|pas|no|non|never|nie|niemals|jamais|nunca|mai)|n't)(?: \w+)? ?$"
+    r"|\b(?:is|are|was|were) (?:it|this|that|these|those|they|there) ?$|\b(?:ist|sind) (?:es|das|dies|sie) ?$"
+    r"|\b(?:est-ce|es|è) ?$"
+)
+"""What stands before words that seem to name a filter and takes the certainty from them."""
 _BETWEEN: Final = r" (?:(?:in|from|for|about|aus|in den|dans|en|de|los|las|les|the|die|nei) )*"
 _NUMBER: Final = r"v?(?P<number>\d{1,4}(?:\.\d{1,6}){0,4})"
 _NEWER: Final = re.compile(r"\b(since|after|from|newer than|at least|ab|seit|neuer als|depuis|desde|da)\W*$")
@@ -53,7 +60,7 @@ class SuggestFilters:
 
     def suggest(self, text: str, tenant_id: str) -> tuple[SuggestedFilter, ...]:
         """At most one filter per field, none of them applied yet."""
-        folded = fold(text)
+        folded = fold_ruled(text)
         found: dict[str, SuggestedFilter] = {}
         for patterns in self._patterns(tenant_id):
             for suggestion in _of_field(patterns, folded):
@@ -89,15 +96,26 @@ def _of_field(patterns: _FieldPatterns, folded: str) -> Iterator[SuggestedFilter
     if named is not None:
         value = named["value"].rstrip(".")
         known = _known_value(patterns.declared, value)
-        yield _equal(patterns.field, known or value, named.group().rstrip("."), certain=known is not None)
+        certain = known is not None and _is_sure(patterns, folded, known, named)
+        yield _equal(patterns.field, known or value, named.group().rstrip("."), certain=certain)
     for value, mentioned, only in patterns.values:
         found = only.search(folded)
         if found is not None:
-            yield _equal(patterns.field, value, found.group(), certain=True)
+            certain = _is_sure(patterns, folded, value, found)
+            yield _equal(patterns.field, value, found.group(), certain=certain)
         elif (found := mentioned.search(folded)) is not None:
             yield _equal(patterns.field, value, found.group(), certain=False)
     if patterns.declared.type == "version":
         yield from _versions(patterns, folded)
+
+
+def _is_sure(patterns: _FieldPatterns, folded: str, value: str, found: re.Match[str]) -> bool:
+    """Whether nothing but ``value`` is wanted, as ``found`` seems to say."""
+    if _UNSURE.search(folded[: found.start()]):
+        return False
+    others = (other for each, mentioned, _ in patterns.values if each != value for other in mentioned.finditer(folded))
+    # "policy" in "only the privacy policy" is no other value.
+    return all(found.start() <= other.start() and other.end() <= found.end() for other in others)
 
 
 def _known_value(field: FilterField, said: str) -> str | None:

@@ -2,7 +2,9 @@
 
 Two forms are known. *Ellipsis* ("And with firmware 2.3?"): the earlier question, with what is new in the place of what
 it replaces. *Pointing* ("How long does its battery last?"): the pronoun gives way to what the earlier question was
-about. A question that names what it is about is left as it is. Every word comes from what the caller sent.
+about. A question that names what it is about is left as it is, and so is one where that is in doubt: a pronoun that may
+stand for something in the same question, or for nothing ("Is it possible to …"). Every word comes from what the caller
+sent.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from gateway.stages.understand.words import (
     MAX_RULED_CHARACTERS,
     VAGUE_WORDS,
     fold,
+    is_ruled,
     is_specific,
     telling_words,
     words_of,
@@ -33,7 +36,7 @@ _MOST_WORDS: Final = 4
 
 _ELLIPSIS: Final = re.compile(
     r"^(?:and|what about|how about|und|was ist mit|et|qu'en est-il d[eu']|y|e|what if it is|or|oder|same for|also)\b"
-    r"[ ,]*(?P<rest>.*)$",
+    r"(?![-'’/.])[ ,]*(?P<rest>.*)$",
     re.IGNORECASE | re.DOTALL,
 )
 _QUESTION_START: Final = re.compile(
@@ -48,10 +51,39 @@ _BARE: Final = re.compile(
     r"\W*$",
     re.IGNORECASE,
 )
-_POSSESSIVE: Final = re.compile(r"\b(?:its|their|his|her|ihre?[rnms]?|seine?[rnms]?)\b", re.IGNORECASE)
+_ORDER: Final = re.compile(
+    r"^(?:please )?(?:list|show|explain|describe|give|tell|reset|compare|find|summari[sz]e|name|define|translate|open|"
+    r"close|check|create|delete|write|send)\b",
+    re.IGNORECASE,
+)
+"""A question that stands alone as well, though no question word says so."""
+_PREPOSITION: Final = re.compile(
+    r"^(?:in|on|at|for|from|with|without|by|under|over|after|before|during|since|until|within|per|für|bei|mit|ohne|im|am|"
+    r"nach|vor|seit|ab|bis|pour|avec|sans|dans|en|chez|depuis|para|con|sin|desde|nel|nella|senza|dal|da)\b",
+    re.IGNORECASE,
+)
+_POSSESSIVE: Final = re.compile(r"(?<![\w'’-])(?:its|their|his|her|ihre[rnms]?|seine[rnms]?)\b(?!-)", re.IGNORECASE)
 _PRONOUN: Final = re.compile(
-    r"\b(?:do that|do this|do it|do so)\b|\b(?:it|they|them|that one|this one|that|this|those|these|he|she|him)\b"
-    r"|\b(?:sie|es|ihn|ihm|das|dies|il|elle|ils|elles|cela|ça)\b",
+    r"(?<![\w'’-])(?:do that|do this|do it|do so|it|they|them|that one|this one|that|this|those|these|he|she|him"
+    r"|sie|ihn|ihm|dies|das(?=\W*$)|elle|ils|elles|cela|ça)\b(?!-)",
+    re.IGNORECASE,
+)
+"""Without what is an article, a copula or stands for nothing as often: es, il, and das but at the end."""
+_POLITE: Final = frozenset(("sie", "ihre", "ihrer", "ihren", "ihrem", "ihres"))
+_PLURAL: Final = frozenset(("they", "them", "their", "those", "these"))
+_DEMONSTRATIVE: Final = frozenset(("that", "this", "these", "those", "dies"))
+_COPULA: Final = re.compile(r"\b(?:is|was|isn['’]t|wasn['’]t)\W*$", re.IGNORECASE)
+_JUDGED: Final = r" (?:not )?(?:\w+ly )?\w+,? (?:to|that|if|whether|when|how|for\b.* to)\b"
+_EXPLETIVE_ASKED: Final = re.compile(f"^{_JUDGED}", re.IGNORECASE)
+_EXPLETIVE: Final = re.compile(
+    rf"^(?:['’]s| is| was| will be| would be){_JUDGED}|^ (?:comes|came) to\b"
+    r"|^ (?:takes?|took|costs?|means?|matters?|makes? sense)\b.* (?:to|if|when|that|for|until|before)\b",
+    re.IGNORECASE,
+)
+"""Behind an "it" that stands for nothing: "(is it) possible to …", "(does it) take to …", "(when it) comes to"."""
+_SUBORDINATE: Final = re.compile(
+    r"\b(?:if|when|once|because|while|until|whether|that|unless|after|before|as|since|where|which|who|and|or|but"
+    r"|wenn|weil|ob|dass|sobald|si|quand|parce que)\W*$",
     re.IGNORECASE,
 )
 _DETERMINED: Final = re.compile(
@@ -80,20 +112,39 @@ class RewriteFollowUps:
 
 def stand_alone(text: str, history: Sequence[Turn]) -> str:
     """The question as it stands alone; as it is when it does, or when nothing earlier helps."""
-    known = [turn for turn in history if len(turn.question) <= MAX_RULED_CHARACTERS]
-    earlier = [turn for turn in known if not _is_chat(turn.question)]
-    if not earlier or len(text) > MAX_RULED_CHARACTERS or _is_chat(text):
+    if not history or not is_ruled(text) or _is_chat(text):
         return text
+    earlier = _questions(history)
+    if not earlier:
+        return text
+    base = earlier[0].question
     # An earlier question may have been a follow-up itself.
-    last, before = earlier[-1], earlier[-_DEEP:-1]
-    base = stand_alone(last.question, before) if before else last.question
+    for turn, answer in zip(earlier[1:], [turn.answer for turn in earlier], strict=False):
+        built = _after(turn.question, base, answer)
+        base = built if is_ruled(built) else turn.question
+    return _after(text, base, earlier[-1].answer)
+
+
+def _questions(history: Sequence[Turn]) -> list[Turn]:
+    """The last few turns that ask something, oldest first."""
+    found: list[Turn] = []
+    for turn in reversed(history):
+        if words_of(turn.question[:MAX_RULED_CHARACTERS]) and is_ruled(turn.question) and not _is_chat(turn.question):
+            found.append(turn)
+        if len(found) == _DEEP:
+            break
+    return found[::-1]
+
+
+def _after(text: str, base: str, answer: str) -> str:
+    """The question as it stands alone after ``base``, which does, and its answer."""
     ellipsis = _ELLIPSIS.match(text.strip())
     if ellipsis is not None and not _QUESTION_START.match(ellipsis["rest"]):
-        return _with_part_replaced(base, ellipsis["rest"].strip())
+        return text if _ORDER.match(ellipsis["rest"]) else _with_part_replaced(base, ellipsis["rest"].strip())
     question = ellipsis["rest"].strip() if ellipsis is not None else text
     if _BARE.match(question.strip()):
         return f"{question.strip(' ?')}: {base}"
-    return _with_pronoun_replaced(question, text, base, last.answer)
+    return _with_pronoun_replaced(question, text, base, answer)
 
 
 def _is_chat(text: str) -> bool:
@@ -107,8 +158,9 @@ def _with_part_replaced(base: str, part: str) -> str:
         return base
     bare = base.rstrip(" ?!.")
     own = telling_words(new)
+    replaceable = _replaceable(bare, own)
     for word in own:
-        old = _same_kind(word, words_of(bare), own)
+        old = replaceable.get(_kind(word))
         if old is not None:
             head, _, tail = bare.rpartition(old)
             if _kind(word) != "number":
@@ -128,14 +180,12 @@ def _trimmed(head: str, own: Sequence[str], word: str) -> str:
     return " ".join(words) + (" " if words else "")
 
 
-def _same_kind(word: str, candidates: Sequence[str], own: Sequence[str]) -> str | None:
-    """The last of the candidates that ``word`` may stand in for: a number for a number, a name for a name."""
-    kind = _kind(word)
-    if kind == "word":
-        return None
+def _replaceable(bare: str, own: Sequence[str]) -> dict[str, str]:
+    """The last word of each kind that another may stand in for: a number for a number, a name for a name."""
     taken = {each.casefold() for each in own}
-    found = [each for each in candidates[1:] if _kind(each) == kind and each.casefold() not in taken]
-    return found[-1] if found else None
+    found = {_kind(each): each for each in words_of(bare)[1:] if each.casefold() not in taken}
+    found.pop("word", None)
+    return found
 
 
 def _kind(word: str) -> str:
@@ -149,14 +199,14 @@ def _kind(word: str) -> str:
 def _with_pronoun_replaced(question: str, text: str, base: str, answer: str) -> str:
     folded = fold(question)
     if not cues.POINTING.search(folded):
-        short = len(words_of(question)) <= _MOST_WORDS and not _QUESTION_START.match(question)
+        short = len(words_of(question)) <= _MOST_WORDS and _PREPOSITION.match(question.strip()) is not None
         return f"{base.rstrip(' ?!.')}, {question.strip(' ?!.')}?" if short and telling_words(question) else text
     topic = topic_of(base, answer)
     if not topic or fold(topic) in folded:
         return text
     for pattern, form in ((_POSSESSIVE, f"{topic}'s"), (_PRONOUN, topic)):
-        found = pattern.search(question)
-        if found is not None and not _stands_before_noun(question, found):
+        found = next((each for each in pattern.finditer(question) if _points_back(question, each)), None)
+        if found is not None:
             if found.group().lower().startswith("do "):
                 action = _ACTION.search(base)
                 form = action["action"].strip() if action is not None else f"do {form}"
@@ -164,12 +214,40 @@ def _with_pronoun_replaced(question: str, text: str, base: str, answer: str) -> 
     return text
 
 
-def _stands_before_noun(question: str, found: re.Match[str]) -> bool:
-    """ "that rule" names something itself; "that" alone points."""
-    if found.group().lower() not in ("that", "this", "these", "those", "das", "dies", "es"):
+def _points_back(question: str, found: re.Match[str]) -> bool:
+    """Whether a pronoun stands for what was spoken of earlier, and not for something in its own question or nothing."""
+    pronoun, before, behind = found.group(), question[: found.start()], question[found.end() :]
+    word = pronoun.lower()
+    # "the IT department"; "Können Sie mir Ihre Adresse geben?"
+    if (pronoun.isupper() and not question.isupper()) or (word in _POLITE and pronoun[0].isupper()):
         return False
-    following = words_of(question[found.end() :])
+    if word.startswith("do "):
+        return True
+    if word in _DEMONSTRATIVE and (_stands_before_noun(behind) or _is_relative(before, behind)):
+        return False
+    if word == "it" and (_EXPLETIVE.match(behind) or (_COPULA.search(before) and _EXPLETIVE_ASKED.match(behind))):
+        return False
+    telling = telling_words(before)
+    if telling and (word in _PLURAL or _SUBORDINATE.search(before)):
+        return False
+    return word in _DEMONSTRATIVE or not _names_something(before)
+
+
+def _stands_before_noun(behind: str) -> bool:
+    """ "that rule" names something itself; "that" alone points."""
+    following = words_of(behind)
     return bool(following) and following[0].casefold() not in FUNCTION_WORDS
+
+
+def _is_relative(before: str, behind: str) -> bool:
+    """ "the fee that is charged"."""
+    words = words_of(before)
+    return bool(words) and words[-1].casefold() not in FUNCTION_WORDS and bool(words_of(behind))
+
+
+def _names_something(before: str) -> bool:
+    """Whether there is a noun that a pronoun behind it may stand for."""
+    return bool(_names(before)) or any(_noun(match["noun"]) for match in _DETERMINED.finditer(before))
 
 
 def topic_of(question: str, answer: str = "") -> str:

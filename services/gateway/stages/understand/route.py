@@ -13,7 +13,7 @@ from chassis.errors import InvalidRequest
 from gateway.plan import Plan, Route
 from gateway.ports import TermAnalyser, UnderstandingRequest
 from gateway.stages.understand.vocabulary import Collection, TenantVocabulary, Vocabulary
-from gateway.stages.understand.words import FUNCTION_WORDS
+from gateway.stages.understand.words import FUNCTION_WORDS, ruled
 
 _BESIDE: Final = 0.7
 """A collection with this share of the best one's score is named beside it."""
@@ -53,7 +53,7 @@ class RouteToCollections:
             return replace(plan, route=chosen_route(declared.collections, asked_for))
         if not declared.collections:
             return plan
-        route = self.route(plan.text, request.caller.tenant_id)
+        route = self.route(ruled(plan.text), request.caller.tenant_id)
         return replace(plan, route=route)
 
     def route(self, text: str, tenant_id: str) -> Route | None:
