@@ -56,7 +56,8 @@ from gateway.parts import (
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
-from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
+from gateway.replay import ReplayAnswers
+from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits

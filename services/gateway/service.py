@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 from chassis.clock import Clock
-from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, NotFound, Overloaded
+from chassis.errors import DeadlineExceeded, Defect, DependencyUnavailable, HeadwaterError, Overloaded
 from chassis.identity import Caller, Scope
 from chassis.telemetry import current_trace_id
-from corpus.privacy.redact import redact
 from gateway import observe
 from gateway.costs.accounting import UNRECORDED, CostAccounting
 from gateway.costs.metered import MeteredRetrieval
@@ -30,7 +29,6 @@ from gateway.domain import (
     LoggedAnswer,
     Outcome,
     Question,
-    Replay,
     Retrieved,
     StageFinished,
     TextPiece,
@@ -44,11 +42,11 @@ from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.guard.retrieved import REMOVED, neutralise
 from gateway.stages.mask import masked_entry
-from gateway.stages.recheck import check_citations, recheck_draft
+from gateway.stages.recheck import recheck_draft
 from gateway.stages.understand.planner import Planner, not_searched
 from gateway.stages.validate import check_batch_size, check_question
 from gateway.stages.verify.stage import Verifier
-from gateway.support import AbstentionReason, realigned
+from gateway.support import AbstentionReason
 
 UNLOGGED: Final = "answer_log"
 """Name in ``degraded`` for an answer that could not be logged, and so can't be replayed."""
@@ -384,49 +382,6 @@ class AnswerQuestions:
             return True
         course.settled = True
         return await self._costs.settle(course.caller, self._costs.cost_of(course.account))
-
-
-class ReplayAnswers:
-    """Logged answers; with ``redacts``, those without the scope ``reveal`` read no personal data in them."""
-
-    def __init__(self, log: AnswerLog, retrieval: Retrieval, rates: RateLimits, *, redacts: bool = False) -> None:
-        self._redacts = redacts
-        self._rates = rates
-        self._log = log
-        self._retrieval = retrieval
-
-    async def replay(self, answer_id: str, caller: Caller) -> Replay:
-        """The answer as this caller may see it now: sentences whose source is no longer readable are cut.
-
-        Raises NotFound, also for an answer that was given to somebody else; fails closed when readability can't be
-        known.
-        """
-        caller.require(Scope.READ)
-        self._rates.spend(Spending.READ, caller)
-        entry = await self._own(answer_id, caller)
-        answer = entry.answer
-        checked = await check_citations(answer.text, answer.citations, self._retrieval, caller, answer.outcome)
-        text = answer.text if answer.outcome is Outcome.FALLBACK else checked.text
-        if self._redacts and Scope.REVEAL not in caller.scopes:
-            # The scope may have been the caller's when he asked, and not be now.
-            text = (await asyncio.to_thread(redact, text)).text
-        return Replay(
-            question=entry.question,
-            answer=replace(
-                answer,
-                text=text,
-                citations=checked.citations,
-                support=realigned(answer.support, answer.text, text),
-            ).with_readable_meanings(),
-            answered_at=entry.answered_at,
-            redacted=checked.changed,
-        )
-
-    async def _own(self, answer_id: str, caller: Caller) -> LoggedAnswer:
-        entry = await self._log.find(answer_id, caller.tenant_id, caller.subject)
-        if entry is None:
-            raise NotFound("There is no such answer of yours.", reason="UNKNOWN_ANSWER")
-        return entry
 
 
 def _judge(guard: QuestionGuard, course: Course, stage: str, text: str) -> StageFinished:

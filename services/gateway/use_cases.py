@@ -9,7 +9,8 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
-from gateway.service import AnswerQuestions, ReplayAnswers
+from gateway.replay import ReplayAnswers
+from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
 

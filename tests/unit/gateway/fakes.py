@@ -21,7 +21,8 @@ from gateway.feedback.service import AnswerFeedback
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
-from gateway.service import NO_GUARDRAILS, AnswerPolicy, AnswerQuestions, ReplayAnswers
+from gateway.replay import ReplayAnswers
+from gateway.service import NO_GUARDRAILS, AnswerPolicy, AnswerQuestions
 from gateway.stages.context import ContextLimits
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner

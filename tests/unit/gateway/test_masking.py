@@ -15,7 +15,7 @@ from gateway.adapters.language_model_understanding import build_messages
 from gateway.domain import AnswerReady, Question
 from gateway.generators.openai_compatible.disguise import Disguise
 from gateway.plan import Plan, Turn
-from gateway.service import ReplayAnswers
+from gateway.replay import ReplayAnswers
 from gateway.stages.mask import masked, masked_entry
 
 LONG = " ".join(f"name{number}@mail{number}.example" for number in range(300))

@@ -31,7 +31,8 @@ from gateway.generators.extractive.units import readable_text, split_units
 from gateway.http.models import AnswerBody
 from gateway.ports import GenerationRequest, Generator
 from gateway.rates import RateLimits, Spending
-from gateway.service import AnswerPolicy, AnswerQuestions, ReplayAnswers
+from gateway.replay import ReplayAnswers
+from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.stages.context import ContextLimits
 from gateway.stages.verify.check import Finding, check
 from gateway.stages.verify.claims import claims_of
