@@ -1,4 +1,5 @@
-"""What questions are answered with, as the settings say."""
+"""What questions are answered with, as the settings say: the half of the composition root that chooses adapters of
+answering."""
 
 from __future__ import annotations
 
