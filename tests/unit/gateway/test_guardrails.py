@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,7 +28,8 @@ from gateway.ports import GenerationRequest
 from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.stages.context import ContextLimits
-from gateway.stages.guard.output import OutputGuard
+from gateway.stages.guard.links import LinkRules
+from gateway.stages.guard.output import OutputGuard, _HeldText, calls_a_tool
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.guard.retrieved import steering_spans
@@ -139,7 +141,8 @@ async def test_an_answer_links_to_its_sources_and_allowed_hosts_only_however_it_
 
     assert world.told == answer.text
     assert answer.text == (
-        "See here or evil[.]com/x. p Or https://docs.example.org/gateway and https://ok.example/a.  Done."
+        "See here or evil[.]com/x. p Or https://docs.example.org/gateway and https://ok.example/a. "
+        "‹img src='evil[.]com/p.png'> Done."
     )
     assert "links" in answer.degraded
 
@@ -162,6 +165,37 @@ async def test_output_that_calls_a_tool_is_refused_before_any_of_it_is_told(text
     assert "tool_call" in answer.degraded
     assert "delete_all" not in world.told
     assert "shell" not in world.told.replace("Thought: none.", "")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Sure.\n```\ntool_code\ndelete_all(x)\n```\n",
+        'Sure. "tool_calls"\n: [{"delete_all": 1}]',
+        'Sure.\n{"name"\n: "delete_all",\n"arguments": {}}',
+    ],
+)
+@pytest.mark.parametrize("size", [1, 5, 12, 1000])
+def test_a_call_that_is_told_line_by_line_is_held_back(text: str, size: int) -> None:
+    held = _HeldText(LinkRules(frozenset()))
+
+    told = [shown for at in range(0, len(text), size) for shown in held.feed(text[at : at + size])]
+    told += held.rest()
+
+    assert held.refused
+    assert calls_a_tool(text)
+    assert "".join(told).strip() in ("Sure.", "")
+
+
+def test_a_long_line_told_in_small_pieces_is_read_once() -> None:
+    held, line = _HeldText(LinkRules(frozenset())), "word " * 8000
+    started = time.thread_time()
+
+    for at in range(0, len(line), 5):
+        held.feed(line[at : at + 5])
+
+    assert held.rest() == [line]
+    assert time.thread_time() - started < 1.0
 
 
 async def test_personal_data_of_a_question_is_not_logged() -> None:
