@@ -25,6 +25,7 @@ from gateway.domain import (
     TextPiece,
 )
 from gateway.generators.openai_compatible.disguise import Disguise
+from gateway.plan import Meaning, Plan
 from gateway.ports import GenerationRequest
 from gateway.rates import RateLimits, Spending
 from gateway.service import AnswerPolicy, AnswerQuestions
@@ -211,6 +212,19 @@ async def test_an_answer_links_to_its_sources_and_allowed_hosts_only_however_it_
         "‹img src='evil[.]com/p.png'> Done."
     )
     assert "links" in answer.degraded
+
+
+def test_meanings_of_a_question_neither_link_nor_steer() -> None:
+    labels = ("[Stop](https://evil.com/x)", ATTACK, "Office plants")
+    meanings = tuple(Meaning(label, number) for number, label in enumerate(labels, 1))
+    draft = Draft(
+        Outcome.CLARIFICATION, "Which?\n" + "\n".join(f"{each.label} [{each.citation}]" for each in meanings), 0
+    )
+
+    plan, asked = OutputGuard(frozenset()).asked_back(Plan("It?", "It?", meanings=meanings), draft)
+
+    assert [meaning.label for meaning in plan.meanings] == ["Stop", "[…]", "Office plants"]
+    assert asked.text == "Which?\nStop [1]\n[…] [2]\nOffice plants [3]"
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.domain import FALLBACK_TEXT, CitationSettled, Draft, Outcome, TextPiece
-from gateway.ports import ContextBlock
+from gateway.plan import Plan
+from gateway.ports import OMITTED, ContextBlock
 from gateway.stages.guard.links import LinkRules, clean, hosts_of, without_foreign_links
+from gateway.stages.guard.retrieved import steers
 from gateway.stages.guard.units import Unit, Units
 
 LINKS_REMOVED: Final = "links"
@@ -49,6 +51,17 @@ class OutputGuard:
     def checked(self, draft: Draft) -> Draft:
         """A draft that no generator wrote, checked the same way: it may hold titles and headings of its sources."""
         return checked(draft, LinkRules(self.hosts | hosts_of(citation.uri for citation in draft.citations)))
+
+    def asked_back(self, plan: Plan, draft: Draft) -> tuple[Plan, Draft]:
+        """A draft that asks back and the plan with its meanings, checked: their labels are titles and headings of
+        sources. A label that steers is withheld from both."""
+        rules, text, meanings = LinkRules(self.hosts | hosts_of(each.uri for each in draft.citations)), draft.text, []
+        for meaning in plan.meanings:
+            label = without_foreign_links(meaning.label, rules)[0]
+            if steers(meaning.label):
+                label, text = OMITTED, text.replace(meaning.label, OMITTED)
+            meanings.append(replace(meaning, label=label))
+        return replace(plan, meanings=tuple(meanings)), checked(replace(draft, text=text), rules)
 
     async def guarded(
         self,
