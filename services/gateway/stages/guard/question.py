@@ -189,7 +189,7 @@ class QuestionGuard:
     threshold: float
 
     def refusal(self, question: str) -> Refusal | None:
-        """Why the question is not answered, None for one that may be asked. Pure; about 0.1 ms per 100 words."""
+        """Why the question is not answered, None for one that may be asked. Pure; under a millisecond for most."""
         score, reason = injection_score(question)
         return Refusal(reason, score) if score >= self.threshold else None
 
