@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.domain import FALLBACK_TEXT, CitationSettled, Draft, Outcome, TextPiece
-from gateway.ports import ContextBlock
-from gateway.stages.guard.links import LinkRules, hosts_of, without_foreign_links
+from gateway.plan import Plan
+from gateway.ports import OMITTED, ContextBlock
+from gateway.stages.guard.links import LinkRules, clean, hosts_of, without_foreign_links
+from gateway.stages.guard.retrieved import steers
+from gateway.stages.guard.units import Unit, Units
 
 LINKS_REMOVED: Final = "links"
 """Name in ``degraded`` for an answer that lost links."""
@@ -24,19 +27,15 @@ TOOL_CALL: Final = "tool_call"
 _TOOL_CALL: Final = re.compile(
     r"<\|?/?(?:tool_?calls?|function_?calls?|tool_use|antml:invoke|invoke|python_tag|tool_response)\b"
     r"|<function[=\s]\w|\[/?TOOL_(?:CALLS?|REQUEST)\]|<\|python_tag\|>"
-    r"|[\"'](?:tool_calls?|function_call|tool_use|tool_choice)[\"']\s*:"
-    r"|\{\s*[\"'](?:name|function|tool|tool_name|action|recipient_name)[\"']\s*:\s*[\"'][\w.\-:/]+[\"']\s*,"
-    r"\s*[\"'](?:arguments|parameters|args|input|tool_input|action_input|kwargs)[\"']\s*:"
+    r"|[\"'](?:tool_calls?|function_call|tool_use|tool_choice)[\"']\s*+:"
+    r"|\{\s*+[\"'](?:name|function|tool|tool_name|action|recipient_name)[\"']\s*+:\s*+[\"'][\w.\-:/]+[\"']\s*+,"
+    r"\s*+[\"'](?:arguments|parameters|args|input|tool_input|action_input|kwargs)[\"']\s*+:"
     r"|^[ \t]{0,20}Action[ \t]{0,4}:[ \t]{0,20}\S[^\n]{0,400}\n[ \t]{0,20}Action Input[ \t]{0,4}:"
-    r"|```\s*(?:tool_code|tool_call|tool_use|function_call)\b",
+    r"|```\s*+(?:tool_code|tool_call|tool_use|function_call)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_BOUNDARY: Final = re.compile(r"[.!?。！？][\"'”’)]*(?:\s?\[\d{1,3}\])*(?=\s)|\n")
-_OPEN: Final = re.compile(
-    r"(?:\A|(?<=\n))[ \t]*Action\s*:[^\n]*\n?\Z|<[a-zA-Z!/?|][^<>]*\Z|\{[^{}]*\Z|!?\[[^\[\]\n]*(?:\](?:\([^()\n]*)?)?\Z"
-)
-_MOST_HELD: Final = 4_000
-"""Characters that wait for the end of a tag or link; one that is longer is cut off by what follows anyway."""
+_LOOKED_BACK_ON: Final = 1_000
+"""Characters of text that was told already which may be the beginning of a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,17 @@ class OutputGuard:
     def checked(self, draft: Draft) -> Draft:
         """A draft that no generator wrote, checked the same way: it may hold titles and headings of its sources."""
         return checked(draft, LinkRules(self.hosts | hosts_of(citation.uri for citation in draft.citations)))
+
+    def asked_back(self, plan: Plan, draft: Draft) -> tuple[Plan, Draft]:
+        """A draft that asks back and the plan with its meanings, checked: their labels are titles and headings of
+        sources. A label that steers is withheld from both."""
+        rules, text, meanings = LinkRules(self.hosts | hosts_of(each.uri for each in draft.citations)), draft.text, []
+        for meaning in plan.meanings:
+            label = without_foreign_links(meaning.label, rules)[0]
+            if steers(meaning.label):
+                label, text = OMITTED, text.replace(meaning.label, OMITTED)
+            meanings.append(replace(meaning, label=label))
+        return replace(plan, meanings=tuple(meanings)), checked(replace(draft, text=text), rules)
 
     async def guarded(
         self,
@@ -82,9 +92,7 @@ def checked(draft: Draft, rules: LinkRules) -> Draft:
             draft, outcome=Outcome.FALLBACK, text=FALLBACK_TEXT, confidence=0.0, degraded=(*draft.degraded, TOOL_CALL)
         )
     text, removed = without_foreign_links(draft.text, rules)
-    if not removed:
-        return draft
-    return replace(draft, text=text, degraded=(*draft.degraded, LINKS_REMOVED))
+    return replace(draft, text=text, degraded=(*draft.degraded, LINKS_REMOVED) if removed else draft.degraded)
 
 
 def calls_a_tool(text: str) -> bool:
@@ -97,28 +105,24 @@ class _HeldText:
 
     def __init__(self, rules: LinkRules) -> None:
         self._rules = rules
-        self._held = ""
+        self._units = Units()
+        self._before = ""
         self.refused = False
 
     def feed(self, piece: str) -> Sequence[str]:
         """What can be told after the next piece."""
-        self._held += piece
-        end = 0
-        for match in _BOUNDARY.finditer(self._held):
-            end = match.end()
-        opened = _OPEN.search(self._held[:end])
-        if opened is not None and end - opened.start() < _MOST_HELD:
-            end = opened.start()
-        ready, self._held = self._held[:end], self._held[end:]
-        return self._told(ready)
+        return self._told(self._units.feed(piece))
 
     def rest(self) -> Sequence[str]:
         """What was held back when no more pieces come."""
-        ready, self._held = self._held, ""
-        return self._told(ready)
+        return self._told(self._units.rest())
 
-    def _told(self, text: str) -> Sequence[str]:
-        self.refused = self.refused or calls_a_tool(text)
-        if self.refused or not text:
-            return ()
-        return (without_foreign_links(text, self._rules)[0],)
+    def _told(self, units: Sequence[Unit]) -> Sequence[str]:
+        told = []
+        for unit in units:
+            self.refused = self.refused or calls_a_tool(self._before + unit.text)
+            if self.refused:
+                break
+            self._before = (self._before + unit.text)[-_LOOKED_BACK_ON:]
+            told.append(clean(unit, self._rules)[0])
+        return told

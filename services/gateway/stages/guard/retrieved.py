@@ -14,7 +14,7 @@ from typing import Final
 
 from gateway.domain import Span
 from gateway.ports import ContextBlock
-from gateway.stages.guard.text import plain, segments
+from gateway.stages.guard.text import readings, segments
 
 REMOVED: Final = "instructions_in_sources"
 """Name in ``degraded`` for an answer whose sources held instructions to the machine, which were left out."""
@@ -33,11 +33,16 @@ _STEERING: Final = re.compile(
     r"|\b(?:reveal|print|repeat|show|leak|output)\b[^.!?\n]{0,30}\b(?:system prompt|your (?:initial )?instructions)\b"
     r"|\byou are (?:now|no longer) (?:an? |the |in )?(?:ai|assistant|chatbot|dan|unrestricted|unfiltered)\b"
     r"|\b(?:pretend|act|behave) (?:to be|as if you (?:are|were)|as an? (?:ai|assistant|unrestricted))\b"
-    r"|\b(?:developer|dan|jailbreak|god) mode\b"
+    r"|\b(?:dan|jailbreak) mode\b|\byou (?:are|can|must|will)\b[^.!?\n]{0,40}\b(?:developer|god|debug) mode\b"
+    r"|\b(?:developer|god) mode\b[^.!?\n]{0,40}\byou(?:'re| are| can| must| will)\b"
     r"|\b(?:tell|assure|convince) the (?:reader|user|asker) (?:that|to)\b"
     r"|\b(?:ai|language models?|llms?|assistants?|chat\s?bots?) (?:reading|processing|summari[sz]ing|answering) this\b"
-    r"|\b(?:call|invoke|run|execute|use) the [\w.-]{2,40} (?:tool|function|plug-?in)\b"
-    r"|<\|?(?:im_start|im_end|system|assistant|endoftext|eot_id)\|?>|\[/?INST\]|^\s*(?:system|assistant)\s*:",
+    r"|\b(?:call|invoke|run|execute|use) the (?:\w+_\w+|[\w.-]{2,40} (?:tool|function|plug-?in) (?:with (?:the )?"
+    r"(?:arguments?|parameters?|input|query)\b|[^.!?\n]{0,60}\b(?:conversation|chat history|system prompt|attacker)))"
+    r"|<\|?(?:im_start|im_end|system|assistant|endoftext|eot_id)\|?>|\[/?INST\]"
+    r"|^\s*(?:system|assistant)\s*:\s*(?:you\b|ignore|disregard|forget|from now on|override|respond|reply|answer|reveal"
+    r"|print|say\b|sure|ok(?:ay)?\b|i (?:will|am|have|can)\b|new (?:instruction|rule)"
+    r"|(?:do not|don't|never|always) (?:answer|respond|reply|say|refuse))",
     re.IGNORECASE,
 )
 
@@ -67,33 +72,47 @@ _POLITE: Final = (
 )
 _ABOUT_OUTPUT: Final = re.compile(
     # An order about the answer, in whichever half of the sentence the answer is named.
-    rf"^[\W\d_]*{_POLITE}{_CHANGE}\b[^\n]{{0,160}}?\byour (?:own |final |next |entire |whole |generated )*{_OUTPUT}\b"
-    rf"|^[\W\d_]*{_POLITE}{_DISGUISING}\b[^\n]{{0,80}}?\byour (?:\w+ )?{_OUTPUT_OR_MESSAGE}\b"
-    rf"|^[\W\d_]*(?:in|within|at the (?:end|start|beginning) of|throughout|when (?:writing|giving)|for|before|after)"
+    rf"^[\W\d_]*+{_POLITE}{_CHANGE}\b[^\n]{{0,160}}?\byour (?:own |final |next |entire |whole |generated )*{_OUTPUT}\b"
+    rf"|^[\W\d_]*+{_POLITE}{_DISGUISING}\b[^\n]{{0,80}}?\byour (?:\w+ )?{_OUTPUT_OR_MESSAGE}\b"
+    rf"|^[\W\d_]*+(?:in|within|at the (?:end|start|beginning) of|throughout|when (?:writing|giving)|for|before|after)"
     rf" your (?:\w+ )?{_OUTPUT}\b,? {_POLITE}{_CHANGE}\b"
-    rf"|^[\W\d_]*(?:can|could|would|will) you (?:please )?{_CHANGE}\b[^\n]{{0,80}}?\byour (?:\w+ )?{_OUTPUT}\b"
-    rf"|^[\W\d_]*your (?:\w+ )?{_OUTPUT} (?:should|must|has to|needs to|shall|ought to)\b"
-    r"|^[\W\d_]*(?:respond|reply|answer) (?:only |just |exclusively |entirely )*(?:in|with|using|by|as)\b[^\n]{0,80}"
+    rf"|^[\W\d_]*+(?:can|could|would|will) you (?:please )?{_CHANGE}\b[^\n]{{0,80}}?\byour (?:\w+ )?{_OUTPUT}\b"
+    rf"|^[\W\d_]*+your (?:\w+ )?{_OUTPUT} (?:should|must|has to|needs to|shall|ought to)\b"
+    r"|^[\W\d_]*+(?:respond|reply|answer) (?:only |just |exclusively |entirely )*(?:in|with|using|by|as)\b[^\n]{0,80}"
     r"\b(?:base\s?\d\d|emojis?|rot13|morse|hex|reverse|anagrams?|code|cipher|french|german|spanish|italian|chinese"
     r"|japanese|russian|arabic|letters|typos|symbols)\b",
     re.IGNORECASE,
 )
 _DISGUISE: Final = re.compile(
-    rf"^[\W\d_]*{_POLITE}(?:use|utili[sz]e|employ|apply|replace|substitute|swap|switch|scramble|jumble|shuffle|misspell"
+    rf"^[\W\d_]*+{_POLITE}(?:use|utili[sz]e|employ|apply|replace|substitute|swap|switch|scramble|jumble|shuffle|misspell"
     r"|rearrange|reverse|remove|eliminate|introduce|convert|group|encode)\b[^\n]{0,60}"
     r"\b(?:every|each|all|some|random|the|certain|most)?\s?(?:\w+ )?(?:letters?|vowels?|consonants?|words?|characters?"
     r"|spaces|typos|misspellings|anagrams?|homophon\w+|alphanumeric\w*)\b[^\n]{0,40}"
     r"\b(?:with|to|into|by|in|for|as|from|between|number|symbols?|anagrams?|substitution)\b",
     re.IGNORECASE,
 )
+_ORDINARY: Final = re.compile(
+    # What people are told about requests, commands and forms of their own.
+    r"\b(?:the|an?|your|its?) (?:\w+[ -]){0,2}(?:ids?|identifiers?|headers?|fields?|code|number|date|status|parameters?"
+    r"|attributes?|version|file|screenshot|log|address)(?: \w+)? in your response\b"
+    r"|(?:^|\s)--?[a-z][\w-]*\b[^\n]* your output\b|\byour answers (?:in|on|into) the\b",
+    re.IGNORECASE,
+)
+_OF_A_FIELD: Final = re.compile(
+    r"\b(?:in|from|of) (?:the|an?|your) (?:\w+ ){0,2}(?:file|field|column|input|name|url|path|cell|table|string|title"
+    r"|password|label|key|keyboard)\b|\bto (?:lower|upper|title) ?case\b",
+    re.IGNORECASE,
+)
 _GENRES: Final = ("essay", "song", "haiku", "joke", "limerick", "speech", "screenplay", "dialogue", "tweet", "headline")
 _TASK: Final = re.compile(
-    rf"^[\W\d_]*{_POLITE}(?:write|draft|compose|craft|provide|create|generate|give|tell)(?: me| us)? (?:an?|the|some)"
+    rf"^[\W\d_]*+{_POLITE}(?:write|draft|compose|craft|provide|create|generate|give|tell)(?: me| us)? (?:an?|the|some)"
     r" (?:\w+ ){0,2}(?:poem|story|essay|song|haiku|joke|limerick|speech|screenplay|dialogue|tweet|headline"
     r"|blog post|introduction for|summary of the (?:plot|book|novel|film))\b"
-    r"|^[\W\d_]*translate (?:the following|this|your)\b"
-    r"|^[\W\d_]*(?:can|could|would|will) you (?:please )?(?:show|give|tell|write|explain|teach|help)\b[^\n]{0,120}\?"
-    r"|^[\W\d_]*(?:explain|describe|break down|summari[sz]e)\b[^\n]{0,60}\b(?:in simple (?:terms|words)|to me"
+    r"|^[\W\d_]*+translate (?:the following|this|your)\b"
+    r"|^[\W\d_]*+(?:can|could|would|will) you (?:please )?(?:show|give|tell|write|explain|teach|help)\b[^\n]{0,80}"
+    r"\b(?:functions?|scripts?|programs?|code|examples?|algorithms?|poem|story|essay|joke|song|recipe|equations?|theorem"
+    r"|theory|concept|history|python|javascript|java|sql)\b[^\n]{0,80}\?"
+    r"|^[\W\d_]*+(?:explain|describe|break down|summari[sz]e)\b[^\n]{0,60}\b(?:in simple (?:terms|words)|to me"
     r"|the plot of)\b"
     r"|\b(?:snippet|code (?:section|excerpt|segment|fragment|block)|lines? of code)\b[^\n]{0,40}"
     r"\b(?:in|into|to|of|within|for) your (?:code|implementation|solution|answer|response|script|program)\b"
@@ -103,7 +122,7 @@ _TASK: Final = re.compile(
 )
 
 
-_SIGNS: Final = (
+_SIGNS: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], re.Pattern[str] | None], ...]] = (
     # What must be in a sentence is looked for first: the patterns would take a tenth of a millisecond for each.
     (
         (
@@ -112,8 +131,9 @@ _SIGNS: Final = (
             *("convince the", "ing this", " tool", " function", " plug", "<", "inst]", "system", "assistant"),
         ),
         _STEERING,
+        None,
     ),
-    (("your", "respond", "reply", "answer"), _ABOUT_OUTPUT),
+    (("your", "respond", "reply", "answer"), _ABOUT_OUTPUT, _ORDINARY),
     (
         (
             "translate",
@@ -131,6 +151,7 @@ _SIGNS: Final = (
             *_GENRES,
         ),
         _TASK,
+        None,
     ),
     (
         (
@@ -147,22 +168,55 @@ _SIGNS: Final = (
             "alphanum",
         ),
         _DISGUISE,
+        _OF_A_FIELD,
     ),
 )
 
 
+_MOST_WRAPPED: Final = 4
+_LONGEST_LINE: Final = 400
+"""Lines of a paragraph that is wrapped are not longer."""
+
+
 def steers(text: str) -> bool:
     """Whether one sentence, item or row speaks to the machine that reads it."""
-    text = plain(text)
+    return any(_steers(reading) for reading in readings(text))
+
+
+def _steers(text: str) -> bool:
     folded = text.lower()
     return any(
-        any(needle in folded for needle in needles) and pattern.search(text) is not None for needles, pattern in _SIGNS
+        any(needle in folded for needle in needles)
+        and pattern.search(text) is not None
+        and (ordinary is None or ordinary.search(text) is None)
+        for needles, pattern, ordinary in _SIGNS
     )
 
 
 def steering_spans(text: str) -> tuple[Span, ...]:
-    """The sentences and lines of ``text`` that steer, in order. Pure; about 10 µs a sentence."""
-    return tuple(Span(start, end) for start, end in segments(text) if steers(text[start:end]))
+    """The sentences and lines of ``text`` that steer, in order; also those that a line wrap cuts into pieces which do
+    not steer alone. Pure; about 10 µs a sentence."""
+    spans = list(segments(text))
+    steering = [steers(text[start:end]) for start, end in spans]
+    for first, (start, _) in enumerate(spans):
+        last = first
+        while last + 1 < min(len(spans), first + _MOST_WRAPPED) and _wrapped(text, spans[last], spans[last + 1]):
+            last += 1
+        if last == first or any(steering[first : last + 1]) or not steers(text[start : spans[last][1]]):
+            continue
+        while last > first + 1 and steers(text[start : spans[last - 1][1]]):
+            last -= 1
+        steering[first : last + 1] = [True] * (last + 1 - first)
+    return tuple(Span(start, end) for (start, end), found in zip(spans, steering, strict=True) if found)
+
+
+def _wrapped(text: str, line: tuple[int, int], following: tuple[int, int]) -> bool:
+    """Whether a sentence goes on in the following line: with a small letter, after no end of a sentence."""
+    start, end = line
+    if text[end - 1] != "\n" or max(end - start, following[1] - following[0]) > _LONGEST_LINE:
+        return False
+    begins = text[following[0] : following[0] + 40].lstrip(" \t>")[:1]
+    return begins.islower() and not text[start:end].rstrip().endswith((".", "!", "?", ":", "|"))
 
 
 def neutralise(blocks: Sequence[ContextBlock]) -> tuple[tuple[ContextBlock, ...], int]:

@@ -7,17 +7,40 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-_INVISIBLE: Final = frozenset({"Cf", "Co", "Cn"})
+_INVISIBLE_CATEGORIES: Final = frozenset({"Cf", "Co", "Cn"})
 """Unicode categories of characters that show nothing: zero-width joiners, direction marks, tag characters."""
+_INVISIBLE: Final = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u2800\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Default_Ignorable_Code_Point of other categories (variation selectors, fillers), and the empty Braille pattern."""
+_BLANKS: Final = re.compile(r"\s+")
 _SEGMENT_END: Final = re.compile(r"[.!?]+[\"'”’)\]*_]*(?=\s)|[。！？]|\n+")
 
 
 def plain(text: str) -> str:
-    """``text`` in compatibility form (NFKC), without invisible characters. Offsets are not kept."""
+    """``text`` in compatibility form (NFKC), without invisible characters. Lines and blanks stay; offsets do not."""
+    return _read(text, "")
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """The plain text on one line with single blanks; where characters show nothing, also with blanks in their place,
+    for they may stand within words or between them."""
+    without = _BLANKS.sub(" ", plain(text))
+    if text.isascii():
+        return (without,)
+    instead = _BLANKS.sub(" ", _read(text, " "))
+    return (without,) if instead == without else (without, instead)
+
+
+def _read(text: str, instead: str) -> str:
     if text.isascii():
         return text
-    folded = unicodedata.normalize("NFKC", text)
-    return "".join(character for character in folded if unicodedata.category(character) not in _INVISIBLE)
+    folded = _INVISIBLE.sub(instead, unicodedata.normalize("NFKC", text))
+    if folded.isascii():
+        return folded
+    return "".join(
+        instead if unicodedata.category(character) in _INVISIBLE_CATEGORIES else character for character in folded
+    )
 
 
 def segments(text: str) -> Iterator[tuple[int, int]]:
