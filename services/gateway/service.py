@@ -281,7 +281,7 @@ class AnswerQuestions:
             course.draft = Draft(Outcome.REFUSED, REFUSED_TEXT, 0.0)
         if course.draft is not None:
             if self._guardrails.output is not None:
-                course.draft = self._guardrails.output.checked(course.draft)
+                course.plan, course.draft = self._guardrails.output.asked_back(course.plan, course.draft)
             return
         limits = self._policy.context
         if course.question.context_tokens:
@@ -293,7 +293,7 @@ class AnswerQuestions:
         if blocks and self._guardrails.sources:
             started = time.perf_counter()
             with observe.stage_span("guard_sources") as span:
-                blocks, steering = neutralise(blocks)
+                blocks, steering = await asyncio.to_thread(neutralise, blocks)
                 observe.note_steering(span, steering)
             if steering:
                 course.degraded.append(REMOVED)

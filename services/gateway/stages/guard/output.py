@@ -48,13 +48,9 @@ class OutputGuard:
         """What an answer from these blocks may link to."""
         return LinkRules(self.hosts | hosts_of(block.passage.uri for block in blocks))
 
-    def checked(self, draft: Draft) -> Draft:
-        """A draft that no generator wrote, checked the same way: it may hold titles and headings of its sources."""
-        return checked(draft, LinkRules(self.hosts | hosts_of(citation.uri for citation in draft.citations)))
-
     def asked_back(self, plan: Plan, draft: Draft) -> tuple[Plan, Draft]:
-        """A draft that asks back and the plan with its meanings, checked: their labels are titles and headings of
-        sources. A label that steers is withheld from both."""
+        """A draft that no generator wrote and the plan with its meanings, checked: their labels are titles and headings
+        of sources. A label that steers is withheld from both."""
         rules, text, meanings = LinkRules(self.hosts | hosts_of(each.uri for each in draft.citations)), draft.text, []
         for meaning in plan.meanings:
             label = without_foreign_links(meaning.label, rules)[0]
