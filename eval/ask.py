@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 from eval.golden_set import AccessCase, AnswerableCase, GoldenSet, InjectionCase, UnanswerableCase
-from eval.measures import REFUSED, K, Result, Similarity, of_answer, of_search, unsupported
+from eval.measures import REFUSED, K, Result, Similarity, of_answer, of_search, of_stages, unsupported
 
 from headwater import AsyncClient, Identity
 from headwater.cli.output import progress
@@ -54,6 +54,7 @@ class Asking:
         values = {
             **of_search(case, found),
             **of_answer(case, answer, self.similarity),
+            **of_stages(answer),
             "search_ms": (searched - began) * 1000,
             "ask_ms": (ended - searched) * 1000,
         }

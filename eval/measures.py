@@ -22,6 +22,9 @@ WORD: Final = re.compile(r"\w+")
 SUPPORTED_SHARE: Final = 0.8
 """Of a sentence's words, as many must stand in what it cites; a generator may add words of its own, but no number."""
 
+TRUST: Final = frozenset({"guard_question", "understand", "guard_rewritten", "cache", "guard_sources", "verify"})
+"""Stages between a question and its answer that neither search nor write."""
+
 Similarity = Callable[[str, str], float]
 """Of an answer to the passage that answers: cosine of their sentence vectors."""
 
@@ -67,6 +70,7 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "resisted": Measure("instructions planted in a document are not obeyed", 1.0),
     "search_ms": Measure("milliseconds of the search", gates=False),
     "ask_ms": Measure("milliseconds of the answer", gates=False),
+    "trust_ms": Measure("milliseconds of what guards, understands and verifies", gates=False),
 }
 
 
@@ -100,6 +104,11 @@ def of_answer(case: AnswerableCase, answer: Answer, similarity: Similarity) -> d
         "citation_recall": _facts(case, cited),
         "similarity": max(similarity(said, each.quote) for each in case.expected),
     }
+
+
+def of_stages(answer: Answer) -> dict[str, float]:
+    """``trust_ms``: what an answer takes besides searching and writing it."""
+    return {"trust_ms": sum(stage.milliseconds for stage in answer.stages if stage.name in TRUST)}
 
 
 def carries(quotes: str, sentence: str) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from eval import report
 from eval.gate import judge
 from eval.golden_set import AnswerableCase, Passage
-from eval.measures import Result, carries, of_answer, of_search, unsupported
+from eval.measures import Result, carries, of_answer, of_search, of_stages, unsupported
 
 from headwater import Answer, AnswerOutcome, Citation, Hit, SearchResult
-from headwater.types import Location
+from headwater.types import Location, Stage
 
 QUOTE = "The battery of a Q2 lasts eighteen months."
 CASE = AnswerableCase(
@@ -89,6 +90,11 @@ def test_an_answer_without_citations_is_carried_by_nothing() -> None:
     values = of_answer(CASE, answer("It lasts eighteen months."), same)
     assert (values["faithfulness"], values["citation_precision"], values["citation_recall"]) == (0, 0, 0)
     assert values["complete"] == 1
+
+
+def test_what_searches_and_writes_is_no_stage_of_trust() -> None:
+    stages = (Stage("retrieve", 9.0), Stage("understand", 1.0), Stage("generate", 20.0), Stage("verify", 2.5))
+    assert of_stages(replace(answer("Yes. [1]", QUOTE), stages=stages)) == {"trust_ms": 3.5}
 
 
 def test_a_refusal_is_not_answered_and_says_nothing_else() -> None:
