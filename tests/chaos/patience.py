@@ -42,6 +42,6 @@ class Patient:
                 except UNKNOWN_OUTCOME:
                     if time.monotonic() > deadline:
                         raise
-                    time.sleep(PAUSE_SECONDS)
+                    time.sleep(PAUSE_SECONDS)  # or the repetition would be load of its own
 
         return repeated

@@ -52,7 +52,7 @@ def _times(world: World, tenant: str, name: str) -> list[float]:
         waiting = []
         next_at = time.monotonic()
         for number in range(world.scale.fresh):
-            time.sleep(max(next_at - time.monotonic(), 0.0))
+            time.sleep(max(next_at - time.monotonic(), 0.0))  # a steady rate is what is measured
             next_at += every
             waiting.append(pool.submit(_time, client, f"{name}-{number:04}"))
         return [each.result() for each in waiting]
@@ -65,7 +65,7 @@ def _time(client: Client, name: str) -> float:
     while not any(hit.document_id == name for hit in client.search(text, k=5).hits):
         if time.monotonic() - began > SECONDS:
             break
-        time.sleep(0.05)
+        time.sleep(0.05)  # searches as often as a reader might, not as a load test
     return time.monotonic() - began
 
 

@@ -59,7 +59,7 @@ def play(world: World) -> Figures:
             else:
                 writer.set_document_access(name, [])
         writer.wait_until_applied(timeout_seconds=SECONDS)
-    time.sleep(MARGIN_SECONDS)
+    time.sleep(MARGIN_SECONDS)  # a replica may be behind for so long, as is promised
     return _figures(world, tenant, documents, asked)
 
 

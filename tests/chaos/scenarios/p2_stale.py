@@ -58,7 +58,7 @@ def play(world: World) -> Figures:
         second.start()
         second.join(SECONDS)
         # While it stands still others take over its partitions, and newer versions are applied.
-        time.sleep(max(scale.zombie_seconds - (time.monotonic() - began), 0.0))
+        time.sleep(max(scale.zombie_seconds - (time.monotonic() - began), 0.0))  # past its session
         world.disarm()
         for strike in strikes:
             if strike.is_hit:

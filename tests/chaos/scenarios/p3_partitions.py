@@ -86,7 +86,7 @@ def _search_for(world: World, tenant: str, seconds: float) -> tuple[int, int]:
                 good += 1
             except HeadwaterError:
                 pass
-            time.sleep(0.2)
+            time.sleep(0.2)  # a few searches a second, beside the fault
     return good, count
 
 
@@ -97,7 +97,7 @@ def _converged(world: World, tenant: str, source: Source, accepted: list[tuple[E
     accepted += source.accepted
     world.settle(tenant, HEAL_SECONDS + SECONDS)
     while (findings := world.check(tenant, accepted)).all and time.monotonic() - began < HEAL_SECONDS:
-        time.sleep(1.0)
+        time.sleep(1.0)  # a look reads every store whole
     if findings.all:
         world.say(f"differences: { {kind: found[:3] for kind, found in findings.all.items()} }")
     return time.monotonic() - began, sum(map(len, findings.all.values()))

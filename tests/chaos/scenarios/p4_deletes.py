@@ -38,7 +38,7 @@ def play(world: World) -> Figures:
         resurfaced, looks = 0, 0
         began = time.monotonic()
         for late in scale.late_seconds:
-            time.sleep(max(began + late - time.monotonic(), 0.0))
+            time.sleep(max(began + late - time.monotonic(), 0.0))  # how late it comes is the case
             for number, name in enumerate(names):
                 _put(client, name, number, 19)
             client.wait_until_applied(timeout_seconds=SECONDS)
