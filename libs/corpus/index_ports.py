@@ -84,6 +84,14 @@ class VectorIndex(Index, Protocol):
         heads. A tenant or generation without rows gives empty lists."""
         ...
 
+    async def vectors_of(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """(d,) float32 vectors by chunk id, as they were written; unknown ids are left out, and so is everything of a
+        tenant or generation without rows. Knows nothing of access: callers check heads first, and never pass a vector
+        on."""
+        ...
+
 
 class LexicalIndex(Index, Protocol):
     """BM25 (k1 = 1.2, b = 0.75) over analysed terms, weighted per field."""

@@ -371,6 +371,8 @@ def _explanation(message: retrieval_pb2.Explanation) -> Explanation:
         adjusted=message.adjusted,
         rerank=message.rerank if message.HasField("rerank") else None,
         final=message.final,
+        match=message.match,
+        feedback=message.feedback,
     )
 
 

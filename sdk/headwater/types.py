@@ -63,6 +63,8 @@ class Explanation:
     adjusted: float
     rerank: float | None
     final: float
+    match: float = 0.0
+    feedback: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,9 +96,10 @@ class LegScore:
 class Explanation:
     """Every part of a hit's score.
 
-    ``fused`` is the sum of the legs' contributions, ``adjusted = fused + freshness + structure`` (freshness ≤ 0: what
-    age costs), and ``final = adjusted + rerank_weight * (rerank - adjusted)`` where the passage was reranked, else
-    ``adjusted``.
+    ``fused`` is the sum of the legs' contributions, ``adjusted = fused + match + freshness + structure``
+    (freshness ≤ 0: what age costs), and ``final = adjusted + rerank_weight * (rerank - adjusted)`` where the passage
+    was reranked, else ``adjusted``. Where ``feedback`` names a passage, the vector leg's part is that of the question
+    moved towards it.
     """
 
     legs: tuple[LegScore, ...]
@@ -108,6 +109,8 @@ class Explanation:
     adjusted: float
     rerank: float | None
     final: float
+    match: float = 0.0
+    feedback: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from retriever.servicer import RetrievalServicer
 from retriever.settings import RetrieverSettings
 from retriever.shadow import ShadowSearches
 from retriever.stages.adjust import AdjustPolicy
+from retriever.stages.feedback import Feedback
 from retriever.stages.legs import LegDeadlines, Legs
 from retriever.stages.ranking import RankingPolicy
 
@@ -99,7 +100,8 @@ def build_searches(
     deadlines = LegDeadlines(settings.embed_seconds, settings.vector_seconds, settings.lexical_seconds)
     legs = Legs(embedder, stores.vectors, stores.lexical, deadlines)
     reads = CorpusReads(stores.heads, stores.chunks, ReadDeadlines(settings.heads_seconds, settings.chunks_seconds))
-    searches = SearchPassages(catalogue, legs, reads, reranker, search_policy(settings), clock)
+    feedback = Feedback(stores.vectors, settings.feedback_seconds)
+    searches = SearchPassages(catalogue, legs, reads, reranker, search_policy(settings), clock, feedback)
     return searches, ResolveCitations(catalogue, reads, clock)
 
 
@@ -115,6 +117,8 @@ def search_policy(settings: RetrieverSettings) -> SearchPolicy:
         vector_weight=settings.vector_weight,
         vector_weight_by_type=settings.vector_weight_by_type,
         adjust=adjust,
+        match_weight=settings.match_weight,
+        feedback_weight=settings.feedback_weight,
         rerank_depth=settings.rerank_depth,
         rerank_weight=settings.rerank_weight,
         max_per_document=settings.max_per_document,

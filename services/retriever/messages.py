@@ -140,6 +140,8 @@ def _explanation_message(explanation: Explanation) -> retrieval_pb2.Explanation:
         adjusted=explanation.adjusted,
         rerank=explanation.rerank,
         final=explanation.final,
+        match=explanation.match,
+        feedback=explanation.feedback,
     )
 
 

@@ -39,6 +39,7 @@ def result_of(
     incomplete = ranking.understood.incomplete
     degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures or leg.value in incomplete)
     degraded += ("heads",) if "heads" in incomplete else ()
+    degraded += ("feedback",) if ranking.feedback_failed else ()
     degraded += ("rerank",) if ranking.rerank_failed else ()
     for name in degraded:
         RETRIEVAL_DEGRADED.add(leg=name)

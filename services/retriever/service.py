@@ -6,7 +6,8 @@ A search goes through these steps; all queries of a batch take each step togethe
 2. legs         embed ∥ analyse, then vector ∥ lexical, prefiltered
 3. fuse         one list per query
 4. gather       payloads, then heads, of as many candidates as are needed; what a head forbids is dropped
-5. rank         adjust by age and structure, rerank
+5. rank         match with the question's terms, move the question towards the first passage and gather again, adjust
+                by age and structure, rerank
 6. select       threshold, near-duplicates, cap per document, k; again from further down, and once from deeper legs,
                 when drops left fewer than k
 7. expand       sections
@@ -23,6 +24,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from chassis.clock import Clock
 from chassis.errors import DependencyUnavailable, HeadwaterError
@@ -38,6 +40,7 @@ from retriever.reads import CorpusReads
 from retriever.results import describe, every_leg_failed, result_of
 from retriever.stages import offload
 from retriever.stages.expand import expand
+from retriever.stages.feedback import Feedback
 from retriever.stages.guard import OUT_OF_TIME_SECONDS, Guard, caller_out_of_time
 from retriever.stages.head_check import Reader, Rejection
 from retriever.stages.legs import LegAnswer, LegRequest, Legs
@@ -108,6 +111,7 @@ class SearchPassages:
         reranker: Reranker | None,
         policy: SearchPolicy,
         clock: Clock,
+        feedback: Feedback,
     ) -> None:
         self._catalogue = catalogue
         self._legs = legs
@@ -115,6 +119,7 @@ class SearchPassages:
         self._reranker = reranker
         self._policy = policy
         self._clock = clock
+        self._feedback = feedback
         self._rerank_guard = Guard("reranker", policy.rerank_seconds)
         self._overtaken = Overtaken()
 
@@ -244,13 +249,30 @@ class SearchPassages:
         reranked = await self._to_rerank(rankings)
         spare = self._policy.spare_candidates
         depth = self._policy.ranking.rerank_depth
+        looked_at = {*reranked, *(each for each in rankings if each.policy.match_weight)}
         wanted = {each: each.understood.query.k + spare for each in rankings}
-        await self._gather(batch, {each: max(k, depth) if each in reranked else k for each, k in wanted.items()})
+        wanted = {each: max(k, depth) if each in looked_at else k for each, k in wanted.items()}
+        await self._gather(batch, wanted)
+        await self._feed_back(batch, wanted)
         await self._rank(batch, rankings, reranked)
         more = [each for each in rankings if each.may_find_more]
         if more:
             await self._gather(batch, {each: len(each.fused.order) for each in more})
             await self._rank(batch, more, reranked)
+
+    async def _feed_back(self, batch: _Batch, wanted: Mapping[Ranking, int]) -> None:
+        rankings = [each for each in wanted if each.policy.feedback_weight]
+        await self._score(batch, rankings)
+        moved = await self._feedback.move(batch.generation, rankings, batch.watch)
+        if len(moved) == len(batch.rankings):
+            # Everything that was read is read again.
+            batch.heads_read_at = math.inf
+        await self._gather(batch, {each: wanted[each] for each in moved})
+
+    async def _score(self, batch: _Batch, rankings: Sequence[Ranking]) -> None:
+        now = self._clock.now()
+        with batch.watch.stage("adjust"):
+            await offload.run(lambda: _score_all(rankings, now), sum(len(each.live) for each in rankings))
 
     async def _gather(self, batch: _Batch, wanted: Mapping[Ranking, int]) -> None:
         """Reads on in the fused lists until each has as many live candidates as wanted, or no more."""
@@ -293,10 +315,7 @@ class SearchPassages:
         }
 
     async def _rank(self, batch: _Batch, rankings: Sequence[Ranking], reranked: Collection[Ranking]) -> None:
-        now = self._clock.now()
-        with batch.watch.stage("adjust"):
-            for ranking in rankings:
-                ranking.score(now)
+        await self._score(batch, rankings)
         windows = {each: each.rerank_window() for each in rankings if each in reranked and not each.rerank_failed}
         if any(windows.values()):
             with batch.watch.stage("rerank") as span:
@@ -350,6 +369,11 @@ class SearchPassages:
 def _fuse_all(pairs: Iterable[tuple[Ranking, LegAnswer]]) -> None:
     for ranking, answer in pairs:
         ranking.fuse(answer)
+
+
+def _score_all(rankings: Iterable[Ranking], now: datetime) -> None:
+    for ranking in rankings:
+        ranking.score(now)
 
 
 def _select_all(rankings: Iterable[Ranking]) -> None:

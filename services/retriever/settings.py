@@ -28,7 +28,12 @@ class RetrieverSettings(StoreSettings):
         vector_weight: Share of the vector leg in the fused score.
         vector_weight_by_type: The same by document type.
         freshness_weight, default_half_life_days, half_life_days_by_type, structure_weight: See ``stages.adjust``.
-        rerank_depth: How many candidates are reranked.
+        match_weight: Share in the score of how much of the question's terms and phrases a passage has; 0 turns it off
+            (docs/ranking.md).
+        feedback_weight: How far the question's vector moves towards the passage that ranks first, for a second search;
+            0 turns it off (docs/ranking.md).
+        feedback_seconds: Deadline of each of its two calls.
+        rerank_depth: How many candidates are matched and reranked.
         rerank_weight: Share of the reranker in the final score.
         max_per_document: Hits of one document at most, where the query does not say.
         heads_staleness_seconds: How old the cluster profile's replica of the heads may be; then the authority is asked.
@@ -61,6 +66,9 @@ class RetrieverSettings(StoreSettings):
     half_life_days_by_type: dict[str, float] = Field(default_factory=dict)
     structure_weight: float = Field(default=0.0, ge=0, le=1)
 
+    match_weight: float = Field(default=0.3, ge=0, le=1)
+    feedback_weight: float = Field(default=0.75, ge=0, le=4)
+    feedback_seconds: float = Field(default=1.0, gt=0)
     rerank_depth: int = Field(default=30, ge=20, le=50)
     rerank_weight: float = Field(default=0.3, ge=0, le=1)
     max_per_document: int = Field(default=20, ge=1)

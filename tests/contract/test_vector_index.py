@@ -60,6 +60,21 @@ class TestVectorIndex(IndexContract):
             assert [hit.chunk_id for hit in hits] == [f"c{place:02d}" for place in order]
             assert [hit.score for hit in hits] == pytest.approx(products[order].tolist(), abs=1e-6)
 
+    async def test_vectors_come_by_chunk_id_as_they_were_written(self, ends: Ends) -> None:
+        rng = np.random.default_rng(7)
+        vectors = rng.standard_normal((3, DIMENSIONS)).astype(np.float32)
+        vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+        await ends.writer.write(GENERATION, [vector_row(f"c{place}", each) for place, each in enumerate(vectors)])
+        await ends.writer.write(GENERATION, [vector_row("c1", unit(1.0)), vector_row("theirs", tenant="globex")])
+        await ends.writer.delete(GENERATION, "acme", ["c2"])
+        found = await ends.reader.vectors_of(GENERATION, "acme", ["c0", "c1", "c2", "theirs", "unknown"])
+        assert found.keys() == {"c0", "c1"}
+        assert found["c0"].dtype == np.float32
+        assert found["c0"].tolist() == pytest.approx(vectors[0].tolist(), abs=1e-6)
+        assert found["c1"].tolist() == pytest.approx(unit(1.0).tolist(), abs=1e-6)
+        assert await ends.reader.vectors_of(GENERATION, "nobody", ["c0"]) == {}
+        assert await ends.reader.vectors_of("other", "acme", ["c0"]) == {}
+
     @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
     async def test_a_call_with_a_bad_number_writes_none_of_its_rows(self, ends: Ends, bad: float) -> None:
         vector = unit(1.0)

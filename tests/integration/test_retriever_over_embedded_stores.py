@@ -44,6 +44,7 @@ from retriever.citations import ResolveCitations
 from retriever.domain import CitationKey, Query
 from retriever.reads import CorpusReads, ReadDeadlines
 from retriever.service import SearchPassages, SearchPolicy
+from retriever.stages.feedback import Feedback
 from retriever.stages.legs import LegDeadlines, Legs
 from retriever.stages.ranking import RankingPolicy
 
@@ -130,7 +131,7 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
             SqliteChunkStore(writing),
             vectors,
             lexical,
-            SearchPassages(catalogue, legs, reads, None, policy, clock),
+            SearchPassages(catalogue, legs, reads, None, policy, clock, Feedback(vectors_read, 5.0)),
             ResolveCitations(catalogue, reads, clock),
         )
         for tenant_id in ("acme", "other"):

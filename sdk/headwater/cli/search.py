@@ -103,8 +103,11 @@ def _print_explanation(hit: Hit) -> None:
         rows.add_row(leg.leg, str(leg.rank or "–"), f"{leg.raw:.3f}", f"{leg.normalised:.3f}", f"{leg.weight:.2f}")
     console.print(rows, style="dim")
     rerank = "" if explanation.rerank is None else f" · rerank {explanation.rerank:.3f}"
+    if explanation.feedback:
+        console.print(f"   moved towards {explanation.feedback}", style="dim", markup=False)
     console.print(
-        f"   fused {explanation.fused:.3f} · freshness {explanation.freshness:.3f} · structure "
-        f"{explanation.structure:.3f} · adjusted {explanation.adjusted:.3f}{rerank} · final {explanation.final:.3f}",
+        f"   fused {explanation.fused:.3f} · match {explanation.match:.3f} · freshness "
+        f"{explanation.freshness:.3f} · structure {explanation.structure:.3f} · "
+        f"adjusted {explanation.adjusted:.3f}{rerank} · final {explanation.final:.3f}",
         style="dim",
     )

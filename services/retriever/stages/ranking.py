@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from corpus.analysis import analyse, analyse_query
-from corpus.domain import ServedHead
+from corpus.domain import Candidate, ServedHead
 from corpus.ports import StoredChunk
-from retriever.domain import Explanation, Leg, Query
+from retriever.domain import Explanation, Leg, Query, RerankMode
 from retriever.stages.adjust import NO_ADJUSTMENT, Adjustment, AdjustPolicy, adjust
 from retriever.stages.fuse import Fused, explain_legs, fuse, leg_weights, ranked
 from retriever.stages.head_check import Reader, Rejection, overtaken, rejection
 from retriever.stages.legs import LegAnswer
+from retriever.stages.match import Places, match, places_of
 from retriever.stages.rerank import interpolate
 from retriever.stages.select import Selection, select
 from retriever.stages.understand import Understood
@@ -28,7 +29,9 @@ class RankingPolicy:
         vector_weight: Share of the vector leg in the fused score.
         vector_weight_by_type: The same by document type.
         adjust: Freshness and structure.
-        rerank_depth: How many candidates are reranked.
+        match_weight: Share of ``stages.match`` in the score, 0 to 1; 0 turns it off.
+        feedback_weight: How far ``stages.feedback`` moves the question towards the first passage; 0 turns it off.
+        rerank_depth: How many candidates are matched and reranked.
         rerank_weight: Share of the reranker in the final score.
         max_per_document: Hits of one document at most, where the query does not say.
     """
@@ -36,6 +39,8 @@ class RankingPolicy:
     vector_weight: float = 0.5
     vector_weight_by_type: Mapping[str, float] = field(default_factory=dict)
     adjust: AdjustPolicy = field(default_factory=AdjustPolicy)
+    match_weight: float = 0.0
+    feedback_weight: float = 0.0
     rerank_depth: int = 30
     rerank_weight: float = 0.3
     max_per_document: int = 20
@@ -46,10 +51,14 @@ class RankingPolicy:
         return self.adjust.active or bool(self.vector_weight_by_type)
 
     def for_query(self, query: Query) -> RankingPolicy:
-        """The same, with the freshness that the query asks for where that is more."""
+        """The same, with the freshness that the query asks for where that is more, and without matching and feedback
+        where it wants no reranking."""
+        policy = self
+        if query.rerank is RerankMode.OFF:
+            policy = replace(policy, match_weight=0.0, feedback_weight=0.0)
         if query.freshness_weight <= self.adjust.freshness_weight:
-            return self
-        return replace(self, adjust=replace(self.adjust, freshness_weight=query.freshness_weight))
+            return policy
+        return replace(policy, adjust=replace(self.adjust, freshness_weight=query.freshness_weight))
 
 
 @dataclass(slots=True, eq=False)
@@ -69,6 +78,8 @@ class Ranking:
         heads: Heads as they were read last, by document id.
         dropped: Chunk ids that a head check forbade, over all rounds, and none allowed since.
         overtaken: Of documents with dropped chunks the newer version that the reader may be shown, by document id.
+        feedback: Chunk id of the passage towards which the question was moved; "" for none.
+        feedback_failed: Whether that was wanted and the index could not be asked.
         rerank_scores: The reranker's own scores, by chunk id.
         scores: Final scores of the live ones.
         chosen: The selection.
@@ -86,10 +97,15 @@ class Ranking:
     heads: dict[str, ServedHead] = field(default_factory=dict)
     dropped: set[str] = field(default_factory=set)
     overtaken: dict[str, int] = field(default_factory=dict)
+    feedback: str = ""
+    feedback_failed: bool = False
     rerank_scores: dict[str, float] = field(default_factory=dict)
     rerank_failed: bool = False
     scores: dict[str, float] = field(default_factory=dict)
     chosen: Selection = field(default_factory=lambda: Selection([], 0, 0))
+    _moved: Sequence[Candidate] = ()
+    _places: dict[str, Places] = field(default_factory=dict)
+    _matched: dict[str, float] = field(default_factory=dict)
     _adjusted: dict[str, float] = field(default_factory=dict)
     _adjustments: dict[str, Adjustment] = field(default_factory=dict)
     _base: dict[str, float] = field(default_factory=dict)
@@ -98,9 +114,23 @@ class Ranking:
     def fuse(self, answer: LegAnswer) -> None:
         """Takes what the legs found, and starts over with reading."""
         self.answer = answer
-        self.fused = fuse(answer.lists, self.understood.query.fusion, self._weights(None))
+        self.feedback = ""
+        self._fuse()
+
+    def feed_back(self, chunk_id: str, found: Sequence[Candidate]) -> None:
+        """Takes what the question found after it was moved towards that passage, and starts over with reading."""
+        self.feedback = chunk_id
+        self._moved = found
+        self._fuse()
+
+    def _fuse(self) -> None:
+        self.fused = fuse(self._lists, self.understood.query.fusion, self._weights(None))
         self.cursor = 0
         self.live = []
+
+    @property
+    def _lists(self) -> Mapping[Leg, Sequence[Candidate]]:
+        return {**self.answer.lists, Leg.VECTOR: self._moved} if self.feedback else self.answer.lists
 
     def next_window(self, size: int) -> list[str]:
         """The next candidates in fused order, ``size`` of them; all, where ranking needs to know every one."""
@@ -175,13 +205,14 @@ class Ranking:
         policy, query = self.policy, self.understood.query
         self._base = {chunk_id: self.fused.scores[chunk_id] for chunk_id in self.live}
         if policy.vector_weight_by_type and query.vector_weight is None:
-            lists, live = self.answer.lists, set(self.live)
+            lists, live = self._lists, set(self.live)
             by_type = fuse(lists, query.fusion, lambda chunk_id: self._weights(chunk_id if chunk_id in live else None))
             self._base = {chunk_id: by_type.scores[chunk_id] for chunk_id in self.live}
-        self._adjusted = dict(self._base)
+        self._matched = self._match()
+        self._adjusted = {chunk_id: base + self._matched.get(chunk_id, 0.0) for chunk_id, base in self._base.items()}
         if policy.adjust.active:
             terms = analyse_query(query.text)
-            for chunk_id, base in self._base.items():
+            for chunk_id, base in list(self._adjusted.items()):
                 stored = self.payloads[chunk_id]
                 parts = adjust(base, stored, policy.adjust, terms=terms, analyse=analyse, now=now)
                 self._adjustments[chunk_id] = parts
@@ -189,6 +220,20 @@ class Ranking:
         self._stretched = {}
         self.scores = dict(self._adjusted)
         self.live = ranked(self.scores)
+
+    def _match(self) -> dict[str, float]:
+        """What matching adds to the fused scores; those behind the window match nothing, as nobody looked."""
+        weight = self.policy.match_weight
+        if weight <= 0.0:
+            return {}
+        terms = analyse_query(self.understood.query.text)
+        wanted = frozenset(terms)
+        window = ranked(self._base)[: self.policy.rerank_depth]
+        for chunk_id in window:
+            if chunk_id not in self._places:
+                self._places[chunk_id] = places_of(wanted, self.payloads[chunk_id])
+        matches = dict(zip(window, match(terms, [self._places[each] for each in window]), strict=True))
+        return {each: weight * (matches.get(each, 0.0) - fused) for each, fused in self._base.items()}
 
     def rerank_window(self) -> list[str]:
         """The candidates that the reranker is to see."""
@@ -242,8 +287,10 @@ class Ranking:
         weights = self._weights(chunk_id)
         parts = self._adjustments.get(chunk_id, NO_ADJUSTMENT)
         return Explanation(
-            legs=explain_legs(chunk_id, self.answer.lists, self.fused, weights),
+            legs=explain_legs(chunk_id, self._lists, self.fused, weights),
             fused=self._base[chunk_id],
+            match=self._matched.get(chunk_id, 0.0),
+            feedback=self.feedback,
             freshness=parts.freshness,
             structure=parts.structure,
             adjusted=self._adjusted[chunk_id],

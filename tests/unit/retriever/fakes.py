@@ -33,6 +33,7 @@ from retriever.citations import ResolveCitations
 from retriever.ports import Passage
 from retriever.reads import CorpusReads, ReadDeadlines
 from retriever.service import SearchPassages, SearchPolicy
+from retriever.stages.feedback import Feedback
 from retriever.stages.legs import LegDeadlines, Legs
 from retriever.stages.ranking import RankingPolicy
 
@@ -43,6 +44,11 @@ ANN = Caller(TENANT, "ann", groups=frozenset({"eng"}), clearance=1)
 DIRECTION = np.array([1.0, 0.0, 0.0, 0.0], dtype=np.float32)
 
 Hook = Callable[[], Awaitable[None]]
+
+
+def rounded(vector: Any) -> tuple[float, ...]:
+    """The vector's numbers with two digits."""
+    return tuple(round(number, 2) for number in vector.tolist())
 
 
 @dataclass
@@ -84,6 +90,11 @@ class FakeIndex(Peer):
     depths: list[int] = field(default_factory=list)
     prefilters: list[Prefilter] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
+    asked: list[object] = field(default_factory=list)
+    stored: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    around: dict[tuple[float, ...], list[Candidate]] = field(default_factory=dict)
+    """What is found near a vector of which these are the numbers, rounded to two digits."""
+    stored_error: Exception | None = None
 
     async def search(
         self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
@@ -92,9 +103,19 @@ class FakeIndex(Peer):
         self.depths.append(k)
         self.prefilters.append(prefilter)
         self.widths.append(len(queries))
+        self.asked.extend(queries)
         return [self._list(query)[:k] for query in queries]
 
+    async def vectors_of(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        if self.stored_error is not None:
+            raise self.stored_error
+        return {each: self.stored[each] for each in chunk_ids if each in self.stored}
+
     def _list(self, query: object) -> list[Candidate]:
+        if isinstance(query, np.ndarray) and (near := rounded(query)) in self.around:
+            return self.around[near]
         words = [str(word) for word in query] if isinstance(query, tuple | list) else []
         return next((self.by_query[word] for word in words if word in self.by_query), self.ranked)
 
@@ -228,7 +249,8 @@ class World:
         """The use case over this world, with closed breakers."""
         legs = Legs(self.embedder, self.vector, self.lexical, self.deadlines)
         policy = SearchPolicy(ranking=self.ranking, rerank_seconds=self.rerank_seconds, **self.policy)
-        return SearchPassages(self.catalogue(), legs, self.reads(), self.reranker, policy, self.clock)
+        feedback = Feedback(self.vector, 0.05)
+        return SearchPassages(self.catalogue(), legs, self.reads(), self.reranker, policy, self.clock, feedback)
 
     def citations(self) -> ResolveCitations:
         return ResolveCitations(self.catalogue(), self.reads(), self.clock)

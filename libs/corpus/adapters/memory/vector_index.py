@@ -47,6 +47,13 @@ class MemoryVectorIndex:
         rows = list(self._rows.readable(generation, prefilter))
         return [self._best(query, rows, k) for query in vectors]
 
+    async def vectors_of(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """See ``VectorIndex.vectors_of``."""
+        wanted = set(chunk_ids)
+        return {row.chunk_id: row.vector for row in self._rows.all(generation, tenant_id) if row.chunk_id in wanted}
+
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``VectorIndex.chunk_ids``."""
         return self._rows.chunk_ids(generation, tenant_id)

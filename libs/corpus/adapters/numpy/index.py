@@ -135,6 +135,12 @@ class NumpyVectorIndex:
         place = IndexPlace(generation, prefilter.tenant_id)
         return await self._searches.run(place, SearchRequest(queries, k, prefilter))
 
+    async def vectors_of(
+        self, generation: str, tenant_id: str, chunk_ids: Collection[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """See ``VectorIndex.vectors_of``."""
+        return await self._listed(generation, tenant_id, lambda listing: listing.vectors_of(chunk_ids))
+
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``VectorIndex.chunk_ids``."""
         return await self._listed(generation, tenant_id, lambda listing: listing.chunk_ids())

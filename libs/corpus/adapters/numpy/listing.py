@@ -1,4 +1,4 @@
-"""Listing the rows of one vector index, for audits: the row table only, no vectors in memory."""
+"""Listing the rows of one vector index, for audits: no vectors are in memory but those asked for."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from chassis.sqlite.connection import open_connection
 from corpus.access import access_fingerprint
-from corpus.adapters.numpy.schema import MIGRATIONS, ROWS_FILE
+from corpus.adapters.numpy.schema import MIGRATIONS, ROWS_FILE, SEGMENT_ROWS, segment_file
 from corpus.domain import IndexedRow
 from corpus.ports import SCAN_PAGE
 
@@ -20,6 +23,8 @@ _ROWS = (
     " FROM vector_rows r JOIN access_sets a ON a.id = r.access_id WHERE r.live = 1"
 )
 
+_SLOTS = "SELECT r.chunk_id, r.slot, s.dimensions FROM vector_rows r, state s WHERE r.live = 1"
+_FLOAT32_BYTES: Final = 4
 _NAMED = " AND r.chunk_id IN (SELECT value FROM json_each(?))"
 
 
@@ -51,7 +56,24 @@ class RowListing:
 
     def look_up(self, chunk_ids: Collection[str]) -> Sequence[IndexedRow]:
         """The rows with these ids."""
-        return _indexed(self._select(_ROWS + _NAMED, json.dumps(list(chunk_ids))))
+        return _indexed(self._select(_ROWS + _NAMED, _json(chunk_ids)))
+
+    def vectors_of(self, chunk_ids: Collection[str]) -> dict[str, NDArray[np.float32]]:
+        """(d,) float32 vectors of the rows with these ids."""
+        slots = self._select(_SLOTS + _NAMED, _json(chunk_ids))
+        found = {chunk_id: self._read(slot, dimensions) for chunk_id, slot, dimensions in slots}
+        return {chunk_id: vector for chunk_id, vector in found.items() if vector is not None}
+
+    def _read(self, slot: int, dimensions: int) -> NDArray[np.float32] | None:
+        segment_id, place = divmod(slot, SEGMENT_ROWS)
+        try:
+            with segment_file(self._path.parent, segment_id).open("rb") as file:
+                file.seek(place * dimensions * _FLOAT32_BYTES)
+                read = np.frombuffer(file.read(dimensions * _FLOAT32_BYTES), dtype="<f4")
+        except FileNotFoundError:
+            # Compacted away since the slot was read: the row is elsewhere, or gone.
+            return None
+        return read.astype(np.float32) if len(read) == dimensions else None
 
     def _select(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         if self._connection is None:
@@ -63,6 +85,10 @@ class RowListing:
                 raise
             # The tenant was dropped, and its files with it, a moment ago.
             return []
+
+
+def _json(chunk_ids: Collection[str]) -> str:
+    return json.dumps(list(chunk_ids))
 
 
 def _indexed(rows: Sequence[tuple[Any, ...]]) -> Sequence[IndexedRow]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from google.protobuf import struct_pb2
+from numpy.typing import NDArray
 from weaviate.proto.v1 import base_pb2, batch_pb2
 
 from corpus.access import access_fingerprint
@@ -111,6 +112,16 @@ def candidate(result: Any) -> Candidate:
         int(fields[CHUNKS_VERSION].text_value),
         1.0 - result.metadata.distance,
     )
+
+
+def chunk_id(result: Any) -> str:
+    """Whose row a result is."""
+    return str(result.properties.non_ref_props.fields[CHUNK_ID].text_value)
+
+
+def vector(result: Any) -> NDArray[np.float32]:
+    """The (d,) float32 vector of a result that was asked for it."""
+    return np.frombuffer(result.metadata.vector_bytes, dtype="<f4").astype(np.float32)
 
 
 def indexed_row(result: Any) -> IndexedRow:

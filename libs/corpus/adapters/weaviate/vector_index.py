@@ -150,6 +150,31 @@ class WeaviateVectorIndex:
             self._registry.forget(generation)
             return nothing
 
+    async def vectors_of(
+        self, generation: str, tenant_id: str, chunk_ids: AnyCollection[str]
+    ) -> Mapping[str, NDArray[np.float32]]:
+        """See ``VectorIndex.vectors_of``."""
+        collection = await self._collection(generation, tenant_id)
+        vectors: dict[str, NDArray[np.float32]] = {}
+        if collection is None:
+            return vectors
+        for part in _parts_of_ids(chunk_ids, _ROWS_AT_ONCE):
+            request = search_get_pb2.SearchRequest(
+                collection=collection.name,
+                tenant=tenant_id,
+                limit=len(part),
+                filters=facets.contains_any("_id", part),
+                properties=_LISTED,
+                metadata=search_get_pb2.MetadataRequest(vector=True),
+                uses_127_api=True,
+            )
+            try:
+                found = await self._connection.search(request)
+            except NoSuchPlace:
+                return vectors
+            vectors |= {objects.chunk_id(each): objects.vector(each) for each in found}
+        return vectors
+
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``VectorIndex.chunk_ids``."""
         versions: dict[str, int] = {}

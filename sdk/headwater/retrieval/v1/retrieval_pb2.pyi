@@ -362,12 +362,20 @@ class Explanation(google.protobuf.message.Message):
     ADJUSTED_FIELD_NUMBER: builtins.int
     RERANK_FIELD_NUMBER: builtins.int
     FINAL_FIELD_NUMBER: builtins.int
+    MATCH_FIELD_NUMBER: builtins.int
+    FEEDBACK_FIELD_NUMBER: builtins.int
     fused: builtins.float
     freshness: builtins.float
     structure: builtins.float
     adjusted: builtins.float
     rerank: builtins.float
     final: builtins.float
+    match: builtins.float
+    """What the question's terms and phrases in the passage add to the fused score."""
+    feedback: builtins.str
+    """Chunk id of the passage towards which the question's vector was moved before the vector leg's list was made; empty
+    for none.
+    """
     @property
     def legs(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___LegScore]: ...
     def __init__(
@@ -380,9 +388,11 @@ class Explanation(google.protobuf.message.Message):
         adjusted: builtins.float = ...,
         rerank: builtins.float | None = ...,
         final: builtins.float = ...,
+        match: builtins.float = ...,
+        feedback: builtins.str = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["_rerank", b"_rerank", "rerank", b"rerank"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["_rerank", b"_rerank", "adjusted", b"adjusted", "final", b"final", "freshness", b"freshness", "fused", b"fused", "legs", b"legs", "rerank", b"rerank", "structure", b"structure"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["_rerank", b"_rerank", "adjusted", b"adjusted", "feedback", b"feedback", "final", b"final", "freshness", b"freshness", "fused", b"fused", "legs", b"legs", "match", b"match", "rerank", b"rerank", "structure", b"structure"]) -> None: ...
     def WhichOneof(self, oneof_group: typing.Literal["_rerank", b"_rerank"]) -> typing.Literal["rerank"] | None: ...
 
 Global___Explanation: typing_extensions.TypeAlias = Explanation
