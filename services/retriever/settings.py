@@ -67,7 +67,7 @@ class RetrieverSettings(StoreSettings):
     structure_weight: float = Field(default=0.0, ge=0, le=1)
 
     match_weight: float = Field(default=0.3, ge=0, le=1)
-    feedback_weight: float = Field(default=0.75, ge=0, le=4)
+    feedback_weight: float = Field(default=0.5, ge=0, le=4)
     feedback_seconds: float = Field(default=1.0, gt=0)
     rerank_depth: int = Field(default=30, ge=20, le=50)
     rerank_weight: float = Field(default=0.3, ge=0, le=1)
