@@ -10,6 +10,7 @@ from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
 from gateway.replay import ReplayAnswers
+from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
@@ -26,6 +27,7 @@ class UseCases:
     dead_letters: ForwardedDeadLetters
     stores: ForwardedStores
     versions: ForwardedVersions
+    reviews: ForwardedReviews
     generations: ForwardedGenerations
     costs: CostServicer
     """gRPC only."""
