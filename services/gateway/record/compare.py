@@ -92,16 +92,19 @@ def compared(
     return [step(both) for step in steps]
 
 
+def document_changes(before: Sequence[Candidate], after: Sequence[Candidate]) -> list[str]:
+    """What became of candidates' documents; those that are none any more are not named, for they may be hidden."""
+    then, now = _versions(before), _versions(after)
+    left, came = len(then.keys() - now.keys()), len(now.keys() - then.keys())
+    exchanged = [f"{_count(left, 'document', 'documents')} fewer, {came} that were none then"] if left or came else []
+    return [*_moved(then, now), *exchanged]
+
+
 def candidate_changes(before: Sequence[Candidate], after: Sequence[Candidate], readable: Collection[str]) -> list[str]:
     """What became of candidates, by document. Those that may not be read any more are counted, not named."""
     then, now = _versions(before), _versions(after)
     kept = {each.chunk_id for each in after}
     gone = [each for each in before if each.chunk_id not in kept]
-    moved = [
-        f"document {name}: version {then[name]} → {now[name]}"
-        for name in then
-        if name in now and then[name] != now[name]
-    ]
     # A document that is found in another version is named with it, and not as gone.
     missing = [each for each in gone if then[each.document_id] == now.get(each.document_id, then[each.document_id])]
     hidden = [each for each in missing if each.chunk_id not in readable]
@@ -113,7 +116,7 @@ def candidate_changes(before: Sequence[Candidate], after: Sequence[Candidate], r
     new = dict.fromkeys(each.document_id for each in after if each.chunk_id not in known)
     came = [f"document {name}: passages that were no candidates then" for name in new if name not in then]
     grown = [f"document {name}: other passages" for name in new if name in then and then[name] == now[name]]
-    return [*moved, *lost, *_few(left), *_few(grown), *_few(came)]
+    return [*_few(_moved(then, now)), *lost, *_few(left), *_few(grown), *_few(came)]
 
 
 def _guard(both: Comparison) -> StageResult:
@@ -138,12 +141,15 @@ def _retrieval(both: Comparison) -> StageResult:
     if (skipped := _unsearched(both, "retrieval")) is not None:
         return skipped
     reasons = []
-    if before.generation != after.generation:
-        reasons.append(f"generation {before.generation or 'none'} → {after.generation or 'none'}")
     if before.degraded != after.degraded:
         then, now = (", ".join(each.degraded) or "nothing" for each in (before, after))
         reasons.append(f"answered without {then} → {now}")
-    reasons += candidate_changes(before.candidates, after.candidates, both.readable)
+    if before.generation != after.generation:
+        reasons.append(f"generation {before.generation or 'none'} → {after.generation or 'none'}")
+        # Chunks of two generations have no ids in common.
+        reasons += document_changes(before.candidates, after.candidates)
+    else:
+        reasons += candidate_changes(before.candidates, after.candidates, both.readable)
     if not reasons:
         reasons += _few(_leg_changes(both))
     if not reasons and not _explained(both):
@@ -307,6 +313,14 @@ def _rerank_score(candidate: Candidate) -> float:
 def _pairs(both: Comparison) -> list[tuple[Candidate, Candidate]]:
     now = {each.chunk_id: each for each in both.after.candidates}
     return [(each, now[each.chunk_id]) for each in both.before.candidates if each.chunk_id in now]
+
+
+def _moved(then: Mapping[str, int], now: Mapping[str, int]) -> list[str]:
+    return [
+        f"document {name}: version {then[name]} → {now[name]}"
+        for name in then
+        if now.get(name, then[name]) != then[name]
+    ]
 
 
 def _versions(candidates: Sequence[Candidate]) -> dict[str, int]:
