@@ -9,6 +9,7 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
 from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerQuestions
@@ -21,6 +22,7 @@ class UseCases:
 
     questions: AnswerQuestions
     answers: ReplayAnswers
+    replays: MakeAgain
     feedback: AnswerFeedback
     search: ForwardedSearch
     documents: ForwardedDocuments
