@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
 import tantivy
 
+from corpus.adapters.lexical_links import MOST_LINKED, SEEDS, Named, Seed, linked_rows, mentioned
 from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT, MAX_QUERY_TERMS
 from corpus.adapters.tantivy.facets import FIELD as FACETS
 from corpus.adapters.tantivy.facets import filter_query
@@ -18,11 +19,14 @@ from corpus.adapters.tantivy.schema import (
     CHUNK_ID,
     HEADLINE,
     LEVEL,
+    NAMES,
     ROW,
     TEXT,
     Origin,
     access_term,
     indexed_row_of,
+    knows_links,
+    links_of,
     origin_of,
 )
 from corpus.domain import Candidate, IndexedRow
@@ -51,6 +55,7 @@ class Snapshot:
         self._schema = schema
         self._origins = origins
         self.terms_with_prefix = lru_cache(maxsize=64)(self._terms_with_prefix)
+        self._knows_links = knows_links(schema)
         self._levels = sorted(int(level) for level, _ in searcher.terms_with_prefix(LEVEL, ""))
         self._access_query = lru_cache(maxsize=64)(self._build_access_query)
         self._filter_query = lru_cache(maxsize=256)(self._build_filter_query)
@@ -70,6 +75,33 @@ class Snapshot:
             limit *= 4
         last_score = hits[k - 1][0] if len(hits) >= k else 0.0
         return self._candidates([(score, address) for score, address in hits if score >= last_score], k)
+
+    def linked(self, terms: Sequence[str], k: int, prefilter: Prefilter) -> Sequence[Candidate]:
+        """The k rows that the best rows lead to, ties by chunk id."""
+        wanted = self._rarest(list(dict.fromkeys(terms)))
+        if not (self._knows_links and wanted and prefilter.access_tokens and k > 0):
+            return ()
+        # Ties for the last place are decided as in a search.
+        seeds = {each.chunk_id: each.score for each in self.search(wanted, SEEDS, prefilter)}
+        by_name = mentioned(sorted(self._seeds(seeds), key=lambda seed: -seed.score))
+        if not by_name:
+            return ()
+        required = self._required(prefilter)
+        named = tantivy.Query.term_set_query(self._schema, NAMES, list(by_name))
+        clauses = [(tantivy.Occur.Must, each) for each in (tantivy.Query.const_score_query(named, 0.0), *required)]
+        clauses += [(tantivy.Occur.Should, self._term(TEXT, term)) for term in wanted]
+        hits = self._searcher.search(tantivy.Query.boolean_query(clauses), MOST_LINKED, count=False).hits
+        return linked_rows(by_name, (self._named(address) for _, address in hits), k)
+
+    def _seeds(self, scores: Mapping[str, float]) -> Iterator[Seed]:
+        for document in self.documents(list(scores)):
+            origin = origin_of(document)
+            yield Seed(origin.document_id, scores[origin.chunk_id], *links_of(document))
+
+    def _named(self, address: tantivy.DocAddress) -> Named:
+        document = self._searcher.doc(address)
+        origin = origin_of(document)
+        return Named(origin.chunk_id, origin.document_id, origin.chunks_version, links_of(document)[0])
 
     def chunk_ids(self) -> dict[str, int]:
         """chunk_id → chunks_version of every row."""
@@ -140,11 +172,15 @@ class Snapshot:
             clauses.append((tantivy.Occur.Should, self._term(TEXT, term)))
             headline = tantivy.Query.boost_query(self._term(HEADLINE, term), HEADLINE_WEIGHT)
             clauses.append((tantivy.Occur.Should, headline))
-        readable = self._access_query(prefilter.access_tokens, prefilter.clearance)
-        required = [tantivy.Query.boolean_query(clauses), tantivy.Query.const_score_query(readable, 0.0)]
-        if prefilter.filter is not None:
-            required.append(tantivy.Query.const_score_query(self._filter_query(prefilter.filter), 0.0))
+        required = [tantivy.Query.boolean_query(clauses), *self._required(prefilter)]
         return tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in required])
+
+    def _required(self, prefilter: Prefilter) -> list[tantivy.Query]:
+        """What a row must satisfy, without a score."""
+        required = [self._access_query(prefilter.access_tokens, prefilter.clearance)]
+        if prefilter.filter is not None:
+            required.append(self._filter_query(prefilter.filter))
+        return [tantivy.Query.const_score_query(each, 0.0) for each in required]
 
     def _term(self, field: str, term: str) -> tantivy.Query:
         return tantivy.Query.term_query(self._schema, field, term, "freq")
