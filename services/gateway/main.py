@@ -56,6 +56,7 @@ from gateway.parts import (
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
+from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.replay import ReplayAnswers
 from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.servicer import GatewayServicer
@@ -65,13 +66,20 @@ from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc
-from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
+from headwater.ingest.v1 import (
+    dead_letters_pb2_grpc,
+    generations_pb2_grpc,
+    privacy_pb2_grpc,
+    stores_pb2_grpc,
+    versions_pb2_grpc,
+)
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
 FEEDBACK: Final = "headwater.gateway.v1.FeedbackService"
 COSTS: Final = "headwater.gateway.v1.CostService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
+PRIVACY: Final = "headwater.ingest.v1.PrivacyService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
 _PURGE_SECONDS: Final = 3600.0
@@ -116,7 +124,8 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
     costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
-    await server.start(SERVICE, FEEDBACK, COSTS, DEAD_LETTERS, GENERATIONS, *STORES)
+    privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(use_cases.privacy, server.grpc)
+    await server.start(SERVICE, FEEDBACK, COSTS, DEAD_LETTERS, GENERATIONS, PRIVACY, *STORES)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -181,6 +190,7 @@ def build_use_cases(
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+        privacy=ForwardedPrivacy(channels.ingest, rates, settings.write_seconds),
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )
 

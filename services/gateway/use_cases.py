@@ -9,6 +9,7 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.replay import ReplayAnswers
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
@@ -27,5 +28,6 @@ class UseCases:
     stores: ForwardedStores
     versions: ForwardedVersions
     generations: ForwardedGenerations
+    privacy: ForwardedPrivacy
     costs: CostServicer
     """gRPC only."""

@@ -18,6 +18,7 @@ from headwater.cli import (
     generation,
     ingest,
     local,
+    privacy,
     search,
     source_records,
     stores,
@@ -44,6 +45,7 @@ app.add_typer(dlq.app, name="dlq")
 app.add_typer(feedback.app, name="feedback")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(generation.app, name="generation")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(admin.app, name="admin")
 
 

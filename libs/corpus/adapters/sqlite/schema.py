@@ -231,7 +231,29 @@ _NAMES = """
     INSERT INTO tenant_names SELECT tenant_id, tenant_id FROM tenants;
 """
 
-CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES, _ORIGINS, _DECISIONS, _REBUILDS, _GENERATIONS, _NAMES)
+_PSEUDONYMS = """
+    CREATE TABLE pseudonyms (
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        chunks_version INTEGER NOT NULL,
+        generation TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (tenant_id, document_id, chunks_version, generation)
+    ) STRICT;
+
+    CREATE INDEX pseudonyms_by_key ON pseudonyms (key_id);
+"""
+
+CORPUS_MIGRATIONS = (
+    _HEADS + _CHUNKS + _LEDGER + _REGISTRIES,
+    _ORIGINS,
+    _DECISIONS,
+    _REBUILDS,
+    _GENERATIONS,
+    _NAMES,
+    _PSEUDONYMS,
+)
 
 EMBEDDING_MIGRATIONS = (
     """
