@@ -20,6 +20,7 @@ from corpus.privacy.entities import EntityKind
 from corpus.privacy.pseudonyms import Pseudonyms
 from corpus.privacy.sealing import KeyRing
 from corpus.privacy.vault import Vault
+from ingest.admin import AdminSettings
 from ingest.domain import Delete, SetAccess
 from ingest.index import IndexDocument
 from ingest.privacy import parse_privacy
@@ -234,6 +235,7 @@ def test_a_service_that_is_to_pseudonymise_does_not_start_without_its_keys() -> 
     for keys in ({}, {"vault_keys": key}, {"pseudonym_key": key}):
         with pytest.raises(ValidationError, match="needs vault_keys and pseudonym_key"):
             IngestSettings(privacy=policy, **keys)  # type: ignore[arg-type]
+    assert AdminSettings(privacy=policy).privacy_policy().pseudonymises
     made = IngestSettings(privacy=policy, vault_keys=f"{key}\n", pseudonym_key=key)  # type: ignore[arg-type]
     assert made.vault_ring() is not None
     assert key not in repr(made)
