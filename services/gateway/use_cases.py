@@ -10,6 +10,7 @@ from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
 from gateway.privacy.servicer import ForwardedPrivacy
+from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
@@ -21,6 +22,7 @@ class UseCases:
 
     questions: AnswerQuestions
     answers: ReplayAnswers
+    replays: MakeAgain
     feedback: AnswerFeedback
     search: ForwardedSearch
     documents: ForwardedDocuments
