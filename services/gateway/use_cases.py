@@ -12,6 +12,7 @@ from gateway.generations.servicer import ForwardedGenerations
 from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
+from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
@@ -29,6 +30,7 @@ class UseCases:
     dead_letters: ForwardedDeadLetters
     stores: ForwardedStores
     versions: ForwardedVersions
+    reviews: ForwardedReviews
     generations: ForwardedGenerations
     privacy: ForwardedPrivacy
     costs: CostServicer

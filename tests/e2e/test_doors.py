@@ -27,6 +27,7 @@ from headwater.ingest.v1 import (
     generations_pb2,
     ingest_pb2,
     privacy_pb2,
+    reviews_pb2,
     stores_pb2,
     versions_pb2,
 )
@@ -82,6 +83,7 @@ OPERATORS = [
         (versions_pb2, "VersionService"),
         (generations_pb2, "GenerationService"),
         (privacy_pb2, "PrivacyService"),
+        (reviews_pb2, "ReviewService"),
     )
 ]
 

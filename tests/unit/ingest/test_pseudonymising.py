@@ -24,6 +24,7 @@ from ingest.admin import AdminSettings
 from ingest.domain import Delete, SetAccess
 from ingest.index import IndexDocument
 from ingest.privacy import parse_privacy
+from ingest.service import may_read
 from ingest.settings import IngestSettings
 from ingest.vault.operate import OperateVault
 
@@ -121,6 +122,16 @@ async def test_revealing_ends_at_once_with_access_expiry_and_deletion() -> None:
         for name in ("revoked", "deleted", "expiring"):
             with pytest.raises(NotFound):
                 await kept.operate.reveal(MAY, [name], [HIDDEN_MAIL])
+
+
+async def test_what_reviewers_hold_back_is_not_revealed() -> None:
+    async with World() as world:
+        kept = Kept(world)
+        await kept.put("guide", 5)
+        head = await world.head("guide")
+        assert head is not None
+        assert may_read(MAY, head, world.clock.now())
+        assert not may_read(MAY, replace(head, held=True), world.clock.now())
 
 
 async def test_what_a_new_version_does_not_hold_is_not_revealed_and_goes_with_the_old_one() -> None:
