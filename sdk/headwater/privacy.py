@@ -60,7 +60,9 @@ class Privacy:
         Raises PermissionDeniedError."""
         resealed = 0
         while True:
-            reply = await self._write(self._stub.RotateVault, privacy_pb2.RotateVaultRequest(), ROTATING_SECONDS)
+            reply: privacy_pb2.RotateVaultResponse = await self._write(
+                self._stub.RotateVault, privacy_pb2.RotateVaultRequest(), ROTATING_SECONDS
+            )
             resealed += reply.resealed
             if not reply.left:
                 return resealed

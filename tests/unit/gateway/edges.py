@@ -87,6 +87,14 @@ class Peers(
             ]
         )
 
+    async def ListVaultKeys(
+        self, request: privacy_pb2.ListVaultKeysRequest, context: Any
+    ) -> privacy_pb2.ListVaultKeysResponse:
+        self.callers.append(current_caller())
+        return privacy_pb2.ListVaultKeysResponse(
+            keys=[privacy_pb2.VaultKey(key_id="0a0a0a0a", records=3, newest=True, known=True)]
+        )
+
     async def RotateVault(
         self, request: privacy_pb2.RotateVaultRequest, context: Any
     ) -> privacy_pb2.RotateVaultResponse:

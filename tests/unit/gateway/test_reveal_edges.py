@@ -10,7 +10,7 @@ from tests.unit.gateway.edges import Edges, edges
 from chassis.identity import Scope
 from headwater.aio import AsyncClient
 from headwater.errors import OverloadedError, PermissionDeniedError
-from headwater.privacy import RevealedPseudonym
+from headwater.privacy import RevealedPseudonym, VaultKey
 from headwater.types import Identity
 
 MAIL = "[EMAIL_kdfgtrsnbbcqlmpj]"
@@ -65,5 +65,8 @@ async def test_only_an_administrator_rotates(tmp_path: Path) -> None:
         async with sdk(running, MAY) as client:
             with pytest.raises(PermissionDeniedError):
                 await client.privacy.rotate()
+            with pytest.raises(PermissionDeniedError):
+                await client.privacy.keys()
         async with sdk(running, Identity(tenant="acme")) as client:
             assert await client.privacy.rotate() == 3
+            assert await client.privacy.keys() == [VaultKey("0a0a0a0a", 3, newest=True, known=True)]
