@@ -33,7 +33,7 @@ _KINDS: Final = {
     ValueKind.TIME: ConflictKind.TIME,
     ValueKind.RATE: ConflictKind.RATE,
 }
-_LEAST_SHARED: Final = 2
+LEAST_SHARED: Final = 2
 """Terms that two statements about one thing have in common."""
 _MOST_ADDED: Final = 3
 """Terms that one of them may have besides."""
@@ -120,7 +120,7 @@ def disagreement(one: Statement, other: Statement) -> ConflictKind | None:
 def _same_subject(one: Statement, other: Statement) -> bool:
     """Whether the two speak of one thing. Words may be added on one side, but not be replaced by others: the cleaning
     of a probe and its repair differ in no more than that."""
-    if len(one.terms & other.terms) < _LEAST_SHARED or _parallel(one, other) or _other_headings(one, other):
+    if len(one.terms & other.terms) < LEAST_SHARED or _parallel(one, other) or _other_headings(one, other):
         return False
     if any(rivals(a, b) and not agrees(a, b) for a in one.scope for b in other.scope):
         return False
