@@ -27,6 +27,7 @@ class RankingPolicy:
 
     Attributes:
         vector_weight: Share of the vector leg in the fused score.
+        graph_weight: Weight of the graph leg, where the others have 1 together.
         vector_weight_by_type: The same by document type.
         adjust: Freshness and structure.
         match_weight: Share of ``stages.match`` in the score, 0 to 1; 0 turns it off.
@@ -37,6 +38,7 @@ class RankingPolicy:
     """
 
     vector_weight: float = 0.5
+    graph_weight: float = 0.0
     vector_weight_by_type: Mapping[str, float] = field(default_factory=dict)
     adjust: AdjustPolicy = field(default_factory=AdjustPolicy)
     match_weight: float = 0.0
@@ -308,4 +310,4 @@ class Ranking:
             weight = self.policy.vector_weight
             if chunk_id is not None and (stored := self.payloads.get(chunk_id)) is not None:
                 weight = self.policy.vector_weight_by_type.get(stored.doc_type, weight)
-        return leg_weights(self.answer.lists, weight)
+        return leg_weights(self.answer.lists, weight, self.policy.graph_weight)

@@ -95,6 +95,8 @@ class FakeIndex(Peer):
     around: dict[tuple[float, ...], list[Candidate]] = field(default_factory=dict)
     """What is found near a vector of which these are the numbers, rounded to two digits."""
     stored_error: Exception | None = None
+    links: list[Candidate] = field(default_factory=list)
+    links_error: Exception | None = None
 
     async def search(
         self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
@@ -112,6 +114,13 @@ class FakeIndex(Peer):
         if self.stored_error is not None:
             raise self.stored_error
         return {each: self.stored[each] for each in chunk_ids if each in self.stored}
+
+    async def linked(
+        self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        if self.links_error is not None:
+            raise self.links_error
+        return [self.links[:k] for _ in queries]
 
     def _list(self, query: object) -> list[Candidate]:
         if isinstance(query, np.ndarray) and (near := rounded(query)) in self.around:
