@@ -18,6 +18,7 @@ from headwater.costs import CostGrouping, CostReport
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
 from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
+from headwater.replays import ReplayedAnswer
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
     Answer,
@@ -260,6 +261,10 @@ class Client:
     def drop_generation(self, name: str) -> None:
         """See ``Generations.drop``."""
         self._run(self._client.generations.drop(name))
+
+    def replay_answer(self, answer_id: str, *, question: str = "") -> ReplayedAnswer:
+        """See ``Replays.replay``."""
+        return self._run(self._client.replays.replay(answer_id, question=question))
 
     def cost_report(self, by: CostGrouping = "stage", **which: Any) -> CostReport:
         """See ``Costs.report``."""

@@ -9,6 +9,7 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
@@ -20,6 +21,7 @@ class UseCases:
 
     questions: AnswerQuestions
     answers: ReplayAnswers
+    replays: MakeAgain
     feedback: AnswerFeedback
     search: ForwardedSearch
     documents: ForwardedDocuments

@@ -159,12 +159,9 @@ class RebuildHeads:
         reader = self.log.reader(topic)
         await reader.start()
         try:
-            while True:
-                records = await reader.poll(_RECORDS, _POLL_SECONDS)
-                for record in records:
+            while await reader.behind() > 0:
+                for record in await reader.poll(_RECORDS, _POLL_SECONDS):
                     yield record
-                if not records and await reader.behind() == 0:
-                    return
         finally:
             await reader.stop()
 

@@ -18,6 +18,7 @@ from headwater.cli import (
     generation,
     ingest,
     local,
+    replay,
     search,
     source_records,
     stores,
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores, cost):
+for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores, cost, replay):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")

@@ -36,11 +36,12 @@ from gateway.http.guard import HttpLimits
 from gateway.http.identity import HttpIdentity
 from gateway.main import SERVICE, build_use_cases
 from gateway.parts import Channels
+from gateway.record.servicer import ReplayServicer
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
 from headwater.common.v1 import common_pb2
-from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
 from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
@@ -274,6 +275,8 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
             FeedbackServicer(use_cases.feedback, seconds=30), server.grpc
         )
         costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
+        replays = ReplayServicer(use_cases.replays, seconds=30)
+        replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
         await server.start(SERVICE)
         channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{server.port}"))
         limits = HttpLimits(
