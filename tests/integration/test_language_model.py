@@ -34,13 +34,13 @@ from gateway.generators.openai_compatible.endpoint import ChatEndpoint, Endpoint
 from gateway.generators.openai_compatible.endpoints import ChatEndpoints, NamedEndpoint
 from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
 
-pytestmark = [pytest.mark.llm, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.llm, pytest.mark.timeout(900)]
 
 QUESTION = Question("How many sensors does a gateway accept?")
 GRAMMAR = r"""root ::= sentence sentence
 sentence ::= [A-Z] [a-z0-9 ]{20,60} " [" [12] "]. "
 """
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds for one answer on a machine that runs other tests."""
 SECOND = ("The second says ", "120 [1].")
 
