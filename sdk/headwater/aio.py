@@ -26,6 +26,8 @@ from headwater.feedback import Feedback
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
+from headwater.replays import Replays
+from headwater.reviews import Reviews
 from headwater.stores import Stores
 from headwater.types import (
     Answer,
@@ -75,8 +77,10 @@ class AsyncClient:
         self._metadata = messages.call_metadata(token, identity or (Identity() if token is None else None))
         self.stores = Stores(self._channel, self._metadata, self._read, self._call)
         self.generations = Generations(self._channel, self._read, self._call)
+        self.reviews = Reviews(self._channel, self._read, self._call)
         self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
         self.costs = Costs(self._channel, self._read)
+        self.replays = Replays(self._channel, self._call)
 
     async def __aenter__(self) -> Self:
         return self

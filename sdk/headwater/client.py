@@ -18,6 +18,8 @@ from headwater.costs import CostGrouping, CostReport
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
 from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
+from headwater.replays import ReplayedAnswer
+from headwater.reviews import HeldDocument
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
     Answer,
@@ -238,6 +240,18 @@ class Client:
         self._noted(made.receipt)
         return made
 
+    def hold_document(self, document_id: str, reason: str = "") -> HeldDocument:
+        """See ``Reviews.hold``."""
+        return self._run(self._client.reviews.hold(document_id, reason))
+
+    def release_document(self, document_id: str, *, document_version: int = 0) -> None:
+        """See ``Reviews.release``."""
+        self._run(self._client.reviews.release(document_id, document_version=document_version))
+
+    def holds(self) -> Iterator[HeldDocument]:
+        """See ``Reviews.holds``."""
+        return self._iterate(self._client.reviews.holds())
+
     def generation_status(self) -> GenerationStatus:
         """See ``Generations.status``."""
         return self._run(self._client.generations.status())
@@ -260,6 +274,10 @@ class Client:
     def drop_generation(self, name: str) -> None:
         """See ``Generations.drop``."""
         self._run(self._client.generations.drop(name))
+
+    def replay_answer(self, answer_id: str, *, question: str = "") -> ReplayedAnswer:
+        """See ``Replays.replay``."""
+        return self._run(self._client.replays.replay(answer_id, question=question))
 
     def cost_report(self, by: CostGrouping = "stage", **which: Any) -> CostReport:
         """See ``Costs.report``."""

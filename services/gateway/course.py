@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from chassis.identity import Caller
@@ -24,6 +25,7 @@ from gateway.domain import (
 )
 from gateway.plan import Plan
 from gateway.ports import ContextBlock
+from gateway.stages.guard.question import QuestionGuard
 
 _PIECE_CHARACTERS: Final = 48
 """Size of the pieces in which a finished text is told: enough to show progress, few enough to cost nothing."""
@@ -32,16 +34,21 @@ _PIECE_CHARACTERS: Final = 48
 class Course:
     """What has happened to one question so far."""
 
-    def __init__(self, question: Question, caller: Caller) -> None:
+    def __init__(self, question: Question, caller: Caller, asked_at: datetime) -> None:
+        self.asked_at = asked_at
         self.account = Account()
         self.question = replace(question, account=self.account)
         self.settled = False
         self.caller = caller
         self.plan = Plan(question.text, question.text)
+        self.made: Plan | None = None
+        """The plan that was made where another is followed."""
         self.understood = False
         self.timings: list[Timing] = []
         self.started = time.perf_counter()
         self.draft: Draft | None = None
+        self.written: Draft | None = None
+        """The draft before it was verified."""
         self.blocks: tuple[ContextBlock, ...] = ()
         self.retrieved = Retrieved(())
         self.told = False
@@ -60,6 +67,14 @@ class Course:
             self.told = True
             observe.first_token(time.perf_counter() - self.started)
         return event
+
+    def judge(self, guard: QuestionGuard, stage: str, text: str) -> StageFinished:
+        """Notes why the question is refused, if it is."""
+        started = time.perf_counter()
+        with observe.stage_span(stage) as span:
+            self.refusal = guard.refusal(text)
+            observe.note_refusal(span, self.refusal)
+        return self.finished(stage, started)
 
     def finished(self, stage: str, started: float) -> StageFinished:
         """Notes that a stage is done that began at ``started``."""

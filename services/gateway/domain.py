@@ -11,6 +11,7 @@ from typing import Final
 
 from gateway.costs.domain import Account, QueryCost
 from gateway.plan import Plan, PlanOptions, SearchHints, Turn
+from gateway.record.domain import AnswerRecord, Scores
 from gateway.support import AbstentionReason, SentenceSupport
 
 ABSTENTION_TEXT: Final = "I don't know based on the available knowledge."
@@ -96,6 +97,7 @@ class Passage:
         section: The section it stands in, when retrieval was asked for it.
         document_version: Version of the document that was shown.
         ingest_trace_id: Trace that made the passage searchable.
+        scores: The parts of its score, where retrieval was asked for them.
     """
 
     document_id: str
@@ -112,6 +114,7 @@ class Passage:
     updated_at: datetime | None = None
     document_version: int = 0
     ingest_trace_id: str = ""
+    scores: Scores | None = None
 
     @property
     def key(self) -> CitationKey:
@@ -229,13 +232,14 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class LoggedAnswer:
-    """An answer as the log keeps it, with who asked."""
+    """An answer as the log keeps it, with who asked; ``record`` is what it was made of, where that is kept."""
 
     tenant_id: str
     subject: str
     question: str
     answer: Answer
     answered_at: datetime
+    record: AnswerRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from chassis.telemetry import logger
 from chassis.tokens import create_keys
 from corpus.analysis import analyse
 from gateway.adapters.memory_token_ledger import MemoryTokenLedger
-from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults
+from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults, wishes_of
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
@@ -53,10 +53,14 @@ from gateway.parts import (
     open_answer_cache,
     planner_of,
     rate_limits,
+    recorder_of,
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
+from gateway.record.replay import MakeAgain
+from gateway.record.servicer import ReplayServicer
 from gateway.replay import ReplayAnswers
+from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
@@ -64,15 +68,23 @@ from gateway.stages.context import ContextLimits
 from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
-from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc
-from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
+from headwater.ingest.v1 import (
+    dead_letters_pb2_grpc,
+    generations_pb2_grpc,
+    reviews_pb2_grpc,
+    stores_pb2_grpc,
+    versions_pb2_grpc,
+)
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
 FEEDBACK: Final = "headwater.gateway.v1.FeedbackService"
 COSTS: Final = "headwater.gateway.v1.CostService"
+REPLAYS: Final = "headwater.gateway.v1.ReplayService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
+REVIEWS: Final = "headwater.ingest.v1.ReviewService"
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
 _PURGE_SECONDS: Final = 3600.0
 _HTTP_DRAIN_SHARE: Final = 0.6
@@ -114,9 +126,12 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(use_cases.dead_letters, server.grpc)
     stores_pb2_grpc.add_StoreServiceServicer_to_server(use_cases.stores, server.grpc)
     versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
+    reviews_pb2_grpc.add_ReviewServiceServicer_to_server(use_cases.reviews, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
     costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
-    await server.start(SERVICE, FEEDBACK, COSTS, DEAD_LETTERS, GENERATIONS, *STORES)
+    replays = ReplayServicer(use_cases.replays, seconds=settings.ask_seconds)
+    replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
+    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DEAD_LETTERS, GENERATIONS, *STORES, REVIEWS)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -149,7 +164,13 @@ def build_use_cases(
     sections = settings.generator == "openai"
     retrieval = GrpcRetrieval(
         channels.retriever,
-        RetrievalDefaults(settings.ask_k, settings.ask_max_per_document, sections, settings.search_seconds),
+        RetrievalDefaults(
+            settings.ask_k,
+            settings.ask_max_per_document,
+            sections,
+            settings.search_seconds,
+            explains=settings.answer_record,
+        ),
     )
     policy = AnswerPolicy(
         ContextLimits(settings.context_tokens, settings.context_blocks, sections),
@@ -158,21 +179,26 @@ def build_use_cases(
         mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
+    recorder = recorder_of(settings)
+    questions = AnswerQuestions(
+        retrieval,
+        generator,
+        log,
+        tokens,
+        clock,
+        policy,
+        rates,
+        planner,
+        guardrails=guardrails_of(settings),
+        costs=costs,
+        verifier=verifier_of(settings, channels),
+        cache=answer_cache_of(settings, channels, retrieval, clock, kept) if kept is not None else None,
+        recorder=recorder,
+    )
+    deterministic = settings.generator == "extractive" and settings.understand_with == "rules"
     return UseCases(
-        questions=AnswerQuestions(
-            retrieval,
-            generator,
-            log,
-            tokens,
-            clock,
-            policy,
-            rates,
-            planner,
-            guardrails=guardrails_of(settings),
-            costs=costs,
-            verifier=verifier_of(settings, channels),
-            cache=answer_cache_of(settings, channels, retrieval, clock, kept) if kept is not None else None,
-        ),
+        questions=questions,
+        replays=MakeAgain(questions, log, retrieval, rates, recorder, wishes_of, deterministic=deterministic),
         answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
         search=ForwardedSearch(channels.retriever, rates, limits),
@@ -180,6 +206,7 @@ def build_use_cases(
         dead_letters=ForwardedDeadLetters(channels.ingest, rates, settings.write_seconds),
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
+        reviews=ForwardedReviews(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )

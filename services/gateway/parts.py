@@ -24,6 +24,9 @@ from gateway.generators.openai_compatible.generator import OpenAICompatibleGener
 from gateway.generators.within_budget import WithinBudget
 from gateway.ports import Generator
 from gateway.rates import RateLimits, Spending
+from gateway.record.domain import TextPolicy
+from gateway.record.making import Recorder
+from gateway.record.shaping import chosen
 from gateway.settings import GatewaySettings
 from gateway.stages.cache.answers import AnswerCache, CachePolicy
 from gateway.stages.cache.recipe import recipe
@@ -86,18 +89,37 @@ def open_answer_cache(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache 
     return cache
 
 
+def recorder_of(settings: GatewaySettings) -> Recorder:
+    """What is recorded of answers."""
+    shaping = settings.shaping_answers()
+    fields = type(settings).model_fields
+    defaults = {name: fields[name].get_default(call_default_factory=True) for name in shaping}
+    return Recorder(
+        settings.answer_record,
+        TextPolicy(settings.answer_text),
+        settings.mask_questions,
+        _recipe_of(settings),
+        chosen(shaping, defaults),
+        described_query,
+    )
+
+
+def _recipe_of(settings: GatewaySettings) -> str:
+    vocabulary = settings.understand_vocabulary
+    return recipe(settings.shaping_answers(), [vocabulary] if vocabulary is not None else [])
+
+
 def answer_cache_of(
     settings: GatewaySettings, channels: Channels, retrieval: GrpcRetrieval, clock: Clock, kept: Cache
 ) -> AnswerCache:
     """Answers that were given before, over the cache that was opened for them."""
     vectors = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
-    vocabulary = settings.understand_vocabulary
     policy = CachePolicy(
         exact=settings.cache_answers,
         similar=settings.cache_similar,
         least_similarity=settings.cache_similarity,
         keep_seconds=settings.cache_seconds,
-        recipe=recipe(settings.shaping_answers(), [vocabulary] if vocabulary is not None else []),
+        recipe=_recipe_of(settings),
     )
     return AnswerCache(kept, retrieval, vectors, clock, policy, described_query)
 

@@ -190,8 +190,8 @@ class AnswerLog(Protocol):
         """Stores the answer durably. Idempotent by answer id. Raises DependencyUnavailable."""
         ...
 
-    async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
-        """The answer if it was given to exactly this subject of this tenant."""
+    async def find(self, answer_id: str, tenant_id: str, subject: str | None) -> LoggedAnswer | None:
+        """The answer if it was given to exactly this subject of this tenant; None stands for any of them."""
         ...
 
     async def forget_before(self, moment: datetime) -> int:

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, TypeVar
 
 from chassis.clock import Clock
@@ -26,7 +26,6 @@ from gateway.domain import (
     AnswerReady,
     CitationSettled,
     Draft,
-    LoggedAnswer,
     Outcome,
     Question,
     Retrieved,
@@ -34,11 +33,13 @@ from gateway.domain import (
     TextPiece,
     UsageKnown,
 )
+from gateway.plan import Plan
+from gateway.policy import AnswerPolicy as AnswerPolicy
 from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter, UnderstandingRequest
 from gateway.rates import RateLimits, Spending
+from gateway.record.making import Recorder
 from gateway.stages.cache.answers import AnswerCache
-from gateway.stages.context import ContextLimits, select_context
-from gateway.stages.guard.question import QuestionGuard
+from gateway.stages.context import select_context
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.guard.retrieved import REMOVED, neutralise
 from gateway.stages.mask import masked_entry
@@ -54,26 +55,6 @@ UNLOGGED: Final = "answer_log"
 NO_GUARDRAILS: Final = Guardrails(sources=False)
 
 _Done = TypeVar("_Done")
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerPolicy:
-    """How questions are answered.
-
-    Attributes:
-        context: Bounds of what a generator reads.
-        min_similarity: Best cosine similarity under which retrieval counts as weak, unless the best score says
-        otherwise.
-        min_score: Best final score under which retrieval counts as weak.
-        batch_concurrency: Questions of a batch that are generated side by side.
-        mask_questions: Whether log and traces get questions without personal data.
-    """
-
-    context: ContextLimits
-    min_similarity: float = 0.12
-    min_score: float = 0.05
-    batch_concurrency: int = 4
-    mask_questions: bool = True
 
 
 class AnswerQuestions:
@@ -94,6 +75,7 @@ class AnswerQuestions:
         costs: CostAccounting | None = None,
         verifier: Verifier | None = None,
         cache: AnswerCache | None = None,
+        recorder: Recorder | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._planner = planner or Planner()
@@ -108,6 +90,7 @@ class AnswerQuestions:
         self._guardrails = guardrails
         self._verifier = verifier if verifier is not None and verifier.active else None
         self._cache = cache
+        self._recorder = recorder or Recorder()
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -119,7 +102,7 @@ class AnswerQuestions:
         check_question(question)
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller)
-        course = Course(question, caller)
+        course = Course(question, caller, self._clock.now())
         observe.streams(+1)
         try:
             async with aclosing(self._prepare(course)) as stages:
@@ -146,7 +129,7 @@ class AnswerQuestions:
             check_question(question)
         caller.require(Scope.READ)
         self._rates.spend(Spending.ASK, caller, len(questions))
-        courses = [Course(question, caller) for question in questions]
+        courses = [Course(question, caller, self._clock.now()) for question in questions]
         try:
             return await self._answer_all(courses, caller)
         except HeadwaterError:
@@ -155,6 +138,24 @@ class AnswerQuestions:
         finally:
             for course in courses:
                 await self._settle_cost(course)
+
+    async def again(self, course: Course, plan: Plan | None = None) -> Draft:
+        """The answer once more, without limits, cache and log; what each stage made is left in ``course``. A question
+        that is searched for follows ``plan`` where that is given. Raises as ``ask``."""
+        try:
+            await self._prepare_fully(course)
+            if course.is_open:
+                course.made, course.plan = course.plan, plan or course.plan
+                await self._retrieve(course)
+            async with aclosing(self._generate(course)) as events:
+                async for _ in events:
+                    pass
+            if self._verifier is not None and course.draft is not None and course.blocks:
+                await self._verify(self._verifier, course, course.draft)
+            draft = await self._recheck(course)
+            return replace(draft, generator=draft.generator or self._generator.name)
+        finally:
+            await self._settle_cost(course)
 
     async def _answer_all(self, courses: Sequence[Course], caller: Caller) -> Sequence[Answer]:
         await self._side_by_side(self._prepare_fully, courses)
@@ -192,17 +193,17 @@ class AnswerQuestions:
         what a follow-up was rewritten to must pass the same guardrail."""
         guard = self._guardrails.question
         if guard is not None:
-            yield _judge(guard, course, "guard_question", course.question.text)
+            yield course.judge(guard, "guard_question", course.question.text)
         if course.refusal is None and self._planner.active:
             yield await self._understand(course)
             if guard is not None and course.plan.rewritten:
-                yield _judge(guard, course, "guard_rewritten", course.plan.text)
+                yield course.judge(guard, "guard_rewritten", course.plan.text)
 
     async def _understand(self, course: Course) -> StageFinished:
         """Sets the plan, and the draft of a question that is not searched for."""
         started = time.perf_counter()
         with observe.stage_span("understand") as span:
-            request = UnderstandingRequest(course.question, course.caller, self._clock.now())
+            request = UnderstandingRequest(course.question, course.caller, course.asked_at)
             course.plan, course.understood = await self._planner.plan(request), True
             course.draft = not_searched(course.plan)
             observe.note_plan(span, course.plan)
@@ -239,7 +240,7 @@ class AnswerQuestions:
     def _found(self, course: Course, retrieved: Retrieved) -> None:
         course.retrieved = retrieved
         # What a question names too little of is no reason to ask about passages that have nothing to do with it.
-        weak = self._is_weak(retrieved)
+        weak = self._policy.is_weak(retrieved)
         asked = None if weak else self._planner.clarified(course.question, course.plan, retrieved)
         if asked is not None:
             course.plan, course.draft = asked
@@ -270,6 +271,7 @@ class AnswerQuestions:
 
     async def _verify(self, verifier: Verifier, course: Course, draft: Draft) -> StageFinished:
         started = time.perf_counter()
+        course.written = draft
         with observe.stage_span("verify") as span:
             course.draft = await verifier.verify(draft, course.blocks, course.caller)
             observe.note_support(span, course.draft)
@@ -287,7 +289,7 @@ class AnswerQuestions:
         if course.question.context_tokens:
             limits = replace(limits, tokens=course.question.context_tokens)
         started = time.perf_counter()
-        weak = self._is_weak(course.retrieved)
+        weak = self._policy.is_weak(course.retrieved)
         blocks = () if weak else select_context(course.retrieved.passages, limits, self._tokens)
         yield course.finished("context", started)
         if blocks and self._guardrails.sources:
@@ -303,7 +305,7 @@ class AnswerQuestions:
             return
         course.blocks = tuple(blocks)
         started = time.perf_counter()
-        request = GenerationRequest(course.plan.text, blocks, course.caller, self._clock.now(), course.account)
+        request = GenerationRequest(course.plan.text, blocks, course.caller, course.asked_at, course.account)
         span = observe.start_stage("generate")
         try:
             async with aclosing(self._guarded(request)) as pieces:
@@ -321,14 +323,6 @@ class AnswerQuestions:
         pieces = self._generator.generate(request)
         guard = self._guardrails.output
         return pieces if guard is None else guard.guarded(pieces, request.blocks)
-
-    def _is_weak(self, retrieved: Retrieved) -> bool:
-        if not retrieved.passages:
-            return True
-        similarity = max(passage.similarity for passage in retrieved.passages)
-        score = max(passage.score for passage in retrieved.passages)
-        # Without the vector leg there is no similarity, and a score alone is no sign of weakness.
-        return score < self._policy.min_score or 0.0 < similarity < self._policy.min_similarity
 
     async def _recheck(self, course: Course) -> Draft:
         draft = course.draft
@@ -362,11 +356,11 @@ class AnswerQuestions:
             support=draft.support,
             abstention=draft.abstention_reason,
         ).with_readable_meanings()
-        caller, question, logged = course.caller, course.question, answer
+        question, logged = course.question, answer
         if self._policy.mask_questions:
             text, plan = await masked_entry(question.text, answer.plan)
             question, logged = replace(question, text=text), replace(answer, plan=plan)
-        entry = LoggedAnswer(caller.tenant_id, caller.subject, question.text, logged, self._clock.now())
+        entry = self._recorder.entry(course, answer, logged, question.text, self._clock.now())
         try:
             await self._log.record(entry)
         except (DependencyUnavailable, DeadlineExceeded, Overloaded):
@@ -382,15 +376,6 @@ class AnswerQuestions:
             return True
         course.settled = True
         return await self._costs.settle(course.caller, self._costs.cost_of(course.account))
-
-
-def _judge(guard: QuestionGuard, course: Course, stage: str, text: str) -> StageFinished:
-    """Leaves in ``course`` why the question is refused, if it is."""
-    started = time.perf_counter()
-    with observe.stage_span(stage) as span:
-        course.refusal = guard.refusal(text)
-        observe.note_refusal(span, course.refusal)
-    return course.finished(stage, started)
 
 
 def _first(errors: BaseExceptionGroup[HeadwaterError]) -> HeadwaterError:

@@ -30,7 +30,9 @@ class GatewaySettings(ServiceSettings):
         retriever_target, embedder_target, ingest_target: The services, ``host:port``.
         elasticsearch: Where the cluster profile keeps the answer log.
         answers_file: The embedded profile's answer log; ``data_dir/answers.sqlite`` when not set.
-        answer_retention_days: How long answers are kept.
+        answer_retention_days: How long answers are kept, with their records.
+        answer_text: Whether the answer log keeps question and answer, or their digests alone; see docs/replay.md.
+        answer_record: Whether it keeps what each answer was made of, so that ``headwater replay`` can make it again.
         jwt_issuer: The ``iss`` that tokens must carry; empty accepts no token at all.
         jwt_audience: The ``aud`` that tokens must carry.
         jwt_jwks: Where the issuer's public keys are: a file, or an https URL (http on loopback).
@@ -103,6 +105,8 @@ class GatewaySettings(ServiceSettings):
     elasticsearch: ElasticsearchEndpoint = ElasticsearchEndpoint()
     answers_file: Path | None = None
     answer_retention_days: float = Field(default=30.0, gt=0)
+    answer_text: Literal["full", "hashes"] = "full"
+    answer_record: bool = True
 
     jwt_issuer: str = ""
     jwt_audience: str = ""

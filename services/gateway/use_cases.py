@@ -9,7 +9,9 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
+from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
@@ -20,12 +22,14 @@ class UseCases:
 
     questions: AnswerQuestions
     answers: ReplayAnswers
+    replays: MakeAgain
     feedback: AnswerFeedback
     search: ForwardedSearch
     documents: ForwardedDocuments
     dead_letters: ForwardedDeadLetters
     stores: ForwardedStores
     versions: ForwardedVersions
+    reviews: ForwardedReviews
     generations: ForwardedGenerations
     costs: CostServicer
     """gRPC only."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -14,8 +15,9 @@ from typing import Any
 import pytest
 from tests.contract.corpus_adapters import elasticsearch_installation, name_of
 
+from chassis.sqlite.writer import GroupCommitWriter
 from gateway.adapters.elasticsearch_answer_log import SPECS, ElasticsearchAnswerLog
-from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
+from gateway.adapters.sqlite_answer_log import MIGRATIONS, SqliteAnswerLog
 from gateway.costs.domain import QueryCost, Stage, StageCost
 from gateway.domain import (
     Answer,
@@ -28,8 +30,19 @@ from gateway.domain import (
     Timing,
     Usage,
 )
-from gateway.plan import Condition, Meaning, Plan, QuestionClass, Route, StageTime, SuggestedFilter
+from gateway.plan import Condition, Meaning, Plan, PlanOptions, QuestionClass, Route, StageTime, SuggestedFilter
 from gateway.ports import AnswerLog
+from gateway.record.domain import (
+    FORMAT,
+    AnswerRecord,
+    Block,
+    Candidate,
+    Judged,
+    LegScore,
+    Output,
+    Scores,
+    TextPolicy,
+)
 
 ADAPTERS = (SqliteAnswerLog, pytest.param(ElasticsearchAnswerLog, marks=pytest.mark.cluster))
 
@@ -66,7 +79,42 @@ ANSWER = Answer(
     PLAN,
     cost=QueryCost("EUR", (StageCost(Stage.SEARCH, 1, Decimal("0.00002")), StageCost(Stage.LLM_INPUT, 2**40, None))),
 )
-ENTRY = LoggedAnswer("acme", "alice", 'why "?"\n', ANSWER, NOW)
+CANDIDATE = Candidate(
+    "doc/ü",
+    2**62,
+    "c1",
+    7,
+    0.1 + 0.2,
+    -0.5,
+    "ab",
+    "cd",
+    Scores((LegScore("vector", 1, 0.7, 1.0, 0.5),), 0.5, 0, 0, 0.5),
+)
+RECORD = AnswerRecord(
+    NOW,
+    TextPolicy.FULL,
+    "r1",
+    (("ask_k", "14"),),
+    "q",
+    2,
+    3000,
+    PlanOptions(frozenset({"rewrite"}), True, ("people",)),
+    "AAEC",
+    "w",
+    "a",
+    "",
+    (("class", "ef"),),
+    False,
+    "g1",
+    ("lexical",),
+    (CANDIDATE,),
+    (Block(1, "doc/ü", "c1", 0, 4, 1, "ab"),),
+    "p",
+    "extractive",
+    Output("answered", "t", ("doc/ü/c1",), 0.5, (Judged("weak", 0.4),)),
+    Output("answered", "t", ("doc/ü/c1",), 0.5),
+)
+ENTRY = LoggedAnswer("acme", "alice", 'why "?"\n', ANSWER, NOW, RECORD)
 
 
 @asynccontextmanager
@@ -117,6 +165,23 @@ async def test_only_the_one_who_asked_finds_his_answer(log: AnswerLog) -> None:
     assert await log.find("a-2", "acme", "alice") is None
 
 
+async def test_whoever_may_look_into_answers_of_a_tenant_finds_those_of_all_its_subjects(log: AnswerLog) -> None:
+    await log.record(ENTRY)
+
+    assert await log.find("a-1", "acme", None) == ENTRY
+    assert await log.find("a-1", "other", None) is None
+    assert await log.find("a-1", "acme", "") is None
+
+
+@pytest.mark.parametrize("record", [None, replace(RECORD, format=FORMAT + 1)], ids=["none", "newer"])
+async def test_an_answer_without_a_record_that_is_known_is_still_found(
+    log: AnswerLog, record: AnswerRecord | None
+) -> None:
+    await log.record(replace(ENTRY, record=record))
+
+    assert await log.find("a-1", "acme", "alice") == replace(ENTRY, record=None)
+
+
 async def test_recording_twice_keeps_the_first(log: AnswerLog) -> None:
     await log.record(ENTRY)
     await log.record(replace(ENTRY, question="other"))
@@ -150,3 +215,17 @@ async def test_more_old_answers_than_are_removed_at_once_are_all_forgotten(open_
     removed = await asyncio.gather(*(log.forget_before(NOW + timedelta(hours=1)) for log in (one, other)))
     assert sum(removed) == 1_050
     assert await one.find("a-7", "acme", "alice") is None
+
+
+async def test_answers_that_were_logged_before_there_were_records_are_still_found(tmp_path: Path) -> None:
+    path = tmp_path / "answers.sqlite"
+    writer = GroupCommitWriter(path, MIGRATIONS[:2], synchronous="NORMAL")
+    row = ("a-1", "acme", "alice", "why?", json.dumps({"answer_id": "a-1", "outcome": "abstained", "text": "?"}), 5.0)
+    await writer.run(lambda connection: connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, NULL)", row))
+    await writer.close()
+
+    log = SqliteAnswerLog(path)
+    found = await log.find("a-1", "acme", "alice")
+    await log.close()
+    assert found is not None
+    assert (found.question, found.answer.outcome, found.record) == ("why?", Outcome.ABSTAINED, None)

@@ -90,7 +90,8 @@ def place(running: tuple[Path, stack.Endpoints], chosen: Mapping[str, str]) -> P
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker runs this folder, so that there is one stack."""
+    """One worker has the stack that most tests of this folder share; a file with stacks of its own may run beside."""
     for item in items:
         if "tests/e2e" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("stack"))
+            shared = "running" in getattr(item, "fixturenames", ())
+            item.add_marker(pytest.mark.xdist_group("stack" if shared else item.path.stem))

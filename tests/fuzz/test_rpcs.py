@@ -25,6 +25,7 @@ HOSTS = {
     "headwater.gateway.v1.GatewayService": ("gateway",),
     "headwater.gateway.v1.FeedbackService": ("gateway",),
     "headwater.gateway.v1.CostService": ("gateway",),
+    "headwater.gateway.v1.ReplayService": ("gateway",),
     "headwater.retrieval.v1.RetrievalService": ("retriever",),
     "headwater.rerank.v1.RerankService": ("reranker",),
     "headwater.embedding.v1.EmbeddingService": ("embedder",),

@@ -18,6 +18,8 @@ from headwater.cli import (
     generation,
     ingest,
     local,
+    replay,
+    review,
     search,
     source_records,
     stores,
@@ -36,12 +38,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores, cost):
+for commands in (local, ingest, search, ask, evaluate, trace, watch, bucket, stores, cost, replay):
     commands.register(app)
 app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(review.app, name="review")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(generation.app, name="generation")
 app.add_typer(admin.app, name="admin")

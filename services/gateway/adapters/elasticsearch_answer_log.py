@@ -14,6 +14,7 @@ from chassis.elasticsearch.client import Store
 from chassis.elasticsearch.documents import document_id, get, search_now
 from chassis.elasticsearch.indexes import IndexSpec
 from gateway.domain import Answer, LoggedAnswer
+from gateway.record.rows import record_of, record_text
 
 ALIAS: Final = "answers"
 _STORED: Final = {"type": "object", "enabled": False}
@@ -58,20 +59,28 @@ class ElasticsearchAnswerLog:
                 "subject": entry.subject,
                 "question": entry.question,
                 "answer": _ANSWER.dump_json(entry.answer).decode(),
+                "record": record_text(entry.record),
             },
         }
         await bulk(self._store, [Write(self._alias, document_id(entry.answer.answer_id), row, create=True)])
 
-    async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
+    async def find(self, answer_id: str, tenant_id: str, subject: str | None) -> LoggedAnswer | None:
         """The answer if it was given to exactly this subject; see the port."""
         found = await get(self._store, self._alias, document_id(answer_id))
         if found is None:
             return None
         entry: Mapping[str, Any] = found.source["entry"]
-        if (entry["tenant_id"], entry["subject"]) != (tenant_id, subject):
+        asker = entry["subject"]
+        if entry["tenant_id"] != tenant_id or subject not in (None, asker):
             return None
-        answer = _ANSWER.validate_json(entry["answer"])
-        return LoggedAnswer(tenant_id, subject, entry["question"], answer, from_micros(found.source["answered_at"]))
+        return LoggedAnswer(
+            tenant_id,
+            asker,
+            entry["question"],
+            _ANSWER.validate_json(entry["answer"]),
+            from_micros(found.source["answered_at"]),
+            record_of(entry.get("record")),
+        )
 
     async def forget_before(self, moment: datetime) -> int:
         """Removes old answers; see the port. Several gateways may do so at the same time."""

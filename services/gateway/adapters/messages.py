@@ -32,6 +32,7 @@ from gateway.domain import (
     UsageKnown,
 )
 from gateway.plan import Turn
+from gateway.record.domain import LegScore, Scores
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
 from headwater.retrieval.v1 import retrieval_pb2
@@ -86,6 +87,18 @@ def _passage(hit: retrieval_pb2.Hit) -> Passage:
         updated_at=hit.updated_at.ToDatetime(tzinfo=UTC) if hit.HasField("updated_at") else None,
         document_version=hit.document_version,
         ingest_trace_id=hit.ingest_trace_id,
+        scores=_scores(hit.explanation) if hit.HasField("explanation") else None,
+    )
+
+
+def _scores(message: retrieval_pb2.Explanation) -> Scores:
+    return Scores(
+        legs=tuple(LegScore(each.leg, each.rank, each.raw, each.normalised, each.weight) for each in message.legs),
+        fused=message.fused,
+        freshness=message.freshness,
+        structure=message.structure,
+        adjusted=message.adjusted,
+        rerank=message.rerank if message.HasField("rerank") else None,
     )
 
 

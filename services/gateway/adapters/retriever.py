@@ -31,12 +31,14 @@ class RetrievalDefaults:
         max_per_document: Passages of one document at most; 0 takes the retriever's setting.
         sections: Whether each passage brings its section.
         timeout_seconds: Limit of one search.
+        explains: Whether each passage brings the parts of its score.
     """
 
     k: int
     max_per_document: int
     sections: bool
     timeout_seconds: float
+    explains: bool = False
 
 
 def described_query(retrieval: object) -> bytes:
@@ -46,6 +48,11 @@ def described_query(retrieval: object) -> bytes:
         query.CopyFrom(retrieval)
     query.text = ""
     return query.SerializeToString(deterministic=True)
+
+
+def wishes_of(described: bytes) -> object:
+    """The ``retrieval`` of a question that ``described_query`` described."""
+    return retrieval_pb2.SearchQuery.FromString(described)
 
 
 class GrpcRetrieval:
@@ -107,6 +114,6 @@ class GrpcRetrieval:
         if query.k > MAX_K:
             raise InvalidRequest(f"k must be 1 to {MAX_K}.", reason="INVALID_K", metadata={"maximum": str(MAX_K)})
         query.max_per_document = query.max_per_document or self._defaults.max_per_document
-        query.explain = False
+        query.explain = self._defaults.explains
         query.expansion = retrieval_pb2.EXPANSION_SECTION if self._defaults.sections else retrieval_pb2.EXPANSION_NONE
         return query

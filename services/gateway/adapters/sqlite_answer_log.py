@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from chassis.sqlite.readers import ReaderPool
 from chassis.sqlite.writer import GroupCommitWriter
 from gateway.domain import Answer, LoggedAnswer
+from gateway.record.rows import record_of, record_text
 
 MIGRATIONS: Final = (
     """
@@ -42,6 +43,7 @@ MIGRATIONS: Final = (
     CREATE INDEX answers_unanswered ON answers (tenant_id, answered_at)
         WHERE json_extract(answer, '$.outcome') = 'abstained';
     """,
+    "ALTER TABLE answers ADD COLUMN record TEXT;",
 )
 """``feedback`` is written and read by ``sqlite_feedback``."""
 _ANSWER: Final = TypeAdapter(Answer)
@@ -68,22 +70,23 @@ class SqliteAnswerLog:
             entry.question,
             _ANSWER.dump_json(entry.answer).decode(),
             entry.answered_at.timestamp(),
+            record_text(entry.record),
         )
 
         def insert(connection: sqlite3.Connection) -> None:
             connection.execute(
-                "INSERT INTO answers (answer_id, tenant_id, subject, question, answer, answered_at)"
-                " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO answers (answer_id, tenant_id, subject, question, answer, answered_at, record)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
                 row,
             )
 
         await self._writer.run(insert)
 
-    async def find(self, answer_id: str, tenant_id: str, subject: str) -> LoggedAnswer | None:
-        def read(connection: sqlite3.Connection) -> tuple[str, str, float] | None:
-            row: tuple[str, str, float] | None = connection.execute(
-                "SELECT question, answer, answered_at FROM answers"
-                " WHERE answer_id = ? AND tenant_id = ? AND subject = ?",
+    async def find(self, answer_id: str, tenant_id: str, subject: str | None) -> LoggedAnswer | None:
+        def read(connection: sqlite3.Connection) -> tuple[str, str, str, float, str | None] | None:
+            row: tuple[str, str, str, float, str | None] | None = connection.execute(
+                "SELECT subject, question, answer, answered_at, record FROM answers"
+                " WHERE answer_id = ? AND tenant_id = ? AND subject = coalesce(?, subject)",
                 (answer_id, tenant_id, subject),
             ).fetchone()
             return row
@@ -91,9 +94,14 @@ class SqliteAnswerLog:
         row = await self._readers.run(read)
         if row is None:
             return None
-        question, answer, answered_at = row
+        asker, question, answer, answered_at, record = row
         return LoggedAnswer(
-            tenant_id, subject, question, _ANSWER.validate_json(answer), datetime.fromtimestamp(answered_at, UTC)
+            tenant_id,
+            asker,
+            question,
+            _ANSWER.validate_json(answer),
+            datetime.fromtimestamp(answered_at, UTC),
+            record_of(record),
         )
 
     async def forget_before(self, moment: datetime) -> int:

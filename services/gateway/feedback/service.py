@@ -133,7 +133,8 @@ class AnswerFeedback:
         most: int,
         truncated: bool,
     ) -> FeedbackReport:
-        groups = group_questions(questions, self._analyse, most)
+        # Where the log keeps no words, nobody can tell which questions are the same.
+        groups = group_questions([each for each in questions if each.text], self._analyse, most)
         good = sum(answer.feedback.rating is Rating.GOOD for answer in answers)
         return FeedbackReport(
             good,

@@ -40,6 +40,7 @@ def short_name(value: object) -> object:
         "FIELD_TYPE_",
         "FEEDBACK_REASON_",
         "RATING_",
+        "REPLAY_VERDICT_",
     ):
         if isinstance(value, str) and value.startswith(prefix):
             return value.removeprefix(prefix).lower()

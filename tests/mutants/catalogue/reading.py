@@ -192,7 +192,8 @@ READING = (
         "answers-of-others",
         "an answer is replayed to who asked for it",
         "services/gateway/adapters/sqlite_answer_log.py",
-        '" WHERE answer_id = ? AND tenant_id = ? AND subject = ?",\n                (answer_id, tenant_id, subject),',
+        '" WHERE answer_id = ? AND tenant_id = ? AND subject = coalesce(?, subject)",\n'
+        "                (answer_id, tenant_id, subject),",
         '" WHERE answer_id = ?",\n                (answer_id,),',
         ("tests/contract/test_answer_log.py",),
     ),

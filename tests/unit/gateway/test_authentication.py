@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,7 @@ def signed_with_the_public_key_as_secret() -> str:
         "not.a.token",
         "",
     ],
+    ids=map(str, count()),  # keys and times differ in every process that collects this
 )
 async def test_anything_else_is_refused(bad: str) -> None:
     with pytest.raises(Unauthenticated):

@@ -1,0 +1,1 @@
+"""What an answer was made of, and making it again."""
