@@ -228,6 +228,13 @@ def _gateway() -> dict[str, Schema]:
             model=text("Name of the model."),
             **credentials(apiKey="Its key with the API key."),
             egress=egress(ports=False),
+            second=closed(
+                "Another endpoint, which writes where the first one fails before its first word.",
+                baseUrl=text("Its base URL, which ends in /v1.", pattern="^(https://.+)?$"),
+                model=text("Name of its model."),
+                **credentials(apiKey="Its key with the API key."),
+                egress=egress(ports=False),
+            ),
         ),
         "service": closed(
             "Its Service.",
@@ -275,6 +282,13 @@ def chart(settings: dict[str, Schema]) -> Schema:
         ingest=closed(
             "Ingestion.",
             settings=settings["ingest"],
+            vault=closed(
+                "Keys of pseudonyms; needed where the privacy policy pseudonymises.",
+                **credentials(
+                    vaultKeys="Its key with the keys that seal the vault, one a line, the newest first.",
+                    pseudonymKey="Its key with the key that pseudonyms are made by.",
+                ),
+            ),
             api=closed("Accepts changes.", **workload, autoscaling=_hpa()),
             worker=closed("Applies changes.", **workload, autoscaling=_lag_scaling()),
         ),

@@ -26,6 +26,7 @@ from headwater.feedback import Feedback
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
+from headwater.privacy import Privacy
 from headwater.replays import Replays
 from headwater.reviews import Reviews
 from headwater.stores import Stores
@@ -80,6 +81,7 @@ class AsyncClient:
         self.reviews = Reviews(self._channel, self._read, self._call)
         self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
         self.costs = Costs(self._channel, self._read)
+        self.privacy = Privacy(self._channel, self._read, self._call)
         self.replays = Replays(self._channel, self._call)
 
     async def __aenter__(self) -> Self:
@@ -151,7 +153,7 @@ class AsyncClient:
 
         Options: ``filter``, ``rerank`` ("auto", "on", "off"), ``k``, ``history`` (earlier ``Turn``s, oldest first),
         ``without`` (stages of understanding to leave out), ``apply_suggested_filters``, ``collections`` (the only ones
-        to search).
+        to search), ``reveal`` (tells what pseudonyms stand for; scope reveal).
         """
         call = self._stub.Ask(
             gateway_pb2.AskRequest(question=messages.question(question, **options)),

@@ -57,6 +57,8 @@ from gateway.parts import (
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
+from gateway.privacy.answers import RevealedAnswers
+from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.record.servicer import ReplayServicer
 from gateway.replay import ReplayAnswers
@@ -72,6 +74,7 @@ from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_
 from headwater.ingest.v1 import (
     dead_letters_pb2_grpc,
     generations_pb2_grpc,
+    privacy_pb2_grpc,
     reviews_pb2_grpc,
     stores_pb2_grpc,
     versions_pb2_grpc,
@@ -83,6 +86,7 @@ COSTS: Final = "headwater.gateway.v1.CostService"
 REPLAYS: Final = "headwater.gateway.v1.ReplayService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
+PRIVACY: Final = "headwater.ingest.v1.PrivacyService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
 REVIEWS: Final = "headwater.ingest.v1.ReviewService"
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
@@ -129,9 +133,10 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     reviews_pb2_grpc.add_ReviewServiceServicer_to_server(use_cases.reviews, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
     costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
+    privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(use_cases.privacy, server.grpc)
     replays = ReplayServicer(use_cases.replays, seconds=settings.ask_seconds)
     replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
-    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DEAD_LETTERS, GENERATIONS, *STORES, REVIEWS)
+    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DEAD_LETTERS, GENERATIONS, PRIVACY, *STORES, REVIEWS)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -179,6 +184,7 @@ def build_use_cases(
         mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
+    privacy = ForwardedPrivacy(channels.ingest, rates, settings.write_seconds)
     recorder = recorder_of(settings)
     questions = AnswerQuestions(
         retrieval,
@@ -197,7 +203,7 @@ def build_use_cases(
     )
     deterministic = settings.generator == "extractive" and settings.understand_with == "rules"
     return UseCases(
-        questions=questions,
+        questions=RevealedAnswers(questions, privacy),
         replays=MakeAgain(questions, log, retrieval, rates, recorder, wishes_of, deterministic=deterministic),
         answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
@@ -208,6 +214,7 @@ def build_use_cases(
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         reviews=ForwardedReviews(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+        privacy=privacy,
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )
 
