@@ -20,7 +20,8 @@ class Scope(StrEnum):
     REVEAL = "reveal"
     """To see personal data in an answer that a language model was not shown."""
     REVIEW = "review"
-    """To read what readers of the own tenant think of their answers, and what was not answered."""
+    """To read what readers of the own tenant think of their answers, and what was not answered; to hold and release
+    documents that he may read."""
 
 
 @dataclass(frozen=True, slots=True)

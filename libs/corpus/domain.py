@@ -52,6 +52,27 @@ class AccessPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """Whether a document is kept out of what is served until somebody has looked at it (docs/review.md).
+
+    Attributes:
+        key: The document; there need not be a head of it, yet or any more.
+        version: Orders what is said of the document's hold, and nothing else: it is no version of the document.
+        held: False once it was released.
+        changed_at: When that was said.
+        by: Who said it: a caller's subject, or "rule:" and the rule.
+        reason: Why, in a word of the product's ("unreadable") or of whoever said it.
+    """
+
+    key: DocumentKey
+    version: int
+    held: bool
+    changed_at: datetime
+    by: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Head:
     """The one record per document that says what is live. Writing it commits a change; checking it is a read's last
     step.
@@ -86,6 +107,9 @@ class Head:
     chunk_count: int = 0
     token_count: int = 0
     ingest_trace_id: str = ""
+    held: bool = False
+    """Nobody is served the document, whatever else the head says. Comes from the document's ``Hold`` when a head is
+    read; writing a head leaves the hold as it is."""
 
 
 class ServedHead(Protocol):
@@ -108,11 +132,14 @@ class ServedHead(Protocol):
     def expires_at(self) -> datetime | None: ...
     @property
     def ingest_trace_id(self) -> str: ...
+    @property
+    def held(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)
 class PublishedHead:
-    """A head as the feed carries it: a ``ServedHead``."""
+    """A head as the feed carries it: a ``ServedHead``. Of a hold the feed says elsewhere: ``held`` is what a replica
+    knows from the authority."""
 
     key: DocumentKey
     version: int
@@ -122,6 +149,7 @@ class PublishedHead:
     generation: str
     expires_at: datetime | None
     ingest_trace_id: str
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +190,7 @@ def published(head: ServedHead) -> PublishedHead:
         head.generation,
         head.expires_at,
         head.ingest_trace_id,
+        head.held,
     )
 
 
@@ -262,6 +291,10 @@ class LexicalRow:
     body_terms: tuple[str, ...]
     content_sha256: str = ""
     """Of the chunk's text, so that an audit can tell what the row was made from."""
+    names: tuple[str, ...] = ()
+    """What its document and section are named (``corpus.entities``)."""
+    mentions: tuple[str, ...] = ()
+    """Which names it mentions."""
 
 
 class IndexedRow(NamedTuple):

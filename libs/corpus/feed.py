@@ -2,7 +2,9 @@
 
 A record's key is ``tenant/document``. Its value is what readers need of the head, never a principal, or announces that
 the head is about to be replaced; a record without a value says that the head is forgotten, and one under the key
-``tenant/`` that all heads of the tenant are.
+``tenant/`` that all heads of the tenant are. What was said last of a document's hold has a key of its own, so that no
+head takes its place: replicas ask for the document when one comes, and who has lost all holds finds them there. That a
+hold is about to change is announced under the same key.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from corpus.domain import (
     CalledOff,
     DocumentKey,
     HeadState,
+    Hold,
     PublishedHead,
     ServedHead,
 )
@@ -27,6 +30,8 @@ from headwater.events.v1 import events_pb2
 
 HEADS_TOPIC: Final = "headwater.heads.v1"
 """Compacted: at least the last record of every key stays."""
+
+_HOLD: Final = "\x00hold/"
 
 _STATES: Final = {
     HeadState.LIVE: events_pb2.HEAD_STATE_LIVE,
@@ -47,6 +52,56 @@ def read_record_key(key: bytes) -> tuple[str, str] | None:
     except UnicodeDecodeError:
         return None
     return (tenant_id, document_id) if tenant_id and slash else None
+
+
+def hold_key(key: DocumentKey) -> bytes:
+    """Key of the record of a document's hold: no document can have it, because ids are printable."""
+    return record_key(key.tenant_id, _HOLD + key.document_id)
+
+
+def held_document(name: str) -> str:
+    """The document, if the second part of a key is ``hold_key``'s; "" of any other."""
+    return name.removeprefix(_HOLD) if name.startswith(_HOLD) else ""
+
+
+def encode_hold_announcement(hold: Hold, before: Hold | None) -> bytes:
+    """Value of the record that goes before a hold's own. It takes the place of what was said before, so it repeats
+    that."""
+    # Of no version: a head that is written meanwhile must not end it, for it says nothing of the hold.
+    announcement = events_pb2.Announcement(id=hold_announcement_id(hold.version), version=MAX_VERSION + 1)
+    message = events_pb2.HeadChanged() if before is None else events_pb2.HeadChanged.FromString(encode_hold(before))
+    message.tenant_id, message.document_id = hold.key.tenant_id, hold.key.document_id
+    message.announcement.CopyFrom(announcement)
+    return message.SerializeToString()
+
+
+def hold_announcement_id(version: int) -> str:
+    """Name of the announcement of a hold of this version; sorts as versions do."""
+    return f"hold/{version:020d}"
+
+
+def encode_hold(hold: Hold) -> bytes:
+    """Value of a hold's record."""
+    said = events_pb2.Hold(version=hold.version, held=hold.held, said_by=hold.by, reason=hold.reason)
+    said.changed_at.FromDatetime(hold.changed_at)
+    return events_pb2.HeadChanged(
+        tenant_id=hold.key.tenant_id, document_id=hold.key.document_id, hold=said
+    ).SerializeToString()
+
+
+def decode_hold(value: bytes) -> Hold:
+    """Inverse of ``encode_hold``; of an announcement, what was said before. Raises InvalidRequest MALFORMED_EVENT, also
+    for an announcement before which nothing was."""
+    try:
+        message = events_pb2.HeadChanged.FromString(value)
+        changed_at = message.hold.changed_at.ToDatetime(tzinfo=UTC)
+    except (DecodeError, ValueError, OverflowError):
+        raise _malformed() from None
+    said = message.hold
+    if not message.HasField("hold") or not 0 < said.version <= MAX_VERSION:
+        raise _malformed()
+    key = DocumentKey(message.tenant_id, message.document_id)
+    return Hold(key, said.version, said.held, changed_at, said.said_by, said.reason)
 
 
 def encode_head(head: ServedHead) -> bytes:

@@ -34,6 +34,7 @@ from corpus.domain import (
     FieldType,
     Generation,
     Head,
+    Hold,
     Section,
     ServedHead,
     StoredRow,
@@ -88,8 +89,9 @@ class Heads(HeadReads, Protocol):
         ...
 
     async def put(self, head: Head) -> PutOutcome:
-        """Writes the head unless one with a greater version is there (compare ≥, atomic). Idempotent: the same head
-        again is APPLIED. A tombstone takes part in the comparison like any head and is kept until ``purge``."""
+        """Writes the head, but for ``held``, unless one with a greater version is there (compare ≥, atomic).
+        Idempotent: the same head again is APPLIED. A tombstone takes part in the comparison like any head and is kept
+        until ``purge``."""
         ...
 
     async def list(
@@ -104,8 +106,24 @@ class Heads(HeadReads, Protocol):
         """Forgets a tombstone if it still has this version. Only after the log's retention. Idempotent."""
         ...
 
+    async def set_hold(self, hold: Hold) -> PutOutcome:
+        """Writes the hold unless one of the same or a greater version says something else (atomic): it is SUPERSEDED
+        then. Idempotent: the same hold again is APPLIED. Independent of heads in both directions: it needs none, every
+        ``put`` and ``purge`` leaves it, and every head that is read from now on tells of it in ``held``."""
+        ...
+
+    async def hold(self, key: DocumentKey) -> Hold | None:
+        """What was said last of the document's hold, as of now; None when nothing ever was."""
+        ...
+
+    async def holds(
+        self, tenant_id: str, *, after: str = "", limit: int = 100, include_released: bool = False
+    ) -> Sequence[Hold]:
+        """Holds in the byte order of document ids, those after ``after``, at most ``limit``."""
+        ...
+
     async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's heads. Idempotent."""
+        """Removes the tenant's heads and holds. Idempotent."""
         ...
 
 

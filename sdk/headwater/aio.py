@@ -28,6 +28,7 @@ from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
 from headwater.replays import Replays
+from headwater.reviews import Reviews
 from headwater.stores import Stores
 from headwater.types import (
     Answer,
@@ -77,6 +78,7 @@ class AsyncClient:
         self._metadata = messages.call_metadata(token, identity or (Identity() if token is None else None))
         self.stores = Stores(self._channel, self._metadata, self._read, self._call)
         self.generations = Generations(self._channel, self._read, self._call)
+        self.reviews = Reviews(self._channel, self._read, self._call)
         self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
         self.costs = Costs(self._channel, self._read)
         self.drift = Drift(self._channel, self._read, self._call)

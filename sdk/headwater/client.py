@@ -20,6 +20,7 @@ from headwater.drift import DriftReport
 from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
 from headwater.replays import ReplayedAnswer
+from headwater.reviews import HeldDocument
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
     Answer,
@@ -239,6 +240,18 @@ class Client:
         made = self._run(self._client.stores.roll_back(document_id, to_version))
         self._noted(made.receipt)
         return made
+
+    def hold_document(self, document_id: str, reason: str = "") -> HeldDocument:
+        """See ``Reviews.hold``."""
+        return self._run(self._client.reviews.hold(document_id, reason))
+
+    def release_document(self, document_id: str, *, document_version: int = 0) -> None:
+        """See ``Reviews.release``."""
+        self._run(self._client.reviews.release(document_id, document_version=document_version))
+
+    def holds(self) -> Iterator[HeldDocument]:
+        """See ``Reviews.holds``."""
+        return self._iterate(self._client.reviews.holds())
 
     def generation_status(self) -> GenerationStatus:
         """See ``Generations.status``."""

@@ -63,6 +63,7 @@ from gateway.ports import AnswerLog, Generator
 from gateway.record.replay import MakeAgain
 from gateway.record.servicer import ReplayServicer
 from gateway.replay import ReplayAnswers
+from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
@@ -71,7 +72,13 @@ from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
 from headwater.gateway.v1 import costs_pb2_grpc, drift_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
-from headwater.ingest.v1 import dead_letters_pb2_grpc, generations_pb2_grpc, stores_pb2_grpc, versions_pb2_grpc
+from headwater.ingest.v1 import (
+    dead_letters_pb2_grpc,
+    generations_pb2_grpc,
+    reviews_pb2_grpc,
+    stores_pb2_grpc,
+    versions_pb2_grpc,
+)
 
 SERVICE: Final = "headwater.gateway.v1.GatewayService"
 FEEDBACK: Final = "headwater.gateway.v1.FeedbackService"
@@ -81,6 +88,7 @@ DRIFT: Final = "headwater.gateway.v1.DriftService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
+REVIEWS: Final = "headwater.ingest.v1.ReviewService"
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
 _PURGE_SECONDS: Final = 3600.0
 _HTTP_DRAIN_SHARE: Final = 0.6
@@ -123,12 +131,13 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     dead_letters_pb2_grpc.add_DeadLetterServiceServicer_to_server(use_cases.dead_letters, server.grpc)
     stores_pb2_grpc.add_StoreServiceServicer_to_server(use_cases.stores, server.grpc)
     versions_pb2_grpc.add_VersionServiceServicer_to_server(use_cases.versions, server.grpc)
+    reviews_pb2_grpc.add_ReviewServiceServicer_to_server(use_cases.reviews, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
     costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
     replays = ReplayServicer(use_cases.replays, seconds=settings.ask_seconds)
     drift_pb2_grpc.add_DriftServiceServicer_to_server(use_cases.drift, server.grpc)
     replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
-    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DRIFT, DEAD_LETTERS, GENERATIONS, *STORES)
+    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DRIFT, DEAD_LETTERS, GENERATIONS, *STORES, REVIEWS)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -207,6 +216,7 @@ def build_use_cases(
         dead_letters=ForwardedDeadLetters(channels.ingest, rates, settings.write_seconds),
         stores=ForwardedStores(channels.ingest, rates),
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
+        reviews=ForwardedReviews(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )

@@ -12,6 +12,7 @@ from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
 from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
+from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
@@ -30,6 +31,7 @@ class UseCases:
     dead_letters: ForwardedDeadLetters
     stores: ForwardedStores
     versions: ForwardedVersions
+    reviews: ForwardedReviews
     generations: ForwardedGenerations
     costs: CostServicer
     """gRPC only."""

@@ -21,6 +21,7 @@ from headwater.ingest.v1 import (
     dead_letters_pb2_grpc,
     generations_pb2_grpc,
     ingest_pb2_grpc,
+    reviews_pb2_grpc,
     stores_pb2_grpc,
     versions_pb2_grpc,
 )
@@ -61,6 +62,7 @@ from ingest.refusals import (
     start_ageing,
 )
 from ingest.rejections import RejectionBreaker
+from ingest.reviews.servicer import ReviewServicer
 from ingest.rows import ChunkRows
 from ingest.sandbox import ParserPool
 from ingest.service import LookAtDocuments, ManageTenants
@@ -82,6 +84,7 @@ SERVICES = (
     "headwater.ingest.v1.StoreService",
     "headwater.ingest.v1.VersionService",
     "headwater.ingest.v1.GenerationService",
+    "headwater.ingest.v1.ReviewService",
 )
 LAG_SECONDS = 5.0
 _log = structlog.get_logger()
@@ -124,6 +127,7 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
         stores_servicer = StoreServicer(upkeep, stores.corpus.tenants)
         stores_pb2_grpc.add_StoreServiceServicer_to_server(stores_servicer, server.grpc)
         versions_pb2_grpc.add_VersionServiceServicer_to_server(VersionServicer(upkeep.rollbacks), server.grpc)
+        reviews_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(upkeep.holds), server.grpc)
         operate = manage_generations(settings, stores.corpus, embedders, clock)
         generations_pb2_grpc.add_GenerationServiceServicer_to_server(GenerationServicer(operate), server.grpc)
     await server.start(*SERVICES)

@@ -148,11 +148,10 @@ def document(
     if head is None:
         version = changes[0].version if changes else 0
         return ingest_pb2.Document(document_id=document_id, version=version, state=ingest_pb2.DOCUMENT_STATE_PENDING)
-    live = head.state is HeadState.LIVE
     message = ingest_pb2.Document(
         document_id=document_id,
         version=head.version,
-        state=ingest_pb2.DOCUMENT_STATE_LIVE if live else ingest_pb2.DOCUMENT_STATE_DELETED,
+        state=_state_of(head),
         title=head.title,
         doc_type=head.doc_type,
         uri=head.uri,
@@ -172,6 +171,12 @@ def document(
     if head.expires_at is not None:
         message.expires_at.CopyFrom(to_timestamp(head.expires_at))
     return message
+
+
+def _state_of(head: Head) -> ingest_pb2.DocumentState.ValueType:
+    if head.state is not HeadState.LIVE:
+        return ingest_pb2.DOCUMENT_STATE_DELETED
+    return ingest_pb2.DOCUMENT_STATE_HELD if head.held else ingest_pb2.DOCUMENT_STATE_LIVE
 
 
 def status(status: IngestStatus, list_limit: int) -> ingest_pb2.GetIngestStatusResponse:

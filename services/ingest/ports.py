@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chassis.eventlog.port import Record
-from corpus.domain import Announcement, CalledOff, DocumentKey, Generation, Head
+from corpus.domain import Announcement, CalledOff, DocumentKey, Generation, Head, Hold
 from ingest.domain import DocumentChange, Lane
 from ingest.parsing.model import ParsedDocument
 
@@ -81,6 +81,18 @@ class HeadFeed(Protocol):
 
     async def publish(self, head: Head) -> None:
         """The document has this head."""
+        ...
+
+    async def announce_hold(self, hold: Hold, before: Hold | None) -> None:
+        """The document's hold is about to be replaced; ``before``: what it was. Before the write."""
+        ...
+
+    async def keep_hold(self, hold: Hold) -> None:
+        """The document has this hold: ends what was announced of it, and is kept for a rebuild."""
+        ...
+
+    async def forget_hold(self, key: DocumentKey) -> None:
+        """The document's hold is no longer kept."""
         ...
 
     async def forget(self, key: DocumentKey) -> None:

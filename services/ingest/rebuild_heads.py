@@ -31,7 +31,7 @@ from corpus.domain import (
     PublishedHead,
     Tenant,
 )
-from corpus.feed import HEADS_TOPIC, decode_announcement, decode_head, read_record_key
+from corpus.feed import HEADS_TOPIC, decode_announcement, decode_head, held_document, read_record_key
 from corpus.ports import ChangeLedger, ChunkStore, Generations, Heads, PutOutcome, StoredVersion, Tenants
 from ingest.audit.audit import AuditStores, Progress, silent
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, decode_change
@@ -42,6 +42,7 @@ from ingest.index import IndexDocument
 from ingest.patience import patiently
 from ingest.ports import HeadFeed
 from ingest.rebuild import Rebuilt
+from ingest.reviews.restore import restore_hold
 from ingest.tenancy import is_gone, tenant_gone, tenant_of
 
 _log = structlog.get_logger()
@@ -145,7 +146,11 @@ class RebuildHeads:
                     known[change.key.document_id].said.setdefault(change.version, []).append(change)
         async for record in self._records(HEADS_TOPIC):
             name = read_record_key(record.key)
-            if name is not None and name[0] == tenant_id and name[1]:
+            if name is None or name[0] != tenant_id or not name[1]:
+                continue
+            if held_document(name[1]):
+                await restore_hold(self.heads, record, tenant_id)
+            else:
                 _hear(known[name[1]], record)
         after = ""
         while versions := await self.chunks.stored_versions(tenant_id, after=after):

@@ -115,6 +115,7 @@ class LookAtDocuments:
     def _may_read(self, caller: Caller, head: Head) -> bool:
         return (
             head.state is HeadState.LIVE
+            and not head.held
             and (head.expires_at is None or head.expires_at > self.clock.now())
             and head.access.security_level <= caller.clearance
             and not head.access.tokens.isdisjoint(access_tokens(head.key.tenant_id, caller.principals))
@@ -178,3 +179,8 @@ class ManageTenants:
             for start in range(0, len(page), _FORGOTTEN_AT_ONCE):
                 await asyncio.gather(*(self.feed.forget(head.key) for head in page[start : start + _FORGOTTEN_AT_ONCE]))
             after = page[-1].key.document_id
+        after = ""
+        while kept := await self.heads.holds(tenant_id, after=after, limit=MAX_PAGE, include_released=True):
+            for hold in kept:
+                await self.feed.forget_hold(hold.key)
+            after = kept[-1].key.document_id

@@ -1,4 +1,4 @@
-"""What keeps the stores in order, put together: audits, rebuilds, rollbacks, expiry."""
+"""What keeps the stores in order, put together: audits, rebuilds, rollbacks, expiry, holds."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from ingest.index import IndexDocument
 from ingest.ports import HeadFeed
 from ingest.rebuild import RebuildIndexes
 from ingest.rebuild_heads import RebuildHeads
+from ingest.reviews.holds import HoldDocuments
 from ingest.rows import ChunkRows
 from ingest.settings import IngestSettings
 from ingest.versions.rollback import RollBackDocuments
@@ -48,6 +49,7 @@ class Upkeep:
     heads: RebuildHeads
     rollbacks: RollBackDocuments
     expiry: ExpireDocuments
+    holds: HoldDocuments
 
     def can_parse(self, index: IndexDocument, recipes: Recipes | None = None) -> None:
         """From now on what was lost may be made again from documents' bytes. Neither counts as a rejection nor is
@@ -104,6 +106,7 @@ def make_upkeep(
             clock,
             settings.tombstone_seconds,
         ),
+        holds=HoldDocuments(corpus.tenants, corpus.heads, feed, accept.versions, clock),
     )
 
 

@@ -19,7 +19,7 @@ from corpus.adapters.sqlite.database import CorpusDatabase
 from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.adapters.sqlite.heads import SqliteHeads
 from corpus.adapters.sqlite.tenants import SqliteTenants
-from corpus.domain import AccessPolicy, Chunk, ChunkedDocument, DocumentKey, Generation, Head, HeadState, Section
+from corpus.domain import AccessPolicy, Chunk, ChunkedDocument, DocumentKey, Generation, Head, HeadState, Hold, Section
 from corpus.ids import chunk_id
 from gateway.domain import Citation, Draft, Outcome, Place, Question, Retrieved, Span
 from gateway.domain import CitationKey as Cited
@@ -141,6 +141,18 @@ async def test_when_any_cited_document_is(
 ) -> None:
     head = (await platform.heads.get_many("acme", [document]))[document]
     await platform.heads.put(replace(head, version=2, event_id="e2", **change))  # type: ignore[arg-type]
+    assert await platform.find(asked) is None
+
+
+@pytest.mark.parametrize("asked", [ASKED, ALIKE])
+@pytest.mark.parametrize("document", ["valve", "pump"])
+async def test_when_any_cited_document_is_put_on_hold_the_answer_is_dropped(
+    platform: Platform, asked: str, document: str
+) -> None:
+    await platform.heads.set_hold(Hold(DocumentKey("acme", document), 1, True, NOW))
+    assert await platform.find(asked) is None
+    await platform.heads.set_hold(Hold(DocumentKey("acme", document), 2, False, NOW))
+    # It was dropped, not hidden: the answer is made anew.
     assert await platform.find(asked) is None
 
 

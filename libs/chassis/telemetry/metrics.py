@@ -154,6 +154,12 @@ INGEST_EXPIRED: Final = Counter(
     description="Documents deleted because their time was over, and tombstones forgotten because of their age.",
     labels=("outcome",),
 )
+INGEST_HOLDS: Final = Counter(
+    "headwater.ingest.holds",
+    unit="{document}",
+    description="Documents that were held back from everything that is served, and released.",
+    labels=("action", "by"),
+)
 INGEST_GENERATION_GAPS: Final = Counter(
     "headwater.ingest.generation.gaps",
     unit="{change}",

@@ -40,6 +40,12 @@ class Announced:
         left.pop(announcement_id, None)
         self._keep(tenant_id, document_id, left)
 
+    def end_holds(self, tenant_id: str, document_id: str, last: str) -> None:
+        """Ends announcements of holds up to the one of this id (``corpus.feed.hold_announcement_id``)."""
+        left = self._tenants.get(tenant_id, _NOTHING).get(document_id, {})
+        kept = {name: end for name, end in left.items() if not (name.startswith("hold/") and name <= last)}
+        self._keep(tenant_id, document_id, kept)
+
     def forget(self, tenant_id: str, document_id: str) -> None:
         """Ends whatever is announced of the document. Idempotent."""
         self._keep(tenant_id, document_id, {})

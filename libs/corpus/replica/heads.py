@@ -21,6 +21,7 @@ import asyncio
 import itertools
 import math
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Final
 
 from chassis.clock import Clock
@@ -29,7 +30,14 @@ from chassis.eventlog.port import LogReader, Record
 from chassis.telemetry import logger
 from chassis.telemetry.metrics import HEADS_REPLICA_AGE, HEADS_REPLICA_READS, HEADS_REPLICA_SIZE
 from corpus.domain import Announcement, CalledOff, DocumentKey, PublishedHead, ServedHead, published
-from corpus.feed import decode_announcement, decode_head, read_record_key
+from corpus.feed import (
+    decode_announcement,
+    decode_head,
+    decode_hold,
+    held_document,
+    hold_announcement_id,
+    read_record_key,
+)
 from corpus.ports import HeadReads
 from corpus.replica.announced import Announced
 from corpus.replica.questions import Questions
@@ -221,10 +229,15 @@ class HeadsReplica:
         name = read_record_key(record.key)
         if name is None:
             return  # nothing that a document could be known under
+        held = held_document(name[1])
+        if held:
+            name = (name[0], held)
         for spoken_of in self._open.values():
             spoken_of.add(name)
         tenant_id, document_id = name
-        if not document_id:
+        if held:
+            self._change_hold(DocumentKey(tenant_id, document_id), record.value)
+        elif not document_id:
             self._table.forget_tenant(tenant_id)
             self._announced.forget_tenant(tenant_id)
             self._to_ask.drop_tenant(tenant_id)
@@ -255,6 +268,20 @@ class HeadsReplica:
             case _:
                 self._ask_anew(key)
 
+    def _change_hold(self, key: DocumentKey, value: bytes | None) -> None:
+        """What the record says of the hold is not believed: the authority is asked, at once or when it is written."""
+        try:
+            said = decode_announcement(value) if value else None
+            if isinstance(said, Announcement) and said.key == key:
+                self._announce(said, self._table.get(key.tenant_id, key.document_id))
+                return
+            if value:
+                last = hold_announcement_id(decode_hold(value).version)
+                self._announced.end_holds(key.tenant_id, key.document_id, last)
+        except InvalidRequest:
+            pass  # it changed, whatever it was meant to say
+        self._ask_anew(key)
+
     def _announce(self, said: Announcement, known: Entry) -> None:
         if isinstance(known, PublishedHead) and known.version >= said.version:
             return  # a late one
@@ -265,6 +292,9 @@ class HeadsReplica:
             self._ask_anew(key)
 
     def _change_to(self, head: PublishedHead, known: Entry) -> None:
+        if isinstance(known, PublishedHead):
+            # No record of a head knows of holds; those have records of their own.
+            head = replace(head, held=known.held)
         if not isinstance(known, PublishedHead) or (head.version == known.version and head != known):
             self._ask_anew(head.key)
         elif head.version > known.version:

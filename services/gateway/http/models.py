@@ -26,7 +26,7 @@ class Retrieval(Request):
     fusion: Literal["convex", "rrf"] = "convex"
     expand: Literal["none", "section"] = "none"
     explain: bool = False
-    legs: list[Literal["vector", "lexical"]] = Field(default_factory=list, description="Empty: all.")
+    legs: list[Literal["vector", "lexical", "graph"]] = Field(default_factory=list, description="Empty: all.")
     min_score: float = Field(0.0, ge=0, le=1)
     max_per_document: int = Field(0, ge=0, le=200)
     vector_weight: float | None = Field(None, ge=0, le=1)

@@ -9,8 +9,16 @@ from datetime import datetime
 from chassis.clock import Clock
 from chassis.eventlog.port import Consumer, Producer, Record
 from chassis.telemetry import inject
-from corpus.domain import Announcement, CalledOff, DocumentKey, Head
-from corpus.feed import HEADS_TOPIC, encode_announcement, encode_head, record_key
+from corpus.domain import Announcement, CalledOff, DocumentKey, Head, Hold
+from corpus.feed import (
+    HEADS_TOPIC,
+    encode_announcement,
+    encode_head,
+    encode_hold,
+    encode_hold_announcement,
+    hold_key,
+    record_key,
+)
 from headwater.events.v1 import events_pb2
 from ingest.codec import BULK_CHANGES_TOPIC, CHANGES_TOPIC, DEAD_LETTERS_TOPIC, encode_change, key_bytes, to_timestamp
 from ingest.dead_letters.letters import event_object_key, letter_id_of
@@ -86,6 +94,23 @@ class EventLogHeadFeed:
         headers = _headers("headwater.head-changed.v1", head.event_id, head.updated_at)
         key = record_key(head.key.tenant_id, head.key.document_id)
         await self._producer.append(HEADS_TOPIC, key, encode_head(head), headers)
+
+    async def announce_hold(self, hold: Hold, before: Hold | None) -> None:
+        """See the port."""
+        if self._has_replicas:
+            headers = _headers("headwater.hold-announced.v1", str(uuid.uuid4()), hold.changed_at)
+            await self._producer.append(
+                HEADS_TOPIC, hold_key(hold.key), encode_hold_announcement(hold, before), headers
+            )
+
+    async def keep_hold(self, hold: Hold) -> None:
+        """See the port."""
+        headers = _headers("headwater.hold-changed.v1", str(uuid.uuid4()), hold.changed_at)
+        await self._producer.append(HEADS_TOPIC, hold_key(hold.key), encode_hold(hold), headers)
+
+    async def forget_hold(self, key: DocumentKey) -> None:
+        """See the port."""
+        await self._forget(hold_key(key))
 
     async def forget(self, key: DocumentKey) -> None:
         """See the port."""

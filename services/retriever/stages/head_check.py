@@ -18,6 +18,8 @@ class Rejection(StrEnum):
     SUPERSEDED = "superseded"
     """The head names another version's chunks."""
     EXPIRED = "expired"
+    HELD = "held"
+    """Kept back until somebody has looked at it (docs/review.md)."""
     DENIED = "denied"
 
 
@@ -37,6 +39,8 @@ def rejection(head: ServedHead | None, chunks_version: int, reader: Reader, now:
         return Rejection.UNKNOWN
     if head.state is not HeadState.LIVE:
         return Rejection.DELETED
+    if head.held:
+        return Rejection.HELD
     if head.chunks_version != chunks_version:
         return Rejection.SUPERSEDED
     if head.expires_at is not None and head.expires_at <= now:

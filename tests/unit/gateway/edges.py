@@ -42,7 +42,7 @@ from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import costs_pb2_grpc, drift_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
-from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc
+from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc, reviews_pb2, reviews_pb2_grpc
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
 CONTENT_LIMIT = 300_000
@@ -55,7 +55,11 @@ class PeerSettings(ServiceSettings):
 
 
 @dataclass
-class Peers(retrieval_pb2_grpc.RetrievalServiceServicer, ingest_pb2_grpc.IngestServiceServicer):
+class Peers(
+    retrieval_pb2_grpc.RetrievalServiceServicer,
+    ingest_pb2_grpc.IngestServiceServicer,
+    reviews_pb2_grpc.ReviewServiceServicer,
+):
     """Retriever and ingest service in one. ``callers`` are who called, as the internal tokens said."""
 
     callers: list[Caller] = field(default_factory=list)
@@ -64,6 +68,30 @@ class Peers(retrieval_pb2_grpc.RetrievalServiceServicer, ingest_pb2_grpc.IngestS
     drafts: list[ingest_pb2.DocumentDraft] = field(default_factory=list)
     broken_uploads: int = 0
     down: bool = False
+    held: dict[str, reviews_pb2.HeldDocument] = field(default_factory=dict)
+    released: list[tuple[str, int]] = field(default_factory=list)
+
+    async def HoldDocument(
+        self, request: reviews_pb2.HoldDocumentRequest, context: Any
+    ) -> reviews_pb2.HoldDocumentResponse:
+        self._called()
+        hold = reviews_pb2.HeldDocument(
+            document_id=request.document_id, reason=request.reason, held_by=current_caller().subject
+        )
+        hold.since.FromDatetime(NOW)
+        self.held[request.document_id] = hold
+        return reviews_pb2.HoldDocumentResponse(hold=hold)
+
+    async def ReleaseDocument(
+        self, request: reviews_pb2.ReleaseDocumentRequest, context: Any
+    ) -> reviews_pb2.ReleaseDocumentResponse:
+        self._called()
+        self.released.append((request.document_id, request.document_version))
+        return reviews_pb2.ReleaseDocumentResponse()
+
+    async def ListHolds(self, request: reviews_pb2.ListHoldsRequest, context: Any) -> reviews_pb2.ListHoldsResponse:
+        self._called()
+        return reviews_pb2.ListHoldsResponse(holds=self.held.values())
 
     def _called(self) -> None:
         caller = current_caller()
@@ -303,5 +331,6 @@ async def _serve_peers(stack: AsyncExitStack, folder: Path, peers: Peers) -> str
     server = await stack.enter_async_context(GrpcServer(settings, Lifecycle(settings), verifier))
     retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(peers, server.grpc)
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(peers, server.grpc)
+    reviews_pb2_grpc.add_ReviewServiceServicer_to_server(peers, server.grpc)
     await server.start()
     return f"127.0.0.1:{server.port}"

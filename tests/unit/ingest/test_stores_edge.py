@@ -10,6 +10,7 @@ import pytest
 from tests.unit.ingest.audits import GRACE, audits
 from tests.unit.ingest.world import READER, TENANT, WRITER, World
 
+from chassis.clock import HybridLogicalClock
 from chassis.errors import InvalidRequest, NotFound, PermissionDenied
 from chassis.eventlog.memory import MemoryEventLog
 from chassis.identity import Caller, Scope, acting_as
@@ -23,6 +24,7 @@ from ingest.audit.servicer import StoreServicer
 from ingest.expire import ExpireDocuments
 from ingest.rebuild import RebuildIndexes
 from ingest.rebuild_heads import RebuildHeads
+from ingest.reviews.holds import HoldDocuments
 from ingest.upkeep import Upkeep
 from ingest.versions.rollback import RollBackDocuments
 
@@ -56,6 +58,7 @@ def upkeep(world: World) -> Upkeep:
             world.clock,
             GRACE,
         ),
+        HoldDocuments(stores.tenants, stores.heads, feed, HybridLogicalClock(world.clock), world.clock),
     )
 
 

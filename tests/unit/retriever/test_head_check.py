@@ -17,6 +17,7 @@ OFF = Query("how", rerank=RerankMode.OFF)
 
 FORBIDDEN = {
     "deleted": {"state": HeadState.DELETED},
+    "on hold": {"held": True},
     "superseded": {"chunks_version": 3},
     "expired": {"expires_at": START},
     "revoked": {"access": AccessPolicy(access_tokens(TENANT, ["group:sales"]))},

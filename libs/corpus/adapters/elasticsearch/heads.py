@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from chassis.clock import from_micros, to_micros
@@ -11,9 +12,11 @@ from chassis.elasticsearch.bulk import Write, bulk
 from chassis.elasticsearch.client import Store, store_errors, unavailable
 from chassis.elasticsearch.documents import Found, document_id, get, get_many, search_now
 from chassis.elasticsearch.indexes import IndexSpec
+from corpus.adapters.elasticsearch.holds import SPEC as HOLDS_SPEC
+from corpus.adapters.elasticsearch.holds import ElasticsearchHolds
 from corpus.adapters.elasticsearch.paging import pages
 from corpus.adapters.values import metadata_from_text, metadata_to_text
-from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState
+from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState, Hold
 from corpus.ports import HeadCounts, PutOutcome
 
 _ALIAS: Final = "heads"
@@ -34,6 +37,7 @@ SPECS: Final = (
         # old name. Whoever must stay deleted has a tombstone, which is a document.
         settings={"gc_deletes": "0s"},
     ),
+    HOLDS_SPEC,
 )
 
 _FORGETTING_SECONDS: Final = 2.0
@@ -53,6 +57,7 @@ class ElasticsearchHeads:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._alias = store.name(_ALIAS)
+        self._holds = ElasticsearchHolds(store)
 
     async def put(self, head: Head) -> PutOutcome:
         """Writes the head unless a newer one is there; see the port."""
@@ -71,17 +76,19 @@ class ElasticsearchHeads:
 
     async def get(self, key: DocumentKey) -> Head | None:
         """The head or None; see the port."""
-        found = await self._find(key)
-        return None if found is None else _head_of(found.source)
+        return (await self.get_many(key.tenant_id, [key.document_id])).get(key.document_id)
 
     async def get_many(self, tenant_id: str, document_ids: Collection[str]) -> Mapping[str, Head]:
         """Heads by document id; see the port."""
         if not document_ids:
             return {}
         ids = {_id_of(DocumentKey(tenant_id, each)) for each in document_ids}
-        documents = await get_many(self._store, self._alias, list(ids))
+        # Side by side: either was complete when it was asked for, and neither depends on the other.
+        documents, held = await asyncio.gather(
+            get_many(self._store, self._alias, list(ids)), self._holds.held_among(tenant_id, document_ids)
+        )
         heads = (_head_of(found.source) for found in documents if found is not None)
-        return {head.key.document_id: head for head in heads}
+        return {head.key.document_id: _told(head, held) for head in heads}
 
     async def list(
         self, tenant_id: str, *, after: str = "", prefix: str = "", limit: int = 100, include_deleted: bool = False
@@ -97,7 +104,9 @@ class ElasticsearchHeads:
         if not include_deleted:
             conditions.append({"term": {"state": HeadState.LIVE.value}})
         found = pages(self._store, self._alias, {"bool": {"filter": conditions}}, order_by="document", limit=limit)
-        return [_head_of(hit["_source"]) async for page in found for hit in page]
+        heads = [_head_of(hit["_source"]) async for page in found for hit in page]
+        held = await self._holds.held_among(tenant_id, [head.key.document_id for head in heads])
+        return [_told(head, held) for head in heads]
 
     async def counts(self, tenant_id: str) -> HeadCounts:
         """Live documents, chunks and tokens."""
@@ -130,8 +139,24 @@ class ElasticsearchHeads:
             [Write(self._alias, _id_of(key), None, seq_no=found.seq_no, primary_term=found.primary_term)],
         )
 
+    async def set_hold(self, hold: Hold) -> PutOutcome:
+        """Writes the hold unless a newer one is there; see the port."""
+        return PutOutcome.APPLIED if await self._holds.put(hold) else PutOutcome.SUPERSEDED
+
+    async def hold(self, key: DocumentKey) -> Hold | None:
+        """The hold or None; see the port."""
+        return await self._holds.get(key)
+
+    async def holds(
+        self, tenant_id: str, *, after: str = "", limit: int = 100, include_released: bool = False
+    ) -> Sequence[Hold]:
+        """Holds in order of document ids; see the port."""
+        return await self._holds.page(tenant_id, after, limit, include_released)
+
     async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's heads: those that were there when the call began, whatever became of them since."""
+        """Removes the tenant's heads and holds: those that were there when the call began, whatever became of them
+        since."""
+        await self._holds.drop_tenant(tenant_id)
         everything = pages(self._store, self._alias, {"term": {"tenant": tenant_id}}, order_by="document", source=False)
         async for page in everything:
             await bulk(self._store, [Write(self._alias, hit["_id"], None) for hit in page])
@@ -151,6 +176,10 @@ class ElasticsearchHeads:
 
     async def _find(self, key: DocumentKey) -> Found | None:
         return await get(self._store, self._alias, _id_of(key))
+
+
+def _told(head: Head, held: Collection[str]) -> Head:
+    return replace(head, held=True) if head.key.document_id in held else head
 
 
 def _id_of(key: DocumentKey) -> str:

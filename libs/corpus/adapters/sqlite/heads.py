@@ -6,9 +6,11 @@ import secrets
 import sqlite3
 import threading
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from chassis.clock import from_micros, to_micros
+from corpus.adapters.sqlite import holds
 from corpus.adapters.sqlite.database import CorpusDatabase
 from corpus.adapters.values import (
     id_list,
@@ -18,7 +20,7 @@ from corpus.adapters.values import (
     strings_to_text,
     token_set_from_text,
 )
-from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState
+from corpus.domain import AccessPolicy, DocumentKey, Head, HeadState, Hold
 from corpus.ports import HeadCounts, PutOutcome
 
 _COLUMNS = (
@@ -97,7 +99,7 @@ class SqliteHeads:
             row = connection.execute(
                 f"{_SELECT} WHERE tenant_id = ? AND document_id = ?", (key.tenant_id, key.document_id)
             ).fetchone()
-            return _head_of(row) if row else None
+            return _told(connection, key.tenant_id, [_head_of(row)])[0] if row else None
 
         return await self._database.read(read)
 
@@ -117,6 +119,9 @@ class SqliteHeads:
                     unknown.append(document_id)
             if unknown:
                 found.update(self._read_rows(connection, tenant_id, unknown))
+            # Last: what was held before this read began is seen, whatever head it has by now.
+            for document_id in holds.held_among(connection, tenant_id, found):
+                found[document_id] = replace(found[document_id], held=True)
             return found
 
         return await self._database.read(read)
@@ -133,7 +138,7 @@ class SqliteHeads:
                 " ORDER BY document_id LIMIT ?",
                 (tenant_id, after, prefix, prefix + _AFTER_EVERY_ID, max(limit, 0)),
             )
-            return [_head_of(row) for row in rows]
+            return _told(connection, tenant_id, [_head_of(row) for row in rows])
 
         return await self._database.read(read)
 
@@ -155,9 +160,29 @@ class SqliteHeads:
         sql = "DELETE FROM heads WHERE tenant_id = ? AND document_id = ? AND version = ? AND state = 'deleted'"
         await self._database.write(lambda c: c.execute(sql, (key.tenant_id, key.document_id, version)))
 
+    async def set_hold(self, hold: Hold) -> PutOutcome:
+        """Writes the hold unless a newer one is there; see the port."""
+        written = await self._database.write(lambda c: holds.put(c, hold))
+        return PutOutcome.APPLIED if written else PutOutcome.SUPERSEDED
+
+    async def hold(self, key: DocumentKey) -> Hold | None:
+        """The hold or None; see the port."""
+        return await self._database.read(lambda c: holds.get(c, key))
+
+    async def holds(
+        self, tenant_id: str, *, after: str = "", limit: int = 100, include_released: bool = False
+    ) -> Sequence[Hold]:
+        """Holds in order of document ids; see the port."""
+        return await self._database.read(lambda c: holds.page(c, tenant_id, after, max(limit, 0), include_released))
+
     async def drop_tenant(self, tenant_id: str) -> None:
-        """Removes the tenant's heads."""
-        await self._database.write(lambda c: c.execute("DELETE FROM heads WHERE tenant_id = ?", (tenant_id,)))
+        """Removes the tenant's heads and holds."""
+
+        def drop(connection: sqlite3.Connection) -> None:
+            for table in ("heads", "holds"):
+                connection.execute(f"DELETE FROM {table} WHERE tenant_id = ?", (tenant_id,))  # noqa: S608
+
+        await self._database.write(drop)
 
     def _read_rows(
         self, connection: sqlite3.Connection, tenant_id: str, document_ids: Collection[str]
@@ -175,6 +200,11 @@ class SqliteHeads:
             while len(self._remembered) > _REMEMBERED_HEADS:
                 del self._remembered[next(iter(self._remembered))]
         return found
+
+
+def _told(connection: sqlite3.Connection, tenant_id: str, heads: Sequence[Head]) -> list[Head]:
+    held = holds.held_among(connection, tenant_id, [head.key.document_id for head in heads])
+    return [replace(head, held=True) if head.key.document_id in held else head for head in heads]
 
 
 def _row_of(head: Head) -> tuple[object, ...]:

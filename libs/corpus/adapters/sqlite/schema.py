@@ -231,7 +231,30 @@ _NAMES = """
     INSERT INTO tenant_names SELECT tenant_id, tenant_id FROM tenants;
 """
 
-CORPUS_MIGRATIONS = (_HEADS + _CHUNKS + _LEDGER + _REGISTRIES, _ORIGINS, _DECISIONS, _REBUILDS, _GENERATIONS, _NAMES)
+_HOLDS = """
+    CREATE TABLE holds (
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        held INTEGER NOT NULL,
+        changed_at INTEGER NOT NULL,
+        said_by TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (tenant_id, document_id)
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE INDEX holds_held ON holds (tenant_id, document_id) WHERE held = 1;
+"""
+
+CORPUS_MIGRATIONS = (
+    _HEADS + _CHUNKS + _LEDGER + _REGISTRIES,
+    _ORIGINS,
+    _DECISIONS,
+    _REBUILDS,
+    _GENERATIONS,
+    _NAMES,
+    _HOLDS,
+)
 
 EMBEDDING_MIGRATIONS = (
     """

@@ -204,6 +204,7 @@ class HeadChanged(google.protobuf.message.Message):
     GENERATION_FIELD_NUMBER: builtins.int
     INGEST_TRACE_ID_FIELD_NUMBER: builtins.int
     ANNOUNCEMENT_FIELD_NUMBER: builtins.int
+    HOLD_FIELD_NUMBER: builtins.int
     tenant_id: builtins.str
     """As in DocumentChange."""
     document_id: builtins.str
@@ -222,6 +223,10 @@ class HeadChanged(google.protobuf.message.Message):
     def expires_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
     @property
     def announcement(self) -> Global___Announcement: ...
+    @property
+    def hold(self) -> Global___Hold:
+        """What was said last of the document's hold, in a record without a state under a key of its own."""
+
     def __init__(
         self,
         *,
@@ -236,11 +241,46 @@ class HeadChanged(google.protobuf.message.Message):
         generation: builtins.str = ...,
         ingest_trace_id: builtins.str = ...,
         announcement: Global___Announcement | None = ...,
+        hold: Global___Hold | None = ...,
     ) -> None: ...
-    def HasField(self, field_name: typing.Literal["announcement", b"announcement", "expires_at", b"expires_at"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["access_tokens", b"access_tokens", "announcement", b"announcement", "chunks_version", b"chunks_version", "document_id", b"document_id", "expires_at", b"expires_at", "generation", b"generation", "ingest_trace_id", b"ingest_trace_id", "security_level", b"security_level", "state", b"state", "tenant_id", b"tenant_id", "version", b"version"]) -> None: ...
+    def HasField(self, field_name: typing.Literal["announcement", b"announcement", "expires_at", b"expires_at", "hold", b"hold"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["access_tokens", b"access_tokens", "announcement", b"announcement", "chunks_version", b"chunks_version", "document_id", b"document_id", "expires_at", b"expires_at", "generation", b"generation", "hold", b"hold", "ingest_trace_id", b"ingest_trace_id", "security_level", b"security_level", "state", b"state", "tenant_id", b"tenant_id", "version", b"version"]) -> None: ...
 
 Global___HeadChanged: typing_extensions.TypeAlias = HeadChanged
+
+@typing.final
+class Hold(google.protobuf.message.Message):
+    """Whether a document is kept out of all answers until somebody has looked at it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: builtins.int
+    HELD_FIELD_NUMBER: builtins.int
+    CHANGED_AT_FIELD_NUMBER: builtins.int
+    SAID_BY_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    version: builtins.int
+    """Orders what is said of the document's hold; no version of the document."""
+    held: builtins.bool
+    """False once it was released."""
+    said_by: builtins.str
+    """A caller's subject, or "rule:" and the rule."""
+    reason: builtins.str
+    @property
+    def changed_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        version: builtins.int = ...,
+        held: builtins.bool = ...,
+        changed_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        said_by: builtins.str = ...,
+        reason: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["changed_at", b"changed_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["changed_at", b"changed_at", "held", b"held", "reason", b"reason", "said_by", b"said_by", "version", b"version"]) -> None: ...
+
+Global___Hold: typing_extensions.TypeAlias = Hold
 
 @typing.final
 class Announcement(google.protobuf.message.Message):

@@ -130,6 +130,8 @@ class _DocumentStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._
     DOCUMENT_STATE_DELETED: _DocumentState.ValueType  # 2
     DOCUMENT_STATE_PENDING: _DocumentState.ValueType  # 3
     """Accepted, but no version was applied yet."""
+    DOCUMENT_STATE_HELD: _DocumentState.ValueType  # 4
+    """Live, and kept out of everything that is served until it is released: ReviewService."""
 
 class DocumentState(_DocumentState, metaclass=_DocumentStateEnumTypeWrapper): ...
 
@@ -138,6 +140,8 @@ DOCUMENT_STATE_LIVE: DocumentState.ValueType  # 1
 DOCUMENT_STATE_DELETED: DocumentState.ValueType  # 2
 DOCUMENT_STATE_PENDING: DocumentState.ValueType  # 3
 """Accepted, but no version was applied yet."""
+DOCUMENT_STATE_HELD: DocumentState.ValueType  # 4
+"""Live, and kept out of everything that is served until it is released: ReviewService."""
 Global___DocumentState: typing_extensions.TypeAlias = DocumentState
 
 class _OpenCause:

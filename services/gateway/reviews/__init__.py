@@ -1,0 +1,1 @@
+"""Reviews, as the ingest service knows them."""
