@@ -10,6 +10,7 @@ from gateway.drift.servicer import DriftServicer
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
 from gateway.reviews.servicer import ForwardedReviews
@@ -33,5 +34,6 @@ class UseCases:
     versions: ForwardedVersions
     reviews: ForwardedReviews
     generations: ForwardedGenerations
+    privacy: ForwardedPrivacy
     costs: CostServicer
     """gRPC only."""

@@ -22,6 +22,7 @@ from corpus.ports import (
     Tenants,
     VectorIndex,
 )
+from corpus.pseudonyms import PseudonymStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class CorpusStores:
     letters: DeadLetterStore
     known_bad: KnownBadContent
     halts: Halts
+    pseudonyms: PseudonymStore
 
 
 class Engines(Protocol):

@@ -19,6 +19,7 @@ from headwater.cli import (
     generation,
     ingest,
     local,
+    privacy,
     replay,
     review,
     search,
@@ -49,6 +50,7 @@ app.add_typer(drift.app, name="drift")
 app.add_typer(review.app, name="review")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(generation.app, name="generation")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(admin.app, name="admin")
 
 

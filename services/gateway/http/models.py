@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from gateway.http.bodies import Name, Request, Response, StageBody, short_name
 from gateway.http.cost_models import QueryCostBody
 from gateway.http.plan_models import PlanBody, PlanOptionsBody, TurnBody
-from gateway.http.support_models import SupportBody
+from gateway.http.support_models import ConflictBody, SupportBody
 
 # Searching
 
@@ -177,6 +177,7 @@ class AnswerBody(Response):
     abstention_reason: str = Field(
         description="nothing_found, not_in_passages, unsupported or unreadable; empty where it is no abstention."
     )
+    conflicts: list[ConflictBody] = Field(description="Sources of the answer that disagree.")
 
 
 class AnswersBody(Response):
