@@ -60,6 +60,7 @@ from gateway.parts import (
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
+from gateway.privacy.answers import RevealedAnswers
 from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.record.servicer import ReplayServicer
@@ -190,6 +191,7 @@ def build_use_cases(
         mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
+    privacy = ForwardedPrivacy(channels.ingest, rates, settings.write_seconds)
     recorder = recorder_of(settings)
     watch = watch or drift_watch(settings, clock)
     questions = AnswerQuestions(
@@ -210,7 +212,7 @@ def build_use_cases(
     )
     deterministic = settings.generator == "extractive" and settings.understand_with == "rules"
     return UseCases(
-        questions=questions,
+        questions=RevealedAnswers(questions, privacy),
         drift=DriftServicer(watch, rates),
         replays=MakeAgain(questions, log, retrieval, rates, recorder, wishes_of, deterministic=deterministic),
         answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
@@ -222,7 +224,7 @@ def build_use_cases(
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         reviews=ForwardedReviews(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
-        privacy=ForwardedPrivacy(channels.ingest, rates, settings.write_seconds),
+        privacy=privacy,
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )
 
