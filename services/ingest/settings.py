@@ -7,8 +7,10 @@ from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from corpus.reviews import ReviewReason
 from corpus.settings import WriterSettings
 from ingest.privacy import PrivacyPolicy, load_privacy, parse_privacy
+from ingest.reviews.quality import ReviewAction, ReviewPolicy, parse_stale_days
 from ingest.sources.mapping import Sources, load_sources, parse_sources
 
 
@@ -54,6 +56,12 @@ class IngestSettings(WriterSettings):
         privacy_file: TOML file that says by tenant and document type what is done with personal data before indexing
             (docs/privacy.md); without it, nothing is.
         privacy: The same text itself, in place of a file.
+        review_empty: What is done with a document in which nearly nothing was found (docs/review.md): nothing ("off"),
+            it waits in the review queue ("flag"), or it does and nobody is served it until then ("hold").
+        review_unreadable: The same, where what was found is hardly text.
+        review_stale: The same, where the document says of itself that it is older than ``review_stale_days``.
+        review_stale_days: Days by document type, for instance "manual=365, policy=730", or one number for all; empty:
+            nothing is stale.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -91,6 +99,10 @@ class IngestSettings(WriterSettings):
     sources: SecretStr = SecretStr("")
     privacy_file: Path | None = None
     privacy: str = ""
+    review_empty: Literal["off", "flag", "hold"] = "flag"
+    review_unreadable: Literal["off", "flag", "hold"] = "flag"
+    review_stale: Literal["off", "flag", "hold"] = "flag"
+    review_stale_days: str = ""
 
     @model_validator(mode="after")
     def _read_the_mappings(self) -> IngestSettings:
@@ -105,6 +117,20 @@ class IngestSettings(WriterSettings):
     def _read_the_privacy_policy(self) -> IngestSettings:
         self.privacy_policy()
         return self
+
+    @model_validator(mode="after")
+    def _read_the_review_policy(self) -> IngestSettings:
+        self.review_policy()
+        return self
+
+    def review_policy(self) -> ReviewPolicy:
+        """Which documents somebody is to look at. Raises ValueError."""
+        actions = {
+            ReviewReason.EMPTY: ReviewAction(self.review_empty),
+            ReviewReason.UNREADABLE: ReviewAction(self.review_unreadable),
+            ReviewReason.STALE: ReviewAction(self.review_stale),
+        }
+        return ReviewPolicy(actions, parse_stale_days(self.review_stale_days))
 
     def privacy_policy(self) -> PrivacyPolicy:
         """What is done with personal data. Raises ValueError."""

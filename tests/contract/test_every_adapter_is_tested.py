@@ -21,6 +21,7 @@ import chassis.objectstore.port
 import corpus.adapters
 import corpus.dead_letters
 import corpus.ports
+import corpus.reviews
 import gateway.adapters
 import gateway.costs.ports
 import gateway.feedback.ports
@@ -38,6 +39,7 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     corpus.dead_letters.DeadLetterStore: (corpus.adapters, "test_dead_letters.py"),
     corpus.dead_letters.KnownBadContent: (corpus.adapters, "test_known_bad.py"),
     corpus.dead_letters.Halts: (corpus.adapters, "test_halts.py"),
+    corpus.reviews.ReviewQueue: (corpus.adapters, "test_review_queue.py"),
     corpus.ports.Tenants: (corpus.adapters, "test_tenants.py"),
     corpus.ports.Generations: (corpus.adapters, "test_generations.py"),
     corpus.ports.VectorIndex: (corpus.adapters, "test_vector_index.py"),

@@ -25,6 +25,7 @@ from corpus.adapters.elasticsearch.dead_letters import (
 from corpus.adapters.elasticsearch.generations import ElasticsearchGenerations
 from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
+from corpus.adapters.elasticsearch.reviews import ElasticsearchReviewQueue
 from corpus.adapters.elasticsearch.tenants import ElasticsearchTenants
 from corpus.adapters.keyvalue.embedding_cache import KeyValueEmbeddingCache
 from corpus.engines.port import CorpusStores
@@ -67,6 +68,7 @@ class ClusterEngines:
             letters=ElasticsearchDeadLetterStore(store),
             known_bad=ElasticsearchKnownBadContent(store),
             halts=ElasticsearchHalts(store),
+            reviews=ElasticsearchReviewQueue(store),
         )
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:

@@ -21,6 +21,7 @@ from corpus.adapters.sqlite.dead_letters import SqliteDeadLetterStore, SqliteHal
 from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
 from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.adapters.sqlite.heads import SqliteHeads
+from corpus.adapters.sqlite.reviews import SqliteReviewQueue
 from corpus.adapters.sqlite.tenants import SqliteTenants
 from corpus.adapters.tantivy import TantivyLexicalIndex
 from corpus.engines.port import CorpusStores
@@ -67,6 +68,7 @@ class EmbeddedEngines:
             letters=SqliteDeadLetterStore(database),
             known_bad=SqliteKnownBadContent(database),
             halts=SqliteHalts(database),
+            reviews=SqliteReviewQueue(database),
         )
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:

@@ -22,6 +22,7 @@ from corpus.ports import (
     Tenants,
     VectorIndex,
 )
+from corpus.reviews import ReviewQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class CorpusStores:
     letters: DeadLetterStore
     known_bad: KnownBadContent
     halts: Halts
+    reviews: ReviewQueue
 
 
 class Engines(Protocol):

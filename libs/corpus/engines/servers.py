@@ -10,7 +10,15 @@ from chassis.elasticsearch.client import Store, open_store
 from chassis.elasticsearch.indexes import IndexSpec, all_differences, create_missing
 from chassis.eventlog.kafka import KafkaEventLog
 from chassis.eventlog.topics import TopicSpec
-from corpus.adapters.elasticsearch import change_ledger, chunk_store, dead_letters, generations, heads, tenants
+from corpus.adapters.elasticsearch import (
+    change_ledger,
+    chunk_store,
+    dead_letters,
+    generations,
+    heads,
+    reviews,
+    tenants,
+)
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
 from corpus.adapters.weaviate import WeaviateVectorIndex, open_weaviate
 from corpus.settings import StoreSettings
@@ -22,6 +30,7 @@ SPECS: Final[tuple[IndexSpec, ...]] = (
     *chunk_store.SPECS,
     *change_ledger.SPECS,
     *dead_letters.SPECS,
+    *reviews.SPECS,
 )
 """The indexes that every installation has; those of tenants and generations are made when they are first written."""
 

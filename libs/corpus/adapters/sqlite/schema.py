@@ -246,6 +246,18 @@ _HOLDS = """
     CREATE INDEX holds_held ON holds (tenant_id, document_id) WHERE held = 1;
 """
 
+_REVIEWS = """
+    CREATE TABLE reviews (
+        review_id TEXT NOT NULL PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        raised_at INTEGER NOT NULL,
+        item TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX reviews_by_state ON reviews (tenant_id, state, raised_at);
+"""
+
 CORPUS_MIGRATIONS = (
     _HEADS + _CHUNKS + _LEDGER + _REGISTRIES,
     _ORIGINS,
@@ -254,6 +266,7 @@ CORPUS_MIGRATIONS = (
     _GENERATIONS,
     _NAMES,
     _HOLDS,
+    _REVIEWS,
 )
 
 EMBEDDING_MIGRATIONS = (
