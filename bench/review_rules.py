@@ -39,7 +39,7 @@ def main(folder: Path) -> None:
             found[finding.reason.value] += 1
             named[str(path.relative_to(folder))] = f"{finding.reason.value}: {finding.detail}"
     milliseconds = sorted(1000 * each for each in seconds)
-    print(  # noqa: T201
+    print(
         json.dumps(
             {
                 "documents": len(seconds),

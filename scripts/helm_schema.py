@@ -275,6 +275,13 @@ def chart(settings: dict[str, Schema]) -> Schema:
         ingest=closed(
             "Ingestion.",
             settings=settings["ingest"],
+            vault=closed(
+                "Keys of pseudonyms; needed where the privacy policy pseudonymises.",
+                **credentials(
+                    vaultKeys="Its key with the keys that seal the vault, one a line, the newest first.",
+                    pseudonymKey="Its key with the key that pseudonyms are made by.",
+                ),
+            ),
             api=closed("Accepts changes.", **workload, autoscaling=_hpa()),
             worker=closed("Applies changes.", **workload, autoscaling=_lag_scaling()),
         ),

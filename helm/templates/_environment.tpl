@@ -117,6 +117,14 @@
     name: {{ . }}
     items: [{key: {{ $v.gateway.openai.secretKeys.apiKey }}, path: gateway_openai_api_key}]
 {{- end }}
+{{- else if hasPrefix "ingest-" .component }}
+{{- with $v.ingest.vault.existingSecret }}
+- secret:
+    name: {{ . }}
+    items:
+      - {key: {{ $v.ingest.vault.secretKeys.vaultKeys }}, path: ingest_vault_keys}
+      - {key: {{ $v.ingest.vault.secretKeys.pseudonymKey }}, path: ingest_pseudonym_key}
+{{- end }}
 {{- end }}
 {{- end -}}
 

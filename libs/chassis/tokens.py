@@ -38,6 +38,8 @@ _CACHED_TOKEN_BYTES: Final = 16 * 1024 * 1024
 _ENTRY_BYTES: Final = 1024
 """Roughly what a remembered token costs beside its own text."""
 _JWKS_FILE: Final = "jwks.json"
+_OF_THE_EDGE: Final = frozenset({Scope.REVEAL, Scope.REVIEW})
+"""Scopes that other services are not asked for, but in single calls; an older release would not know the words."""
 
 _forwarded: ContextVar[str | None] = ContextVar("headwater_identity_token", default=None)
 
@@ -100,12 +102,13 @@ class TokenMinter:
         self._key = _load_private_key(private_key_file)
         self._issuer = issuer
         self._kid = _key_id(issuer, self._key.public_key())
-        self._minted: LRUCache[tuple[Caller, int], tuple[str, float]] = LRUCache(4096)
+        self._minted: LRUCache[tuple[Caller, int, frozenset[Scope]], tuple[str, float]] = LRUCache(4096)
 
-    def mint(self, caller: Caller, ttl_seconds: int = TTL_SECONDS) -> str:
-        """A token that says this service vouches for ``caller``; the same one again while half of its life is left."""
+    def mint(self, caller: Caller, ttl_seconds: int = TTL_SECONDS, carries: frozenset[Scope] = frozenset()) -> str:
+        """A token that says this service vouches for ``caller``; the same one again while half of its life is left.
+        Scopes of the edge are in it only if it ``carries`` them: whoever gets a token could pass it on."""
         now = time.time()
-        cached = self._minted.get((caller, ttl_seconds))
+        cached = self._minted.get((caller, ttl_seconds, carries))
         if cached is not None and cached[1] > now:
             return cached[0]
         token = jwt.encode(
@@ -118,14 +121,13 @@ class TokenMinter:
                 "tenant": caller.tenant_id,
                 "groups": sorted(caller.groups),
                 "clearance": caller.clearance,
-                # Only the edge asks for these, and a service of an older release would not know the words.
-                "scopes": sorted(caller.scopes - {Scope.REVEAL, Scope.REVIEW}),
+                "scopes": sorted(caller.scopes - (_OF_THE_EDGE - carries)),
             },
             self._key,
             algorithm=ALGORITHM,
             headers={"kid": self._kid},
         )
-        self._minted[(caller, ttl_seconds)] = (token, now + ttl_seconds / 2)
+        self._minted[(caller, ttl_seconds, carries)] = (token, now + ttl_seconds / 2)
         return token
 
 

@@ -291,6 +291,10 @@ class LexicalRow:
     body_terms: tuple[str, ...]
     content_sha256: str = ""
     """Of the chunk's text, so that an audit can tell what the row was made from."""
+    names: tuple[str, ...] = ()
+    """What its document and section are named (``corpus.entities``)."""
+    mentions: tuple[str, ...] = ()
+    """Which names it mentions."""
 
 
 class IndexedRow(NamedTuple):

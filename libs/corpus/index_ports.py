@@ -99,3 +99,13 @@ class LexicalIndex(Index, Protocol):
         satisfy the prefilter, best first, ties by chunk_id. The prefilter adds nothing to a score. A query without
         terms, and a tenant or generation without rows, give empty lists."""
         ...
+
+    async def linked(
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """For each query the k best rows, and 64 at most, that its best rows lead to: which bear a name that one of
+        the ten best rows for the query's terms mentions, in another document and without bearing it itself. Both ends
+        of a link satisfy the prefilter. A score, in (0, 1], is that of the best link: BM25 of the row that mentions,
+        relative to the best one, by the number of documents that bear the name. Best first, ties by chunk_id. Rows
+        that were written without names or mentions have no links."""
+        ...

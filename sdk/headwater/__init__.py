@@ -23,7 +23,7 @@ from headwater.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from headwater.support import SentenceSupport, SupportVerdict
+from headwater.support import SentenceSupport, SourceConflict, SupportVerdict
 from headwater.types import (
     Answer,
     AnswerOutcome,
@@ -65,6 +65,7 @@ __all__ = [
     "Refusal",
     "SearchResult",
     "SentenceSupport",
+    "SourceConflict",
     "Stage",
     "SupportVerdict",
     "Tenant",

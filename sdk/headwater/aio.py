@@ -26,6 +26,7 @@ from headwater.feedback import Feedback
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 from headwater.generations import Generations
 from headwater.ingest.v1 import dead_letters_pb2_grpc
+from headwater.privacy import Privacy
 from headwater.replays import Replays
 from headwater.reviews import Reviews
 from headwater.stores import Stores
@@ -80,6 +81,7 @@ class AsyncClient:
         self.reviews = Reviews(self._channel, self._read, self._call)
         self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
         self.costs = Costs(self._channel, self._read)
+        self.privacy = Privacy(self._channel, self._read, self._call)
         self.replays = Replays(self._channel, self._call)
 
     async def __aenter__(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from headwater.gateway.v1 import gateway_pb2
-from headwater.support import SentenceSupport, SupportVerdict
+from headwater.support import SentenceSupport, SourceConflict, SupportVerdict
 from headwater.types import AnswerOutcome
 
 _OUTCOMES = {
@@ -40,3 +40,8 @@ def support(messages: Iterable[gateway_pb2.SentenceSupport]) -> tuple[SentenceSu
         )
         for each in messages
     )
+
+
+def conflicts(messages: Iterable[gateway_pb2.SourceConflict]) -> tuple[SourceConflict, ...]:
+    """Sources that disagree."""
+    return tuple(SourceConflict(each.citation, each.other_citation, each.kind) for each in messages)

@@ -18,6 +18,7 @@ from headwater.costs import CostGrouping, CostReport
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
 from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
+from headwater.privacy import RevealedPseudonym, VaultKey
 from headwater.replays import ReplayedAnswer
 from headwater.reviews import Decision, HeldDocument, Review, ReviewChoice
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
@@ -290,6 +291,18 @@ class Client:
     def cost_report(self, by: CostGrouping = "stage", **which: Any) -> CostReport:
         """See ``Costs.report``."""
         return self._run(self._client.costs.report(by, **which))
+
+    def reveal_pseudonyms(self, document_ids: Sequence[str], pseudonyms: Sequence[str]) -> list[RevealedPseudonym]:
+        """See ``Privacy.reveal``."""
+        return self._run(self._client.privacy.reveal(document_ids, pseudonyms))
+
+    def vault_keys(self) -> list[VaultKey]:
+        """See ``Privacy.keys``."""
+        return self._run(self._client.privacy.keys())
+
+    def rotate_vault(self) -> int:
+        """See ``Privacy.rotate``."""
+        return self._run(self._client.privacy.rotate())
 
     def create_tenant(self, tenant_id: str, fields: Mapping[str, str] | None = None) -> Tenant:
         """See ``AsyncClient.create_tenant``."""

@@ -198,6 +198,7 @@ def answer(message: gateway_pb2.AnswerFinal) -> Answer:
         cost=costs.query_cost(message.cost) if message.HasField("cost") else None,
         support=answer_messages.support(message.support),
         abstention_reason=message.abstention_reason,
+        conflicts=answer_messages.conflicts(message.conflicts),
     )
 
 

@@ -1,4 +1,4 @@
-"""How far the sentences of an answer are carried by what they cite."""
+"""How far the sentences of an answer are carried by what they cite, and which of its sources disagree."""
 
 from __future__ import annotations
 
@@ -28,3 +28,16 @@ class SentenceSupport:
     verdict: SupportVerdict
     score: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceConflict:
+    """Two citations of an answer whose quotes give different values of the same thing.
+
+    ``citation`` is the one that the answer rests on, ``other_citation`` the one that says otherwise; ``kind`` is
+    "number", "quantity", "date", "time", "rate" or "version".
+    """
+
+    citation: int
+    other_citation: int
+    kind: str

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from headwater.costs import QueryCost
-from headwater.support import SentenceSupport
+from headwater.support import SentenceSupport, SourceConflict
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +201,7 @@ class Answer:
     cost: QueryCost | None = None
     support: tuple[SentenceSupport, ...] = ()
     abstention_reason: str = ""
+    conflicts: tuple[SourceConflict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+from gateway.conflicts import Conflict, readable_conflicts
 from gateway.costs.domain import Account, QueryCost
 from gateway.plan import Plan, PlanOptions, SearchHints, Turn
 from gateway.record.domain import AnswerRecord, Scores
@@ -220,14 +221,16 @@ class Answer:
     cost: QueryCost | None = None
     support: tuple[SentenceSupport, ...] = ()
     abstention: AbstentionReason = AbstentionReason.NONE
+    conflicts: tuple[Conflict, ...] = ()
 
-    def with_readable_meanings(self) -> Answer:
-        """The same without meanings of a question whose source may not be read."""
-        if self.plan is None or not self.plan.meanings:
-            return self
+    def with_readable_parts(self) -> Answer:
+        """The same without meanings of a question, and conflicts, whose sources may not be read."""
         known = {citation.number for citation in self.citations if citation.readable}
+        answer = replace(self, conflicts=readable_conflicts(self.conflicts, known))
+        if self.plan is None or not self.plan.meanings:
+            return answer
         kept = tuple(meaning for meaning in self.plan.meanings if meaning.citation in known)
-        return replace(self, plan=replace(self.plan, meanings=kept))
+        return replace(answer, plan=replace(self.plan, meanings=kept))
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +308,7 @@ class Draft:
         generator: Who wrote it, where that was not the one that was asked.
         support: Of its sentences, once they were verified.
         abstention: Why it is one; empty otherwise.
+        conflicts: Of its sources, once they were compared.
     """
 
     outcome: Outcome
@@ -317,6 +321,7 @@ class Draft:
     generator: str = ""
     support: tuple[SentenceSupport, ...] = ()
     abstention: AbstentionReason = AbstentionReason.NONE
+    conflicts: tuple[Conflict, ...] = ()
 
     @property
     def abstention_reason(self) -> AbstentionReason:

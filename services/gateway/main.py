@@ -57,6 +57,7 @@ from gateway.parts import (
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
+from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.record.servicer import ReplayServicer
 from gateway.replay import ReplayAnswers
@@ -72,6 +73,7 @@ from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_
 from headwater.ingest.v1 import (
     dead_letters_pb2_grpc,
     generations_pb2_grpc,
+    privacy_pb2_grpc,
     reviews_pb2_grpc,
     stores_pb2_grpc,
     versions_pb2_grpc,
@@ -83,6 +85,7 @@ COSTS: Final = "headwater.gateway.v1.CostService"
 REPLAYS: Final = "headwater.gateway.v1.ReplayService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
+PRIVACY: Final = "headwater.ingest.v1.PrivacyService"
 STORES: Final = ("headwater.ingest.v1.StoreService", "headwater.ingest.v1.VersionService")
 REVIEWS: Final = "headwater.ingest.v1.ReviewService"
 _ISSUERS: Final = ("gateway", "ingest", "retriever")
@@ -129,9 +132,10 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     reviews_pb2_grpc.add_ReviewServiceServicer_to_server(use_cases.reviews, server.grpc)
     generations_pb2_grpc.add_GenerationServiceServicer_to_server(use_cases.generations, server.grpc)
     costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
+    privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(use_cases.privacy, server.grpc)
     replays = ReplayServicer(use_cases.replays, seconds=settings.ask_seconds)
     replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
-    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DEAD_LETTERS, GENERATIONS, *STORES, REVIEWS)
+    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DEAD_LETTERS, GENERATIONS, PRIVACY, *STORES, REVIEWS)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -208,6 +212,7 @@ def build_use_cases(
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         reviews=ForwardedReviews(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
+        privacy=ForwardedPrivacy(channels.ingest, rates, settings.write_seconds),
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )
 

@@ -30,6 +30,7 @@ from gateway.record.shaping import chosen
 from gateway.settings import GatewaySettings
 from gateway.stages.cache.answers import AnswerCache, CachePolicy
 from gateway.stages.cache.recipe import recipe
+from gateway.stages.conflicts.stage import ConflictFinder
 from gateway.stages.guard.output import OutputGuard
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
@@ -73,7 +74,8 @@ def verifier_of(settings: GatewaySettings, channels: Channels) -> Verifier:
     if settings.verify_embeddings:
         # Sentences of answers are seldom written twice: none is remembered.
         embedder = GrpcSentenceEmbedder(channels.embedder, timeout_seconds=settings.embed_seconds, cache_bytes=0)
-    return Verifier(VerifyMode(settings.verify), analyse, embedder)
+    conflicts = ConflictFinder(analyse) if settings.find_conflicts else None
+    return Verifier(VerifyMode(settings.verify), analyse, embedder, conflicts)
 
 
 def open_answer_cache(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache | None:

@@ -50,7 +50,7 @@ class ReplayAnswers:
                 text=text,
                 citations=checked.citations,
                 support=realigned(answer.support, answer.text, text),
-            ).with_readable_meanings(),
+            ).with_readable_parts(),
             answered_at=entry.answered_at,
             redacted=checked.changed,
         )

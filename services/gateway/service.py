@@ -355,7 +355,8 @@ class AnswerQuestions:
             cost=self._costs.cost_of(course.account) if self._costs is not None else None,
             support=draft.support,
             abstention=draft.abstention_reason,
-        ).with_readable_meanings()
+            conflicts=draft.conflicts,
+        ).with_readable_parts()
         question, logged = course.question, answer
         if self._policy.mask_questions:
             text, plan = await masked_entry(question.text, answer.plan)

@@ -72,6 +72,7 @@ class GatewaySettings(ServiceSettings):
         verify: What happens to a sentence of an answer that its citations do not carry (docs/verification.md).
         verify_embeddings: Whether closeness in meaning counts besides words; one call of the embedder for answers that
             do more than quote.
+        find_conflicts: Whether sources of an answer that give different values are named in it.
         answer_link_hosts: Hosts that every answer may link to, besides those of its sources' own addresses,
             separated by blanks; ``*.example.org`` stands for what lies below, ``*`` for all.
         understand_with: Who classifies, rewrites and takes apart questions: rules, or the OpenAI-compatible endpoint.
@@ -173,6 +174,7 @@ class GatewaySettings(ServiceSettings):
     answer_link_hosts: str = ""
     verify: Literal["off", "flag", "drop"] = "drop"
     verify_embeddings: bool = True
+    find_conflicts: bool = True
 
     understand_with: Literal["rules", "openai"] = "rules"
     understand_seconds: float = Field(default=3.0, gt=0)
@@ -216,6 +218,7 @@ class GatewaySettings(ServiceSettings):
             "answer_link",
             "understand_",
             "verify",
+            "find_",
             "over_",
         )
         chosen = {name for name in type(self).model_fields if name.startswith(shaping)} - {"openai_api_key"}

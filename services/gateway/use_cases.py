@@ -9,6 +9,7 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
 from gateway.reviews.servicer import ForwardedReviews
@@ -31,5 +32,6 @@ class UseCases:
     versions: ForwardedVersions
     reviews: ForwardedReviews
     generations: ForwardedGenerations
+    privacy: ForwardedPrivacy
     costs: CostServicer
     """gRPC only."""

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
+from typing import ClassVar
 
 from chassis.admin import administer
 from corpus.engines.servers import ClusterServers
 from ingest.settings import IngestSettings
 from ingest.topics import topics
+
+
+class AdminSettings(IngestSettings):
+    """The same, of somebody who holds no keys of pseudonyms: indexes are made without them."""
+
+    reads_documents: ClassVar[bool] = False
 
 
 async def create(settings: IngestSettings) -> list[str]:
@@ -24,4 +31,4 @@ async def differences(settings: IngestSettings) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(administer(IngestSettings, create, differences))
+    sys.exit(administer(AdminSettings, create, differences))

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from corpus.analysis import analyse
 from corpus.domain import AccessPolicy, ChunkedDocument, Generation, LexicalRow, Metadata, VectorRow
+from corpus.entities import mentions, names
 from corpus.metadata import row_metadata
 from ingest.chunking import contextual_text
 from ingest.embedding import EmbedPassages
@@ -65,6 +66,8 @@ def _lexical_rows(document: ChunkedDocument, access: AccessPolicy, filterable: M
             heading_terms=headings[chunk.heading_path],
             body_terms=analyse(chunk.text, language),
             content_sha256=chunk.content_sha256,
+            names=names(document.title, *chunk.heading_path[-1:]),
+            mentions=mentions(document.title, *chunk.heading_path, chunk.text),
         )
         for chunk in document.chunks
     ]

@@ -96,7 +96,8 @@ class IndexDocument:
             document = replace(document, metadata=private.tagged(document.metadata))
         access = AccessPolicy(access_tokens(event.key.tenant_id, upsert.draft.principals), upsert.draft.security_level)
         vectors = await vector_rows(self.embed, document, access, generation)
-        await self.rows.write(document, vectors, await lexical_rows(document, access))
+        terms = await lexical_rows(document, access)
+        await self.rows.write(document, vectors, terms, private.pseudonyms if private is not None else None)
         INGEST_CHUNKS.add(len(document.chunks))
         written_at = document_time(document.metadata)
         # Of what the parser made, before anything personal was taken out.

@@ -21,6 +21,7 @@ from headwater.ingest.v1 import (
     dead_letters_pb2_grpc,
     generations_pb2_grpc,
     ingest_pb2_grpc,
+    privacy_pb2_grpc,
     reviews_pb2_grpc,
     stores_pb2_grpc,
     versions_pb2_grpc,
@@ -74,6 +75,7 @@ from ingest.sources.compose import start_sources
 from ingest.sweep import Sweeper
 from ingest.topics import topics
 from ingest.upkeep import Upkeep, make_upkeep, start_upkeep
+from ingest.vault.compose import privacy_servicer, vault_of
 from ingest.versions.servicer import VersionServicer
 
 FIRST_PARTITION = Partition(TOPIC_OF[Lane.LIVE], 0)
@@ -86,6 +88,7 @@ SERVICES = (
     "headwater.ingest.v1.StoreService",
     "headwater.ingest.v1.VersionService",
     "headwater.ingest.v1.GenerationService",
+    "headwater.ingest.v1.PrivacyService",
     "headwater.ingest.v1.ReviewService",
 )
 LAG_SECONDS = 5.0
@@ -132,6 +135,8 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
         reviews_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(upkeep.holds, upkeep.reviews), server.grpc)
         operate = manage_generations(settings, stores.corpus, embedders, clock)
         generations_pb2_grpc.add_GenerationServiceServicer_to_server(GenerationServicer(operate), server.grpc)
+        servicer = privacy_servicer(settings, stores.corpus, clock)
+        privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(servicer, server.grpc)
     await server.start(*SERVICES)
     if settings.role in ("worker", "all"):
         await _start_worker(lifecycle, settings, stores, change_log, clock, upkeep, embedders)
@@ -183,6 +188,7 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         clock,
         corpus.letters,
         corpus.known_bad,
+        corpus.pseudonyms,
         corpus.reviews,
     )
     return IngestServicer(accept, look, open_changes(corpus, clock), manage, corpus.tenants)
@@ -230,7 +236,8 @@ async def _open_indexing(
     targets = await open_targets(lifecycle, settings, embedders, stores.embeddings)
     embed = targets[0].embed
     generation = ActiveGeneration(corpus.generations, embedders.first, settings.chunk_target_tokens)
-    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations)
+    vault = vault_of(settings, corpus)
+    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations, corpus.pseudonyms, vault)
     parser = SandboxedParser(pool)
     sizes = ChunkSettings(target_tokens=settings.chunk_target_tokens)
     chunker = Chunker(targets[0].tokens, sizes, embed.topic_vectors)

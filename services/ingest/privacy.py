@@ -1,9 +1,10 @@
 """Personal data in documents: what a tenant wants done with it before anything is chunked, embedded or indexed.
 
-The policy is a table by tenant and document type. With ``redact``, text, title, headings and what the document says of
-itself hold placeholders from here on: nothing behind this stage ever sees what stood there. The bytes that were put
-stay in the object store as they came. What the caller describes a document with (metadata, title, address) is his own
-statement; of it only the title is redacted.
+The policy is a table by tenant and document type. With ``redact`` and ``pseudonymise``, text, title, headings and what
+the document says of itself hold placeholders from here on: nothing behind this stage ever sees what stood there. With
+``pseudonymise`` they tell values apart, and the vault keeps what they stand for. The bytes that were put stay in the
+object store as they came. What the caller describes a document with (metadata, title, address) is his own statement;
+of it only the title is redacted.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from chassis.errors import FailedPrecondition
 from corpus.domain import Metadata
 from corpus.ids import name_of_tenant
 from corpus.privacy.entities import ALL_KINDS, EntityKind
 from corpus.privacy.known import KnownValues
-from corpus.privacy.redact import redact
+from corpus.privacy.pseudonyms import Naming, Pseudonyms
+from corpus.privacy.redact import redact, unnumbered
 from ingest.parsing.model import MetadataScalar, MetadataValue, ParsedDocument
 
 TAG_FIELD: Final = "personal_data"
@@ -38,6 +41,8 @@ class PrivacyMode(StrEnum):
     """The kinds found are named in the metadata; the text stays."""
     REDACT = "redact"
     """Placeholders take its place, and the kinds are named."""
+    PSEUDONYMISE = "pseudonymise"
+    """As ``redact``, with the same placeholder for the same value of the tenant; a vault knows what it stands for."""
 
 
 class _Rule(BaseModel):
@@ -57,11 +62,13 @@ class _Table(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class PrivatePart:
-    """A document as it may be indexed. ``kinds`` were found; ``title`` is the one to show."""
+    """A document as it may be indexed. ``kinds`` were found; ``title`` is the one to show; ``pseudonyms`` says what
+    those in the text stand for, and is None in another mode."""
 
     parsed: ParsedDocument
     title: str
     kinds: tuple[str, ...]
+    pseudonyms: Mapping[str, str] | None = None
 
     def tagged(self, metadata: Metadata) -> Metadata:
         """The metadata with the kinds that were found, whatever it said of them before."""
@@ -71,9 +78,16 @@ class PrivatePart:
 
 @dataclass(frozen=True, slots=True)
 class PrivacyPolicy:
-    """The table, read."""
+    """The table, read, with the names that pseudonyms are made by, where there are any."""
 
     table: _Table = field(default_factory=_Table)
+    names: Pseudonyms | None = None
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Whether the mode ``pseudonymise`` is anywhere in the table."""
+        rules = (self.table.default, *self.table.tenants.values())
+        return any(PrivacyMode.PSEUDONYMISE in (rule.mode, *rule.doc_types.values()) for rule in rules)
 
     def mode(self, tenant_id: str, doc_type: str) -> PrivacyMode:
         """What is done with personal data of the tenant's documents of the type."""
@@ -85,7 +99,15 @@ class PrivacyPolicy:
         mode, kinds = self.mode(tenant_id, doc_type), self._rule(tenant_id).kinds
         if mode is PrivacyMode.NONE:
             return PrivatePart(parsed, title, ())
-        redacted = _redacted(parsed, title, kinds)
+        if mode is PrivacyMode.PSEUDONYMISE:
+            if self.names is None:
+                raise FailedPrecondition(
+                    "Documents are to be pseudonymised, and there is no key for it: set the vault's keys.",
+                    reason="NO_PSEUDONYM_KEY",
+                )
+            values: dict[str, str] = {}
+            return replace(_redacted(parsed, title, kinds, self.names.naming(tenant_id, values)), pseudonyms=values)
+        redacted = _redacted(parsed, title, kinds, unnumbered)
         return redacted if mode is PrivacyMode.REDACT else PrivatePart(parsed, title, redacted.kinds)
 
     def _rule(self, tenant_id: str) -> _Rule:
@@ -113,30 +135,30 @@ def parse_privacy(text: str) -> PrivacyPolicy:
         raise ValueError(f"the privacy policies hold what is not known: {places}") from None
 
 
-def _redacted(parsed: ParsedDocument, title: str, kinds: frozenset[EntityKind]) -> PrivatePart:
-    text = redact(parsed.text, kinds)
+def _redacted(parsed: ParsedDocument, title: str, kinds: frozenset[EntityKind], name: Naming) -> PrivatePart:
+    text = redact(parsed.text, kinds, name)
     found = [entity.kind for entity in text.entities]
     short = (title, parsed.title or "", *(part for section in parsed.sections for part in section.heading_path))
     known = KnownValues.of(parsed.text, text.entities, (*short, *map(str, _scalars(parsed.metadata))))
 
     def plain(value: str) -> str:
-        redacted = redact(known.replaced(value), kinds)
+        redacted = redact(known.replaced(value, name), kinds, name)
         found.extend(entity.kind for entity in redacted.entities)
         return redacted.text
 
-    def plain_field(name: str, value: MetadataValue) -> MetadataValue:
+    def plain_field(label: str, value: MetadataValue) -> MetadataValue:
         if isinstance(value, tuple):
-            items = [plain_item(name, item) for item in value]
+            items = [plain_item(label, item) for item in value]
             return tuple(map(str, items)) if any(map(operator.ne, items, value)) else value
-        return plain_item(name, value)
+        return plain_item(label, value)
 
-    def plain_item(name: str, item: MetadataScalar) -> MetadataScalar:
+    def plain_item(label: str, item: MetadataScalar) -> MetadataScalar:
         if isinstance(item, bool | datetime):
             return item
         # A field's name says what is in it: a number under "card" is a card's.
-        before = f"{name}: "
+        before = f"{label}: "
         value = str(int(item) if isinstance(item, float) and item.is_integer() else item)
-        redacted = redact(before + known.replaced(value), kinds)
+        redacted = redact(before + known.replaced(value, name), kinds, name)
         found.extend(entity.kind for entity in redacted.entities)
         after = redacted.text[redacted.position(len(before)) :]
         return item if after == value else after
@@ -155,7 +177,7 @@ def _redacted(parsed: ParsedDocument, title: str, kinds: frozenset[EntityKind]) 
         parsed,
         text=text.text,
         title=None if parsed.title is None else plain(parsed.title),
-        metadata={name: plain_field(name, value) for name, value in parsed.metadata.items()},
+        metadata={label: plain_field(label, value) for label, value in parsed.metadata.items()},
         sections=sections,
     )
     return PrivatePart(parsed, plain(title), _names(found))

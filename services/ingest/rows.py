@@ -7,11 +7,13 @@ payload from which its ids can be derived, and is found again: by the retry that
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 
 from corpus.domain import AccessPolicy, ChunkedDocument, DocumentKey, Head, LexicalRow, VectorRow
 from corpus.ports import ChunkStore, Generations, LexicalIndex, VectorIndex
+from corpus.privacy.vault import Vault
+from corpus.pseudonyms import PseudonymStore
 from ingest.stage import Stage
 
 
@@ -24,17 +26,27 @@ class ChunkRows:
     vectors: VectorIndex
     lexical: LexicalIndex
     generations: Generations | None = None
+    pseudonyms: PseudonymStore | None = None
+    vault: Vault | None = None
 
     async def write(
-        self, document: ChunkedDocument, vector_rows: Sequence[VectorRow], lexical_rows: Sequence[LexicalRow]
+        self,
+        document: ChunkedDocument,
+        vector_rows: Sequence[VectorRow],
+        lexical_rows: Sequence[LexicalRow],
+        pseudonyms: Mapping[str, str] | None = None,
     ) -> None:
-        """Replaces whatever an earlier attempt left of this version."""
+        """Replaces whatever an earlier attempt left of this version. ``pseudonyms``: what those in its text stand for,
+        None where there are none to keep."""
         key, generation = document.key, document.generation
         left = await self._chunk_ids(key, document.chunks_version, generation)
         left -= {chunk.chunk_id for chunk in document.chunks}
         await self._delete_from_indexes(key.tenant_id, generation, left)
         with Stage("write_chunks"):
             await self.chunks.put(document)
+        if self.vault is not None and pseudonyms is not None:
+            with Stage("write_pseudonyms"):
+                await self.vault.keep(key, document.chunks_version, generation, pseudonyms)
         await _both(self._write_vectors(generation, vector_rows), self._write_terms(generation, lexical_rows))
 
     async def _write_vectors(self, generation: str, rows: Sequence[VectorRow]) -> None:
@@ -72,6 +84,12 @@ class ChunkRows:
         """Removes one version from one generation."""
         chunk_ids = await self._chunk_ids(key, chunks_version, generation)
         await self._delete_from_indexes(key.tenant_id, generation, chunk_ids)
+        await self.forget(key, chunks_version, generation)
+
+    async def forget(self, key: DocumentKey, chunks_version: int, generation: str) -> None:
+        """Removes one version's payload from one generation, and what its pseudonyms stand for before it."""
+        if self.pseudonyms is not None:
+            await self.pseudonyms.delete(key, chunks_version, generation)
         await self.chunks.delete(key, chunks_version, generation)
 
     async def _chunk_ids(self, key: DocumentKey, chunks_version: int, generation: str) -> set[str]:

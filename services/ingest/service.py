@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from chassis.clock import Clock
 from chassis.errors import InvalidRequest, NotFound
@@ -14,6 +15,7 @@ from corpus.access import access_tokens
 from corpus.dead_letters import DeadLetterStore, KnownBadContent
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
+from corpus.pseudonyms import PseudonymStore
 from corpus.reviews import ReviewQueue
 from ingest.domain import Lane, collected_key
 from ingest.ports import ChangeLog, HeadFeed
@@ -21,6 +23,17 @@ from ingest.ports import ChangeLog, HeadFeed
 MAX_PAGE = 1000
 MAX_EVENT_IDS = 1000
 _FORGOTTEN_AT_ONCE = 100
+
+
+def may_read(caller: Caller, head: Head, now: datetime) -> bool:
+    """Whether the caller is among the readers of a live document that has not expired."""
+    return (
+        head.state is HeadState.LIVE
+        and not head.held
+        and (head.expires_at is None or head.expires_at > now)
+        and head.access.security_level <= caller.clearance
+        and not head.access.tokens.isdisjoint(access_tokens(head.key.tenant_id, caller.principals))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +73,7 @@ class LookAtDocuments:
         key = DocumentKey(await self.tenants.latest_id(caller.tenant_id), document_id)
         head = await self.heads.get(key)
         if Scope.WRITE not in caller.scopes:
-            if head is None or not self._may_read(caller, head):
+            if head is None or not may_read(caller, head, self.clock.now()):
                 raise NotFound("There is no document with this id that you may read.", reason="UNKNOWN_DOCUMENT")
             return DocumentView(document_id, head, ())
         changes = await self.ledger.newest(key)
@@ -82,7 +95,7 @@ class LookAtDocuments:
             )
             for head in page:
                 after = head.key.document_id
-                if may_see_all or self._may_read(caller, head):
+                if may_see_all or may_read(caller, head, self.clock.now()):
                     found.append(head)
                     if len(found) == limit:
                         return found, after
@@ -113,15 +126,6 @@ class LookAtDocuments:
             generation=active.name if active else "",
         )
 
-    def _may_read(self, caller: Caller, head: Head) -> bool:
-        return (
-            head.state is HeadState.LIVE
-            and not head.held
-            and (head.expires_at is None or head.expires_at > self.clock.now())
-            and head.access.security_level <= caller.clearance
-            and not head.access.tokens.isdisjoint(access_tokens(head.key.tenant_id, caller.principals))
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class ManageTenants:
@@ -138,6 +142,7 @@ class ManageTenants:
     clock: Clock
     letters: DeadLetterStore | None = None
     known_bad: KnownBadContent | None = None
+    pseudonyms: PseudonymStore | None = None
     reviews: ReviewQueue | None = None
 
     async def create(self, caller: Caller, name: str, fields: Mapping[str, FieldType]) -> Tenant:
@@ -157,6 +162,8 @@ class ManageTenants:
         await self.feed.forget_tenant(tenant_id)
         await self.vectors.drop_tenant(tenant_id)
         await self.lexical.drop_tenant(tenant_id)
+        if self.pseudonyms is not None:
+            await self.pseudonyms.drop_tenant(tenant_id)
         await self.chunks.drop_tenant(tenant_id)
         await self.ledger.drop_tenant(tenant_id)
         if self.letters is not None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from pydantic import Field, SecretStr, model_validator
 
+from corpus.privacy.pseudonyms import Pseudonyms, read_key
+from corpus.privacy.sealing import KeyRing
 from corpus.reviews import ReviewReason
 from corpus.settings import WriterSettings
 from ingest.privacy import PrivacyPolicy, load_privacy, parse_privacy
@@ -56,6 +59,9 @@ class IngestSettings(WriterSettings):
         privacy_file: TOML file that says by tenant and document type what is done with personal data before indexing
             (docs/privacy.md); without it, nothing is.
         privacy: The same text itself, in place of a file.
+        vault_keys: Keys that seal what pseudonyms stand for: one a line, 32 bytes in base64, the newest first. Needed
+            where the policy pseudonymises, and to read the vault.
+        pseudonym_key: Key that pseudonyms are made by, 32 bytes in base64; another one gives other pseudonyms.
         review_empty: What is done with a document in which nearly nothing was found (docs/review.md): nothing ("off"),
             it waits in the review queue ("flag"), or it does and nobody is served it until then ("hold").
         review_unreadable: The same, where what was found is hardly text.
@@ -65,6 +71,8 @@ class IngestSettings(WriterSettings):
     """
 
     service_name: ClassVar[str] = "ingest"
+    reads_documents: ClassVar[bool] = True
+    """Whether what is configured so needs the keys of pseudonyms, if there is a policy that makes them."""
 
     role: Literal["api", "worker", "all"] = "all"
     embedder_target: str = "127.0.0.1:7703"
@@ -99,6 +107,8 @@ class IngestSettings(WriterSettings):
     sources: SecretStr = SecretStr("")
     privacy_file: Path | None = None
     privacy: str = ""
+    vault_keys: SecretStr = SecretStr("")
+    pseudonym_key: SecretStr = SecretStr("")
     review_empty: Literal["off", "flag", "hold"] = "flag"
     review_unreadable: Literal["off", "flag", "hold"] = "flag"
     review_stale: Literal["off", "flag", "hold"] = "flag"
@@ -115,7 +125,9 @@ class IngestSettings(WriterSettings):
 
     @model_validator(mode="after")
     def _read_the_privacy_policy(self) -> IngestSettings:
-        self.privacy_policy()
+        policy, ring = self.privacy_policy(), self.vault_ring()
+        if self.reads_documents and policy.pseudonymises and (policy.names is None or ring is None):
+            raise ValueError("a policy that pseudonymises needs vault_keys and pseudonym_key (docs/privacy.md)")
         return self
 
     @model_validator(mode="after")
@@ -136,9 +148,14 @@ class IngestSettings(WriterSettings):
         """What is done with personal data. Raises ValueError."""
         if self.privacy and self.privacy_file is not None:
             raise ValueError("either a file of privacy policies or the policies themselves, not both")
-        if self.privacy_file is not None:
-            return load_privacy(self.privacy_file)
-        return parse_privacy(self.privacy)
+        policy = load_privacy(self.privacy_file) if self.privacy_file is not None else parse_privacy(self.privacy)
+        key = self.pseudonym_key.get_secret_value()
+        return replace(policy, names=Pseudonyms(read_key(key))) if key else policy
+
+    def vault_ring(self) -> KeyRing | None:
+        """The keys of the vault; None where there are none. Raises ValueError."""
+        text = self.vault_keys.get_secret_value()
+        return KeyRing.parse(text) if text.strip() else None
 
     def mappings(self) -> Sources | None:
         """The declared sources. Raises ValueError."""

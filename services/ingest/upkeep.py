@@ -74,7 +74,7 @@ def make_upkeep(
     clock: Clock,
 ) -> Upkeep:
     """The use cases over these stores."""
-    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations)
+    rows = ChunkRows(corpus.chunks, corpus.vectors, corpus.lexical, corpus.generations, corpus.pseudonyms)
     repair = RepairStores(corpus.heads, rows, embed, corpus.generations, corpus.tenants, corpus.ledger)
     stale_after = settings.grace_seconds + SWEEPS_OF_SLACK * settings.sweep_every_seconds
     audits = AuditStores(

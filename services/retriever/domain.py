@@ -20,9 +20,13 @@ class Leg(StrEnum):
 
     VECTOR = "vector"
     LEXICAL = "lexical"
+    GRAPH = "graph"
+    """What the best passages lead to: passages of documents that they mention by name."""
 
 
 ALL_LEGS = frozenset(Leg)
+SEARCHING_LEGS = frozenset({Leg.VECTOR, Leg.LEXICAL})
+"""Those that find something by itself; the graph leg adds to what is found."""
 
 
 class RerankMode(StrEnum):
@@ -55,7 +59,7 @@ class Query:
         fusion: How to fuse.
         expand_sections: Whether hits carry the text of their section.
         explain: Whether hits carry the parts of their score.
-        legs: Names of the only legs to ask; empty for all.
+        legs: Names of the only legs to ask; empty for the configured ones.
         min_score: Hits under this score are left out.
         max_per_document: At most this many hits of one document; 0 takes the setting.
         vector_weight: Weight of the vector leg in [0, 1] instead of the configured ones.

@@ -22,6 +22,7 @@ from retriever.adapters.embedder import EmbedderWithModel, GrpcQueryEmbedder
 from retriever.adapters.reranker import GrpcReranker
 from retriever.catalogue import Catalogue
 from retriever.citations import ResolveCitations
+from retriever.domain import SEARCHING_LEGS, Leg
 from retriever.ports import QueryEmbedder, Reranker
 from retriever.reads import CorpusReads, ReadDeadlines
 from retriever.service import SearchPassages, SearchPolicy
@@ -96,7 +97,9 @@ def build_searches(
     clock: Clock,
 ) -> tuple[SearchPassages, ResolveCitations]:
     """The use cases over their adapters."""
-    deadlines = LegDeadlines(settings.embed_seconds, settings.vector_seconds, settings.lexical_seconds)
+    deadlines = LegDeadlines(
+        settings.embed_seconds, settings.vector_seconds, settings.lexical_seconds, settings.graph_seconds
+    )
     legs = Legs(embedder, stores.vectors, stores.lexical, deadlines)
     reads = CorpusReads(stores.heads, stores.chunks, ReadDeadlines(settings.heads_seconds, settings.chunks_seconds))
     searches = SearchPassages(catalogue, legs, reads, reranker, search_policy(settings), clock)
@@ -114,6 +117,7 @@ def search_policy(settings: RetrieverSettings) -> SearchPolicy:
     ranking = RankingPolicy(
         vector_weight=settings.vector_weight,
         vector_weight_by_type=settings.vector_weight_by_type,
+        graph_weight=settings.graph_weight,
         adjust=adjust,
         rerank_depth=settings.rerank_depth,
         rerank_weight=settings.rerank_weight,
@@ -121,6 +125,7 @@ def search_policy(settings: RetrieverSettings) -> SearchPolicy:
     )
     return SearchPolicy(
         ranking=ranking,
+        legs=SEARCHING_LEGS | ({Leg.GRAPH} if settings.graph else set()),
         leg_candidates=settings.leg_candidates,
         deepest_candidates=settings.deepest_candidates,
         rerank_seconds=settings.rerank_seconds,

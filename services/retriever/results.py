@@ -37,7 +37,10 @@ def result_of(
         for chunk_id in ranking.chosen.chosen
     )
     incomplete = ranking.understood.incomplete
-    degraded = tuple(leg.value for leg in Leg if leg in ranking.answer.failures or leg.value in incomplete)
+    failed = {str(leg) for leg in ranking.answer.failures} | incomplete
+    if Leg.LEXICAL.value in failed:
+        failed.discard(Leg.GRAPH.value)  # one store, one name
+    degraded: tuple[str, ...] = tuple(leg.value for leg in Leg if leg.value in failed)
     degraded += ("heads",) if "heads" in incomplete else ()
     degraded += ("rerank",) if ranking.rerank_failed else ()
     for name in degraded:

@@ -32,7 +32,7 @@ from chassis.telemetry import logger, names, tracer
 from chassis.telemetry.metrics import RETRIEVAL_HEAD_REJECTED, RETRIEVAL_OVERTAKEN
 from corpus.domain import Generation, Section
 from retriever.catalogue import Catalogue
-from retriever.domain import Query, RerankMode, SearchResult
+from retriever.domain import SEARCHING_LEGS, Leg, Query, RerankMode, SearchResult
 from retriever.ports import Passage, Reranker
 from retriever.reads import CorpusReads
 from retriever.results import describe, every_leg_failed, result_of
@@ -64,6 +64,7 @@ class SearchPolicy:
 
     Attributes:
         ranking: How candidates become hits.
+        legs: What is asked where a query does not say.
         leg_candidates: Candidates per leg at least.
         deepest_candidates: Candidates per leg at most, in the second search.
         rerank_seconds: Deadline of a rerank call.
@@ -72,6 +73,7 @@ class SearchPolicy:
     """
 
     ranking: RankingPolicy
+    legs: frozenset[Leg] = SEARCHING_LEGS
     leg_candidates: int = 200
     deepest_candidates: int = 1_000
     rerank_seconds: float = 1.5
@@ -166,14 +168,14 @@ class SearchPassages:
         tenant = await self._catalogue.tenant(caller.tenant_id)
         reader = reader_of(caller, tenant)
         try:
-            return [understand(query, tenant, reader) for query in queries], reader
+            return [understand(query, tenant, reader, self._policy.legs) for query in queries], reader
         except HeadwaterError as error:
             if error.reason != "UNDECLARED_FIELD":
                 raise
         # The field may have been declared since the tenant was read.
         tenant = await self._catalogue.tenant(caller.tenant_id, fresh=True)
         reader = reader_of(caller, tenant)
-        return [understand(query, tenant, reader) for query in queries], reader
+        return [understand(query, tenant, reader, self._policy.legs) for query in queries], reader
 
     def _depth(self, query: Query) -> int:
         return max(self._policy.leg_candidates, query.k)

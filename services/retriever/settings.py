@@ -23,9 +23,13 @@ class RetrieverSettings(StoreSettings):
         leg_candidates: How many candidates a leg returns at least. Min-max fusion gains from longer lists: 200
             instead of 100 adds .003 to .005 nDCG@10 on two sets of four and takes nothing from the others; 0.3 ms.
         deepest_candidates: How many it returns at most, when many of the first were dropped.
-        embed_seconds, vector_seconds, lexical_seconds, heads_seconds, chunks_seconds, rerank_seconds: Deadline of
-            each stage: a hundred times what it takes on an idle machine, for one that is busy must not count as down.
+        embed_seconds, vector_seconds, lexical_seconds, graph_seconds, heads_seconds, chunks_seconds, rerank_seconds:
+            Deadline of each stage: a hundred times what it takes on an idle machine, for one that is busy must not
+            count as down.
         vector_weight: Share of the vector leg in the fused score.
+        graph: Whether searches follow links, from what the best passages mention to documents of that name
+            (docs/graph.md), where they do not say which legs they want.
+        graph_weight: Weight of the graph leg, where the others have 1 together.
         vector_weight_by_type: The same by document type.
         freshness_weight, default_half_life_days, half_life_days_by_type, structure_weight: See ``stages.adjust``.
         rerank_depth: How many candidates are reranked.
@@ -50,11 +54,14 @@ class RetrieverSettings(StoreSettings):
     embed_seconds: float = Field(default=2.0, gt=0)
     vector_seconds: float = Field(default=2.0, gt=0)
     lexical_seconds: float = Field(default=2.0, gt=0)
+    graph_seconds: float = Field(default=2.0, gt=0)
     heads_seconds: float = Field(default=3.0, gt=0)
     chunks_seconds: float = Field(default=3.0, gt=0)
     rerank_seconds: float = Field(default=2.0, gt=0)
 
     vector_weight: float = Field(default=0.5, ge=0, le=1)
+    graph: bool = True
+    graph_weight: float = Field(default=0.3, ge=0, le=1)
     vector_weight_by_type: dict[str, float] = Field(default_factory=dict)
     freshness_weight: float = Field(default=0.0, ge=0, le=1)
     default_half_life_days: float = Field(default=365.0, gt=0)

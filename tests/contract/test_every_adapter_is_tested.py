@@ -21,6 +21,7 @@ import chassis.objectstore.port
 import corpus.adapters
 import corpus.dead_letters
 import corpus.ports
+import corpus.pseudonyms
 import corpus.reviews
 import gateway.adapters
 import gateway.costs.ports
@@ -39,6 +40,7 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     corpus.dead_letters.DeadLetterStore: (corpus.adapters, "test_dead_letters.py"),
     corpus.dead_letters.KnownBadContent: (corpus.adapters, "test_known_bad.py"),
     corpus.dead_letters.Halts: (corpus.adapters, "test_halts.py"),
+    corpus.pseudonyms.PseudonymStore: (corpus.adapters, "test_pseudonyms.py"),
     corpus.reviews.ReviewQueue: (corpus.adapters, "test_review_queue.py"),
     corpus.ports.Tenants: (corpus.adapters, "test_tenants.py"),
     corpus.ports.Generations: (corpus.adapters, "test_generations.py"),
@@ -126,7 +128,7 @@ def test_every_port_has_an_adapter_in_its_suite_that_real_servers_run(port: type
 def test_every_port_of_the_corpus_has_a_suite() -> None:
     ports = {
         member
-        for module in (corpus.ports, corpus.dead_letters)
+        for module in (corpus.ports, corpus.dead_letters, corpus.pseudonyms)
         for member in vars(module).values()
         if inspect.isclass(member) and getattr(member, "_is_protocol", False) and member.__module__ == module.__name__
     }

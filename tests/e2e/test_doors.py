@@ -22,7 +22,15 @@ from chassis.identity import Caller, Scope
 from chassis.tokens import AUDIENCE, METADATA_KEY, TokenMinter, create_keys, private_key_file
 from headwater.embedding.v1 import embedding_pb2
 from headwater.gateway.v1 import costs_pb2, feedback_pb2, gateway_pb2
-from headwater.ingest.v1 import dead_letters_pb2, generations_pb2, ingest_pb2, reviews_pb2, stores_pb2, versions_pb2
+from headwater.ingest.v1 import (
+    dead_letters_pb2,
+    generations_pb2,
+    ingest_pb2,
+    privacy_pb2,
+    reviews_pb2,
+    stores_pb2,
+    versions_pb2,
+)
 from headwater.rerank.v1 import rerank_pb2
 from headwater.retrieval.v1 import retrieval_pb2
 
@@ -74,6 +82,7 @@ OPERATORS = [
         (stores_pb2, "StoreService"),
         (versions_pb2, "VersionService"),
         (generations_pb2, "GenerationService"),
+        (privacy_pb2, "PrivacyService"),
         (reviews_pb2, "ReviewService"),
     )
 ]

@@ -79,6 +79,8 @@ def test_a_pod_holds_the_secrets_of_the_servers_it_needs_and_no_others() -> None
         expected = set().union(*(STORE_SECRETS[engine] for engine in engines))
         if component == "gateway":
             expected.add("gateway_openai_api_key")
+        if component.startswith("ingest-"):
+            expected |= {"ingest_vault_keys", "ingest_pseudonym_key"}
         assert found[component].get("secrets", set()) == expected, component
 
 

@@ -13,7 +13,7 @@ import grpc
 from opentelemetry.trace import Span, SpanKind, StatusCode
 
 from chassis.errors import HeadwaterError, Unauthenticated
-from chassis.identity import Caller, current_caller
+from chassis.identity import Caller, Scope, current_caller
 from chassis.rpc.deadlines import timeout_for_hop
 from chassis.rpc.options import CHANNEL_OPTIONS
 from chassis.rpc.status import from_rpc_error
@@ -63,6 +63,7 @@ async def call(
     timeout_seconds: float,
     as_caller: Caller | None = None,
     metadata: MetadataPairs = (),
+    carries: frozenset[Scope] = frozenset(),
 ) -> Response:
     """Calls a method that answers once. Cancelled with the caller; nothing is left running afterwards.
 
@@ -73,6 +74,7 @@ async def call(
         as_caller: Signs the call for this caller with the service's own key. Default: the identity of the RPC being
             served.
         metadata: Further request metadata.
+        carries: Scopes of the edge that the service shall know of; see ``TokenMinter.mint``. Only with ``as_caller``.
 
     Raises:
         HeadwaterError: What the service answered, as it raised it, reason, metadata and retry delay included;
@@ -80,7 +82,7 @@ async def call(
     """
     timeout = timeout_for_hop(timeout_seconds)
     async with _Attempt(method) as attempt:
-        rpc: Any = method(request, timeout=timeout, metadata=attempt.metadata(as_caller, metadata))
+        rpc: Any = method(request, timeout=timeout, metadata=attempt.metadata(as_caller, metadata, carries))
         try:
             response: Response = await rpc
         finally:
@@ -140,10 +142,12 @@ class _Attempt:
             raise mapped from error
         self.finish(error)
 
-    def metadata(self, as_caller: Caller | None, extra: MetadataPairs) -> tuple[tuple[str, str | bytes], ...]:
+    def metadata(
+        self, as_caller: Caller | None, extra: MetadataPairs, carries: frozenset[Scope] = frozenset()
+    ) -> tuple[tuple[str, str | bytes], ...]:
         """Identity and trace context of this call, and ``extra``."""
         minter = self._method.minter if self._method else None
-        identity = _identity(minter, as_caller)
+        identity = _identity(minter, as_caller, carries)
         return (
             *((METADATA_KEY, token) for token in (identity,) if token),
             *(("traceparent", header) for header in (tracing.traceparent(self._span),) if header),
@@ -164,7 +168,7 @@ class _Attempt:
         metrics.RPC_CLIENT_DURATION.record(time.monotonic() - self._started, method=self._name, code=code)
 
 
-def _identity(minter: TokenMinter | None, as_caller: Caller | None) -> str | None:
+def _identity(minter: TokenMinter | None, as_caller: Caller | None, carries: frozenset[Scope]) -> str | None:
     """The internal token for a call: minted for ``as_caller``, else the one being served, else minted for the caller
     being served (at the edge, which verified something else than an internal token). None when there is nobody: the
     other side refuses the call."""
@@ -180,7 +184,7 @@ def _identity(minter: TokenMinter | None, as_caller: Caller | None) -> str | Non
         raise Unauthenticated(
             "This service has no key to sign the call with: create the internal keys.", reason="NO_SIGNING_KEY"
         )
-    return minter.mint(as_caller)
+    return minter.mint(as_caller, carries=carries)
 
 
 class _Method:

@@ -25,6 +25,7 @@ from corpus.adapters.elasticsearch.dead_letters import (
 from corpus.adapters.elasticsearch.generations import ElasticsearchGenerations
 from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
+from corpus.adapters.elasticsearch.pseudonyms import ElasticsearchPseudonymStore
 from corpus.adapters.elasticsearch.reviews import ElasticsearchReviewQueue
 from corpus.adapters.elasticsearch.tenants import ElasticsearchTenants
 from corpus.adapters.keyvalue.embedding_cache import KeyValueEmbeddingCache
@@ -68,6 +69,7 @@ class ClusterEngines:
             letters=ElasticsearchDeadLetterStore(store),
             known_bad=ElasticsearchKnownBadContent(store),
             halts=ElasticsearchHalts(store),
+            pseudonyms=ElasticsearchPseudonymStore(store),
             reviews=ElasticsearchReviewQueue(store),
         )
 

@@ -21,6 +21,7 @@ from corpus.adapters.sqlite.dead_letters import SqliteDeadLetterStore, SqliteHal
 from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
 from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.adapters.sqlite.heads import SqliteHeads
+from corpus.adapters.sqlite.pseudonyms import SqlitePseudonymStore
 from corpus.adapters.sqlite.reviews import SqliteReviewQueue
 from corpus.adapters.sqlite.tenants import SqliteTenants
 from corpus.adapters.tantivy import TantivyLexicalIndex
@@ -68,6 +69,7 @@ class EmbeddedEngines:
             letters=SqliteDeadLetterStore(database),
             known_bad=SqliteKnownBadContent(database),
             halts=SqliteHalts(database),
+            pseudonyms=SqlitePseudonymStore(database),
             reviews=SqliteReviewQueue(database),
         )
 

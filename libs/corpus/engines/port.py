@@ -22,6 +22,7 @@ from corpus.ports import (
     Tenants,
     VectorIndex,
 )
+from corpus.pseudonyms import PseudonymStore
 from corpus.reviews import ReviewQueue
 
 
@@ -39,6 +40,7 @@ class CorpusStores:
     letters: DeadLetterStore
     known_bad: KnownBadContent
     halts: Halts
+    pseudonyms: PseudonymStore
     reviews: ReviewQueue
 
 

@@ -16,6 +16,7 @@ from corpus.adapters.elasticsearch import (
     dead_letters,
     generations,
     heads,
+    pseudonyms,
     reviews,
     tenants,
 )
@@ -30,6 +31,7 @@ SPECS: Final[tuple[IndexSpec, ...]] = (
     *chunk_store.SPECS,
     *change_ledger.SPECS,
     *dead_letters.SPECS,
+    *pseudonyms.SPECS,
     *reviews.SPECS,
 )
 """The indexes that every installation has; those of tenants and generations are made when they are first written."""

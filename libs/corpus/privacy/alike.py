@@ -29,7 +29,7 @@ _ALIKE: Final = {
 }
 _INVISIBLE: Final = re.compile("[\u00ad\u200b-\u200f\u2060-\u2064\ufeff]+")
 _PLACEHOLDER: Final = re.compile(
-    r"\[(?:" + "|".join(kind.value.upper() for kind in EntityKind) + r")(?:[_ ]\d{1,5})?\]"
+    r"\[(?:" + "|".join(kind.value.upper() for kind in EntityKind) + r")(?:[_ ]\d{1,5}|_[bcdfghjklmnpqrst]{16})?\]"
 )
 _HIDDEN: Final = "\ufffc"
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from corpus.privacy.alike import folded
 from corpus.privacy.entities import Entity, EntityKind
-from corpus.privacy.redact import placeholder
+from corpus.privacy.pseudonyms import Naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,13 @@ class KnownValues:
         either = "|".join(map(re.escape, sorted(kinds, key=len, reverse=True)))
         return cls(kinds, re.compile(f"(?<![A-Za-z0-9])(?:{either})(?![A-Za-z0-9])"))
 
-    def replaced(self, text: str) -> str:
-        """The text with placeholders for the values that are known."""
+    def replaced(self, text: str, name: Naming) -> str:
+        """The text with placeholders for the values that are known, as ``name`` gives them."""
         if self.pattern is None:
             return text
         pieces, last = [], 0
         for match in self.pattern.finditer(folded(text)):
-            pieces += [text[last : match.start()], placeholder(self.kinds[match.group()])]
+            instead = name(self.kinds[match.group()], text[match.start() : match.end()])
+            pieces += [text[last : match.start()], instead]
             last = match.end()
         return "".join([*pieces, text[last:]])

@@ -9,6 +9,7 @@ from typing import Final
 
 from corpus.privacy.entities import ALL_KINDS, Entity, EntityKind
 from corpus.privacy.find import find_entities
+from corpus.privacy.pseudonyms import Naming
 
 _MOST_ROUNDS: Final = 8
 
@@ -38,16 +39,23 @@ def placeholder(kind: EntityKind) -> str:
     return f"[{kind.value.upper()}]"
 
 
-def redact(text: str, kinds: Collection[EntityKind] = ALL_KINDS) -> Redacted:
-    """The text with every entity of the kinds replaced by its placeholder. Pure, deterministic, and idempotent but for
-    text made to be otherwise: what comes to light when others are gone is looked for eight times at most."""
-    redacted = _replaced(text, find_entities(text, kinds))
+def unnumbered(kind: EntityKind, value: str) -> str:
+    """The naming that tells no two values of a kind apart."""
+    del value
+    return placeholder(kind)
+
+
+def redact(text: str, kinds: Collection[EntityKind] = ALL_KINDS, name: Naming = unnumbered) -> Redacted:
+    """The text with every entity of the kinds replaced by its placeholder, which ``name`` gives. As pure as that, and
+    idempotent but for text made to be otherwise: what comes to light when others are gone is looked for eight times at
+    most."""
+    redacted = _replaced(text, find_entities(text, kinds), name)
     for _ in range(_MOST_ROUNDS):
         more = find_entities(redacted.text, kinds) if redacted.entities else ()
         if not more:
             break
         found = (*redacted.entities, *_in_the_text_before(redacted, more))
-        redacted = _replaced(text, sorted(found, key=lambda entity: entity.start))
+        redacted = _replaced(text, sorted(found, key=lambda entity: entity.start), name)
     return redacted
 
 
@@ -60,12 +68,12 @@ def _in_the_text_before(redacted: Redacted, entities: Sequence[Entity]) -> Itera
         yield replace(entity, start=entity.start - shift, end=entity.end - shift)
 
 
-def _replaced(text: str, entities: Sequence[Entity]) -> Redacted:
+def _replaced(text: str, entities: Sequence[Entity], name: Naming) -> Redacted:
     pieces: list[str] = []
     shifts: list[int] = []
     last = shift = 0
     for entity in entities:
-        instead = placeholder(entity.kind)
+        instead = name(entity.kind, text[entity.start : entity.end])
         pieces += [text[last : entity.start], instead]
         shift += len(instead) - (entity.end - entity.start)
         shifts.append(shift)

@@ -18,6 +18,7 @@ from headwater.cli import (
     generation,
     ingest,
     local,
+    privacy,
     replay,
     review,
     search,
@@ -47,6 +48,7 @@ app.add_typer(feedback.app, name="feedback")
 app.add_typer(review.app, name="review")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(generation.app, name="generation")
+app.add_typer(privacy.app, name="privacy")
 app.add_typer(admin.app, name="admin")
 
 

@@ -22,7 +22,7 @@ from headwater.cli.cost import cost_line
 from headwater.cli.output import citation_line, console, print_json, stages_line
 from headwater.cli.problems import CommandError
 from headwater.cli.search import FilterOption, parse_filter
-from headwater.cli.support import support_lines
+from headwater.cli.support import conflict_lines, support_lines
 from headwater.client import Client
 from headwater.types import Answer, Plan, Turn
 
@@ -139,7 +139,7 @@ def print_answer_details(answer: Answer) -> None:
         f"· trace {answer.trace_id}",
         style="dim",
     )
-    for line in support_lines(answer):
+    for line in (*support_lines(answer), *conflict_lines(answer)):
         console.print(line)
     if answer.abstention_reason:
         console.print(f"  why: {answer.abstention_reason.replace('_', ' ')}", style="dim")

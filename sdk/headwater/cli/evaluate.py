@@ -15,6 +15,7 @@ import typer
 
 from headwater.aio import AsyncClient
 from headwater.cli.context import DEFAULT_DATA, DataOption, JsonOption, TargetOption, connect_async, identity_of
+from headwater.cli.evaluate_answers import GoldQuestion, measure_answers, read_answers
 from headwater.cli.ingest import send
 from headwater.cli.output import console, print_json, progress, table
 from headwater.cli.problems import CommandError
@@ -63,16 +64,22 @@ def evaluate(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the tenant and its documents; the next run finds them unchanged.")
     ] = False,
+    answers: Annotated[
+        Path | None, typer.Option("--answers", help="Accepted answers in SQuAD layout: ask the questions, too.")
+    ] = None,
+    first: Annotated[int | None, typer.Option("--first", min=1, help="Questions to ask; default: all.")] = None,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
     json: JsonOption = False,
 ) -> None:
-    """Ingest a collection into a tenant of its own and measure retrieval through the gateway.
+    """Ingest a collection into a tenant of its own and measure retrieval, and answers, through the gateway.
 
     Example:  headwater eval ./scifact --legs --json
+    Example:  headwater eval ./xquad-en --answers xquad.en.json --first 300
     """
     collection = read_collection(folder)
-    report = asyncio.run(_run(collection, legs, parse_rerank(rerank), keep, target, data))
+    asked = read_answers(answers, collection.queries, first) if answers is not None else []
+    report = asyncio.run(_run(collection, legs, parse_rerank(rerank), keep, target, data, asked))
     if json:
         print_json(report)
     else:
@@ -102,7 +109,13 @@ def read_collection(folder: Path) -> Collection:
 
 
 async def _run(
-    collection: Collection, legs: bool, rerank: RerankChoice, keep: bool, target: str | None, data: Path
+    collection: Collection,
+    legs: bool,
+    rerank: RerankChoice,
+    keep: bool,
+    target: str | None,
+    data: Path,
+    asked: Sequence[GoldQuestion],
 ) -> dict[str, Any]:
     tenant = "eval-" + re.sub(r"[^a-z0-9]+", "-", collection.name.lower()).strip("-")[:50]
     async with connect_async(target, data, identity_of(tenant)) as client:
@@ -116,6 +129,8 @@ async def _run(
                 report["legs"] = {
                     leg: await _measure(client, collection, "off", (leg,), leg) for leg in ("vector", "lexical")
                 }
+            if asked:
+                report["answers"] = await measure_answers(client, asked)
         finally:
             if not keep:
                 await client.delete_tenant(tenant)
@@ -203,3 +218,9 @@ def _show(report: dict[str, Any]) -> None:
         figures = [f"{values[measure]:.4f}" for measure in MEASURES]
         rows.add_row(name, *figures, *(f"{value:.1f}" for value in values["latency_ms"].values()))
     console.print(rows)
+    if "answers" in report:
+        of = report["answers"]
+        console.print(
+            f"answers: {of['holds_gold']:.3f} of {of['questions']} hold an accepted answer, "
+            f"{of['answered']:.3f} are answered, with {of['words']:.0f} words on average"
+        )

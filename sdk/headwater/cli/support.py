@@ -25,3 +25,16 @@ def support_lines(answer: Answer) -> Iterator[Text]:
             sentence = sentence[: _SHOWN_CHARACTERS - 1] + "…"
         why = f", {each.reason.replace('_', ' ')}" if each.reason else ""
         yield Text(f"    {each.verdict} {each.score:.2f}{why}: {sentence}", style="yellow")
+
+
+def conflict_lines(answer: Answer) -> Iterator[Text]:
+    """For each two sources that disagree, both with their dates and what they say."""
+    cited = {citation.number: citation for citation in answer.citations}
+    for conflict in answer.conflicts:
+        yield Text(f"  sources disagree ({conflict.kind}):", style="yellow")
+        for number in (conflict.citation, conflict.other_citation):
+            if (source := cited.get(number)) is None:
+                continue
+            dated = f"{source.updated_at:%Y-%m-%d}" if source.updated_at else "undated"
+            quote = " ".join(source.quote.split())
+            yield Text(f"    [{number}] {source.title}, {dated}: {quote}", style="yellow")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.adapters.plan_messages import options_of, plan_message
-from gateway.adapters.support_messages import support_message
+from gateway.adapters.support_messages import conflict_message, support_message
 from gateway.costs.messages import cost_message
 from gateway.domain import (
     Answer,
@@ -142,6 +142,7 @@ def answer_message(answer: Answer) -> gateway_pb2.AnswerFinal:
         cost=cost_message(answer.cost) if answer.cost is not None else None,
         support=[support_message(each) for each in answer.support],
         abstention_reason=answer.abstention,
+        conflicts=[conflict_message(each) for each in answer.conflicts],
     )
 
 

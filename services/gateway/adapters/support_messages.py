@@ -1,7 +1,8 @@
-"""Support of sentences, domain to protobuf."""
+"""Support of sentences and conflicts of sources, domain to protobuf."""
 
 from __future__ import annotations
 
+from gateway.conflicts import Conflict
 from gateway.support import SentenceSupport, Verdict
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import gateway_pb2
@@ -22,3 +23,9 @@ def support_message(support: SentenceSupport) -> gateway_pb2.SentenceSupport:
         score=support.score,
         reason=support.reason,
     )
+
+
+def conflict_message(conflict: Conflict) -> gateway_pb2.SourceConflict:
+    """Two citations that disagree."""
+    citation, other = conflict.citations
+    return gateway_pb2.SourceConflict(citation=citation, other_citation=other, kind=conflict.kind)

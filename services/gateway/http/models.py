@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 from gateway.http.bodies import Name, Request, Response, StageBody, short_name
 from gateway.http.cost_models import QueryCostBody
 from gateway.http.plan_models import PlanBody, PlanOptionsBody, TurnBody
-from gateway.http.support_models import SupportBody
+from gateway.http.support_models import ConflictBody, SupportBody
 
 # Searching
 
@@ -26,7 +26,7 @@ class Retrieval(Request):
     fusion: Literal["convex", "rrf"] = "convex"
     expand: Literal["none", "section"] = "none"
     explain: bool = False
-    legs: list[Literal["vector", "lexical"]] = Field(default_factory=list, description="Empty: all.")
+    legs: list[Literal["vector", "lexical", "graph"]] = Field(default_factory=list, description="Empty: all.")
     min_score: float = Field(0.0, ge=0, le=1)
     max_per_document: int = Field(0, ge=0, le=200)
     vector_weight: float | None = Field(None, ge=0, le=1)
@@ -177,6 +177,7 @@ class AnswerBody(Response):
     abstention_reason: str = Field(
         description="nothing_found, not_in_passages, unsupported or unreadable; empty where it is no abstention."
     )
+    conflicts: list[ConflictBody] = Field(description="Sources of the answer that disagree.")
 
 
 class AnswersBody(Response):

@@ -1,4 +1,4 @@
-"""Bodies about the support of sentences."""
+"""Bodies about the support of sentences, and about sources that disagree."""
 
 from __future__ import annotations
 
@@ -20,3 +20,11 @@ class SupportBody(Response):
     verdict: Name
     score: float
     reason: str
+
+
+class ConflictBody(Response):
+    """Two citations whose quotes give different values of the same thing."""
+
+    citation: int
+    other_citation: int
+    kind: Name

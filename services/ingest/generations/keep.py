@@ -257,7 +257,8 @@ class KeepGenerations:
             while page := await chunks.stored_versions(tenant_id, after=after):
                 for version in page:
                     if version.generation == name:
-                        await chunks.delete(DocumentKey(tenant_id, version.document_id), version.chunks_version, name)
+                        key = DocumentKey(tenant_id, version.document_id)
+                        await self.rows.forget(key, version.chunks_version, name)
                 after = page[-1].document_id
         await self.generations.forget(name)
         plan = await self.generations.plan()

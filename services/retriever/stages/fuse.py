@@ -4,6 +4,8 @@ Each leg's scores are mapped to [0, 1] and added with weights that sum to 1, so 
 
 - Convex: min-max per list, ``(s - min) / (max - min)``; a passage missing from a list counts as that list's minimum,
   which is 0. Bruch, Gai, Ingber: "An Analysis of Fusion Functions for Hybrid Retrieval", ACM TOIS 2023.
+  The graph leg's scores are shares of the best link there could be, and stay as they are: a weak link that is the only
+  one is no better for that.
 - RRF: ``(60 + 1) / (60 + rank)``, missing is 0; order and ratios are those of reciprocal rank fusion with k = 60
   (Cormack, Clarke, Büttcher, SIGIR 2009), scaled so that the first rank counts 1.
 """
@@ -46,9 +48,12 @@ class Fused:
     normalised: dict[Leg, dict[str, float]]
 
 
-def leg_weights(legs: LegLists, vector_weight: float) -> dict[Leg, float]:
-    """Weights of the legs that answered, summing to 1. A leg that answered with nothing still has its weight."""
+def leg_weights(legs: LegLists, vector_weight: float, graph_weight: float = 0.0) -> dict[Leg, float]:
+    """Weights of the legs that answered, summing to 1. A leg that answered with nothing still has its weight, except
+    for the graph leg: most questions lead nowhere, and their scores are what they are without it."""
     raw = {leg: vector_weight if leg is Leg.VECTOR else 1.0 - vector_weight for leg in legs}
+    if Leg.GRAPH in legs:
+        raw[Leg.GRAPH] = graph_weight if legs[Leg.GRAPH] else 0.0
     total = sum(raw.values())
     if total <= 0.0:
         # The only leg that answered has weight 0: its order is still better than none.
@@ -58,8 +63,7 @@ def leg_weights(legs: LegLists, vector_weight: float) -> dict[Leg, float]:
 
 def fuse(legs: LegLists, method: FusionMethod, weights: Weights | Mapping[Leg, float]) -> Fused:
     """Fuses the legs' lists, each sorted best first. ``weights``: one set for all, or per chunk id."""
-    normalise = _reciprocal_ranks if method is FusionMethod.RRF else _min_max
-    normalised = {leg: normalise(found) for leg, found in legs.items()}
+    normalised = {leg: _normalised(leg, found, method) for leg, found in legs.items()}
     candidates = {candidate[0]: candidate for found in legs.values() for candidate in found}
     scores: dict[str, float] = {}
     for leg, by_id in normalised.items():
@@ -86,6 +90,14 @@ def explain_legs(chunk_id: str, legs: LegLists, fused: Fused, weights: Mapping[L
         raw = found[place - 1].score if place else 0.0
         parts.append(LegScore(leg, place, raw, fused.normalised[leg].get(chunk_id, 0.0), weights[leg]))
     return tuple(parts)
+
+
+def _normalised(leg: Leg, found: Sequence[Candidate], method: FusionMethod) -> dict[str, float]:
+    if method is FusionMethod.RRF:
+        return _reciprocal_ranks(found)
+    if leg is Leg.GRAPH:
+        return {candidate.chunk_id: candidate.score for candidate in found}
+    return _min_max(found)
 
 
 def _min_max(found: Sequence[Candidate]) -> dict[str, float]:

@@ -28,6 +28,7 @@ _log = logger("retriever.legs")
 _Lists = Sequence[Sequence[Candidate]]
 _Search = Callable[[Sequence[int]], Awaitable[_Lists]]
 """Candidates of the requests at these places."""
+_FindByTerms = Callable[[str, Sequence[Sequence[str]], int, Prefilter], Awaitable[_Lists]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class LegDeadlines:
     embed: float = 1.0
     vector: float = 1.0
     lexical: float = 1.0
+    graph: float = 1.0
 
 
 class Legs:
@@ -73,6 +75,7 @@ class Legs:
         self._embed_guard = Guard("embedder", deadlines.embed)
         self._vector_guard = Guard("vector-index", deadlines.vector)
         self._lexical_guard = Guard("lexical-index", deadlines.lexical)
+        self._graph_guard = Guard("lexical-links", deadlines.graph)
 
     async def ask(
         self,
@@ -87,15 +90,18 @@ class Legs:
         Args:
             generation: Whose index is searched.
             requests: All of one tenant.
-            watch: Gets the stages "embed", "vector" and "lexical".
+            watch: Gets the stages "embed", "vector", "lexical" and "graph".
             known: Vectors from an earlier answer, per request.
         """
         answers = [LegAnswer(vector=vector) for vector in known] or [LegAnswer() for _ in requests]
         searches = {
             Leg.VECTOR: self._vector_leg(generation, requests, answers, watch),
-            Leg.LEXICAL: self._lexical_leg(generation, requests, watch),
+            Leg.LEXICAL: self._term_leg(Leg.LEXICAL, generation, requests, watch),
+            Leg.GRAPH: self._term_leg(Leg.GRAPH, generation, requests, watch),
         }
         await asyncio.gather(*(self._run(leg, requests, answers, search) for leg, search in searches.items()))
+        for answer in answers:
+            _without_links_alone(answer)
         return answers
 
     async def _run(
@@ -167,22 +173,38 @@ class Legs:
         for place in missing:
             answers[place].vector = vectors[requests[place].text]
 
-    def _lexical_leg(self, generation: Generation, requests: Sequence[LegRequest], watch: Stopwatch) -> _Search:
+    def _term_leg(
+        self,
+        leg: Leg,
+        generation: Generation,
+        requests: Sequence[LegRequest],
+        watch: Stopwatch,
+    ) -> _Search:
+        find: _FindByTerms
+        if leg is Leg.GRAPH:
+            guard, find = self._graph_guard, self._lexical.linked
+        else:
+            guard, find = self._lexical_guard, self._lexical.search
+
         async def search(places: Sequence[int]) -> _Lists:
-            with watch.stage("lexical") as span:
+            with watch.stage(leg.value) as span:
                 span.set_attribute(names.GENERATION, generation.name)
                 terms = await _analyse([requests[place].text for place in places])
                 queries = {place: each for place, each in zip(places, terms, strict=True) if each}
 
                 async def search_group(prefilter: Prefilter, group: Sequence[int], depth: int) -> _Lists:
                     asked = [queries[place] for place in group]
-                    return await self._lexical_guard.run(
-                        lambda: self._lexical.search(generation.name, asked, depth, prefilter)
-                    )
+                    return await guard.run(lambda: find(generation.name, asked, depth, prefilter))
 
                 return await _by_prefilter(requests, places, queries, search_group)
 
         return search
+
+
+def _without_links_alone(answer: LegAnswer) -> None:
+    """What some passages lead to is no answer where the legs that should have found those passages failed."""
+    if answer.failures and answer.lists.keys() == {Leg.GRAPH}:
+        answer.lists.clear()
 
 
 async def _by_prefilter(

@@ -26,6 +26,7 @@ class RankingPolicy:
 
     Attributes:
         vector_weight: Share of the vector leg in the fused score.
+        graph_weight: Weight of the graph leg, where the others have 1 together.
         vector_weight_by_type: The same by document type.
         adjust: Freshness and structure.
         rerank_depth: How many candidates are reranked.
@@ -34,6 +35,7 @@ class RankingPolicy:
     """
 
     vector_weight: float = 0.5
+    graph_weight: float = 0.0
     vector_weight_by_type: Mapping[str, float] = field(default_factory=dict)
     adjust: AdjustPolicy = field(default_factory=AdjustPolicy)
     rerank_depth: int = 30
@@ -261,4 +263,4 @@ class Ranking:
             weight = self.policy.vector_weight
             if chunk_id is not None and (stored := self.payloads.get(chunk_id)) is not None:
                 weight = self.policy.vector_weight_by_type.get(stored.doc_type, weight)
-        return leg_weights(self.answer.lists, weight)
+        return leg_weights(self.answer.lists, weight, self.policy.graph_weight)

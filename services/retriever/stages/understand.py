@@ -12,7 +12,7 @@ from corpus.access import access_tokens
 from corpus.domain import Tenant
 from corpus.filters import parse_filter
 from corpus.ports import Prefilter
-from retriever.domain import ALL_LEGS, MAX_BATCH, MAX_K, MAX_QUERY_CHARACTERS, Leg, Query
+from retriever.domain import ALL_LEGS, MAX_BATCH, MAX_K, MAX_QUERY_CHARACTERS, SEARCHING_LEGS, Leg, Query
 from retriever.stages.head_check import Reader
 
 
@@ -36,7 +36,9 @@ class Understood:
     @property
     def incomplete(self) -> frozenset[str]:
         """Those of the stores being rebuilt that this query needs."""
-        return self.rebuilding & {*(leg.value for leg in self.legs), "heads"}
+        # Links are in the lexical index.
+        stores = {Leg.LEXICAL.value if leg is Leg.GRAPH else leg.value for leg in self.legs}
+        return self.rebuilding & {*stores, "heads"}
 
 
 def check_batch(size: int) -> None:
@@ -82,12 +84,14 @@ def reader_of(caller: Caller, tenant: Tenant) -> Reader:
     return Reader(tenant.tenant_id, access_tokens(tenant.tenant_id, caller.principals), caller.clearance)
 
 
-def understand(query: Query, tenant: Tenant, reader: Reader) -> Understood:
+def understand(
+    query: Query, tenant: Tenant, reader: Reader, default_legs: frozenset[Leg] = SEARCHING_LEGS
+) -> Understood:
     """Resolves a checked query for this tenant and reader. Raises InvalidRequest UNDECLARED_FIELD or INVALID_FILTER."""
     prefilter = Prefilter(
         reader.tenant_id, reader.access_tokens, reader.clearance, parse_filter(query.filter, tenant.fields)
     )
-    return Understood(query, frozenset(map(Leg, query.legs)) or ALL_LEGS, prefilter, tenant.rebuilding)
+    return Understood(query, frozenset(map(Leg, query.legs)) or default_legs, prefilter, tenant.rebuilding)
 
 
 def asked_generation(caller: Caller, queries: Sequence[Query]) -> str:

@@ -17,7 +17,7 @@ from tests.unit.gateway.fakes import NOW, PASSAGES, BagOfWordsEmbedder
 
 from chassis.clock import ManualClock
 from chassis.errors import DependencyUnavailable, NotFound
-from chassis.identity import Caller, current_caller
+from chassis.identity import Caller, Scope, current_caller
 from chassis.lifecycle import Lifecycle
 from chassis.rpc.client import open_channel
 from chassis.rpc.server import GrpcServer
@@ -42,7 +42,14 @@ from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
-from headwater.ingest.v1 import ingest_pb2, ingest_pb2_grpc, reviews_pb2, reviews_pb2_grpc
+from headwater.ingest.v1 import (
+    ingest_pb2,
+    ingest_pb2_grpc,
+    privacy_pb2,
+    privacy_pb2_grpc,
+    reviews_pb2,
+    reviews_pb2_grpc,
+)
 from headwater.retrieval.v1 import retrieval_pb2, retrieval_pb2_grpc
 
 CONTENT_LIMIT = 300_000
@@ -58,11 +65,42 @@ class PeerSettings(ServiceSettings):
 class Peers(
     retrieval_pb2_grpc.RetrievalServiceServicer,
     ingest_pb2_grpc.IngestServiceServicer,
+    privacy_pb2_grpc.PrivacyServiceServicer,
     reviews_pb2_grpc.ReviewServiceServicer,
 ):
     """Retriever and ingest service in one. ``callers`` are who called, as the internal tokens said."""
 
     callers: list[Caller] = field(default_factory=list)
+    pseudonyms: dict[str, str] = field(default_factory=dict)
+
+    async def RevealPseudonyms(
+        self, request: privacy_pb2.RevealPseudonymsRequest, context: Any
+    ) -> privacy_pb2.RevealPseudonymsResponse:
+        caller = current_caller()
+        self.callers.append(caller)
+        caller.require(Scope.REVEAL)
+        return privacy_pb2.RevealPseudonymsResponse(
+            revealed=[
+                privacy_pb2.RevealedPseudonym(pseudonym=name, value=self.pseudonyms[name], kind="email")
+                for name in request.pseudonyms
+                if name in self.pseudonyms
+            ]
+        )
+
+    async def ListVaultKeys(
+        self, request: privacy_pb2.ListVaultKeysRequest, context: Any
+    ) -> privacy_pb2.ListVaultKeysResponse:
+        self.callers.append(current_caller())
+        return privacy_pb2.ListVaultKeysResponse(
+            keys=[privacy_pb2.VaultKey(key_id="0a0a0a0a", records=3, newest=True, known=True)]
+        )
+
+    async def RotateVault(
+        self, request: privacy_pb2.RotateVaultRequest, context: Any
+    ) -> privacy_pb2.RotateVaultResponse:
+        self.callers.append(current_caller())
+        return privacy_pb2.RotateVaultResponse(resealed=3)
+
     queries: list[retrieval_pb2.SearchQuery] = field(default_factory=list)
     uploads: dict[str, bytes] = field(default_factory=dict)
     drafts: list[ingest_pb2.DocumentDraft] = field(default_factory=list)
@@ -303,6 +341,7 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
             FeedbackServicer(use_cases.feedback, seconds=30), server.grpc
         )
         costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
+        privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(use_cases.privacy, server.grpc)
         replays = ReplayServicer(use_cases.replays, seconds=30)
         replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
         await server.start(SERVICE)
@@ -330,6 +369,7 @@ async def _serve_peers(stack: AsyncExitStack, folder: Path, peers: Peers) -> str
     server = await stack.enter_async_context(GrpcServer(settings, Lifecycle(settings), verifier))
     retrieval_pb2_grpc.add_RetrievalServiceServicer_to_server(peers, server.grpc)
     ingest_pb2_grpc.add_IngestServiceServicer_to_server(peers, server.grpc)
+    privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(peers, server.grpc)
     reviews_pb2_grpc.add_ReviewServiceServicer_to_server(peers, server.grpc)
     await server.start()
     return f"127.0.0.1:{server.port}"

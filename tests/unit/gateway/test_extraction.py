@@ -169,3 +169,43 @@ async def test_each_mark_in_the_text_has_its_citation() -> None:
 
     assert numbers(draft.citations) == list(range(1, len(draft.citations) + 1))
     assert all(f"[{number}]" in draft.text for number in numbers(draft.citations))
+
+
+WEAKNESSES = (
+    "|  |  |\n| --- | --- |\n| severity of the weakness | mended in production within |\n"
+    "| critical | 72 hours |\n| high | 14 days |\n| low | next planned release |\n"
+)
+
+
+def test_a_table_whose_head_is_only_marked_by_looks_has_columns_all_the_same() -> None:
+    units = split_units(WEAKNESSES)
+
+    assert [WEAKNESSES[unit.start : unit.end] for unit in units] == [
+        "| critical | 72 hours |",
+        "| high | 14 days |",
+        "| low | next planned release |",
+    ]
+    assert {unit.columns for unit in units} == {("severity of the weakness", "mended in production within")}
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "|  |  |\n| --- | --- |\n| Reception | 12 |\n| Workshop | 14 |\n| Store | 15 |\n",
+        "|  |  |\n| --- | --- |\n| Reception | Ingrid |\n| Workshop | Tomasz |\n| Store | Maren |\n",
+        "|  |  |\n| --- | --- |\n| Reception | none |\n| Workshop | 14 |\n",
+    ],
+)
+def test_a_table_without_a_head_loses_no_row_to_one(table: str) -> None:
+    assert len(split_units(table)) == table.count("\n") - 2
+    assert not any(any(unit.columns) for unit in split_units(table))
+
+
+CODES = "Exit codes\n\n| code | meaning |\n|---|---|\n| 4 | not allowed |\n| 5 | the device is out of reach |\n"
+
+
+async def test_a_question_about_one_number_is_answered_with_its_row_and_not_with_another_ones() -> None:
+    draft = await draft_of("What does exit code 5 mean?", "- exit code 7 (was 1), mean answer\n", CODES)
+
+    assert "out of reach" in draft.text
+    assert "exit code 7" not in draft.text

@@ -84,6 +84,8 @@ class FakeIndex(Peer):
     depths: list[int] = field(default_factory=list)
     prefilters: list[Prefilter] = field(default_factory=list)
     widths: list[int] = field(default_factory=list)
+    links: list[Candidate] = field(default_factory=list)
+    links_error: Exception | None = None
 
     async def search(
         self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
@@ -93,6 +95,13 @@ class FakeIndex(Peer):
         self.prefilters.append(prefilter)
         self.widths.append(len(queries))
         return [self._list(query)[:k] for query in queries]
+
+    async def linked(
+        self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        if self.links_error is not None:
+            raise self.links_error
+        return [self.links[:k] for _ in queries]
 
     def _list(self, query: object) -> list[Candidate]:
         words = [str(word) for word in query] if isinstance(query, tuple | list) else []

@@ -11,11 +11,17 @@ from chassis.elasticsearch.client import Store, error_of, store_errors
 from chassis.elasticsearch.documents import MAX_HITS, get_many, search, search_now
 from chassis.elasticsearch.indexes import IndexSpec, create, differences_of_all
 from chassis.errors import FailedPrecondition
-from corpus.adapters.elasticsearch.lexical_query import prefilter_clauses, search_request
+from corpus.adapters.elasticsearch.lexical_query import (
+    linked_request,
+    linking_request,
+    prefilter_clauses,
+    search_request,
+)
 from corpus.adapters.elasticsearch.lexical_schema import (
     AUDITED,
     EVERY_INDEX,
     EXPECTED,
+    LINK_PROPERTIES,
     ORIGIN,
     TEXT,
     access_of,
@@ -25,8 +31,11 @@ from corpus.adapters.elasticsearch.lexical_schema import (
     index_of,
     index_term,
     indexed_row_of,
+    named_of,
+    seed_of,
     tenant_group,
 )
+from corpus.adapters.lexical_links import linked_rows, mentioned
 from corpus.adapters.lexical_ranking import MAX_QUERY_TERMS
 from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
 from corpus.ports import SCAN_PAGE, Prefilter
@@ -113,6 +122,25 @@ class ElasticsearchLexicalIndex:
             found[place] = [candidate_of(hit["sort"][1], hit["sort"][0]) for hit in hits]
         return found
 
+    async def linked(
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """See ``LexicalIndex.linked``. Two round trips for all queries; none where nothing is asked for."""
+        found: list[Sequence[Candidate]] = [()] * len(queries)
+        if not prefilter.access_tokens or k < 1:
+            return found
+        alias = self._alias(generation, prefilter.tenant_id)
+        filters = prefilter_clauses(prefilter)
+        wanted = [await self._rarest(alias, list(dict.fromkeys(terms))) for terms in queries]
+        asking = [place for place, terms in enumerate(wanted) if terms]
+        seeds = await self._search(alias, [linking_request(wanted[place], filters) for place in asking])
+        names = {place: mentioned(list(map(seed_of, hits))) for place, hits in zip(asking, seeds, strict=True)}
+        leading = [place for place in asking if names[place]]
+        rows = await self._search(alias, [linked_request(wanted[each], list(names[each]), filters) for each in leading])
+        for place, hits in zip(leading, rows, strict=True):
+            found[place] = linked_rows(names[place], map(named_of, hits), k)
+        return found
+
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``. Refreshes first: an audit must not take a new row for a missing one."""
         alias = self._alias(generation, tenant_id)
@@ -187,8 +215,14 @@ class ElasticsearchLexicalIndex:
 
     async def _ensure(self, spec: IndexSpec) -> None:
         if spec.alias not in self._created:
-            await create(self._store, spec)
+            if not await create(self._store, spec):
+                await self._add_links(spec)
             self._created.add(spec.alias)
+
+    async def _add_links(self, spec: IndexSpec) -> None:
+        """An index of before gets the fields of links: a strict mapping would refuse them. Idempotent."""
+        with store_errors():
+            await self._store.client.indices.put_mapping(index=self._store.name(spec.alias), properties=LINK_PROPERTIES)
 
     async def _change(self, writes: Iterable[Write]) -> None:
         """Writes that concern rows which are there: none are in an index that is missing."""

@@ -5,8 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from corpus.adapters.elasticsearch.lexical_schema import ACCESS, FACETS, HEADLINE, LEVEL, ORIGIN, TEXT, index_term
+from corpus.adapters.elasticsearch.lexical_schema import (
+    ACCESS,
+    FACETS,
+    HEADLINE,
+    LEVEL,
+    MENTIONS,
+    NAMES,
+    ORIGIN,
+    TEXT,
+    index_term,
+)
 from corpus.adapters.facet_terms import AnyOf, TermRange, condition_terms
+from corpus.adapters.lexical_links import MOST_LINKED, SEEDS
 from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT
 from corpus.filters import Bound, Comparison, Conjunction, Disjunction, Existence, Expression, Membership, Negation
 from corpus.ports import Prefilter
@@ -34,6 +45,29 @@ def search_request(terms: Sequence[str], k: int, filters: Sequence[Clause]) -> d
         "size": k,
         "_source": False,
         "stored_fields": "_none_",
+        "track_total_hits": False,
+    }
+
+
+def linking_request(terms: Sequence[str], filters: Sequence[Clause]) -> dict[str, Any]:
+    """Body of a search for the rows whose mentions are followed, which come with the hits."""
+    request = search_request(terms, SEEDS, filters)
+    del request["stored_fields"]
+    return {**request, "_source": [NAMES, MENTIONS]}
+
+
+def linked_request(terms: Sequence[str], names: Sequence[str], filters: Sequence[Clause]) -> dict[str, Any]:
+    """Body of a search for the rows that bear one of the names, those first that have most to do with the terms."""
+    return {
+        "query": {
+            "bool": {
+                "should": [{"term": {TEXT: {"value": index_term(term)}}} for term in terms],
+                "filter": [_any_of(NAMES, names), *filters],
+            }
+        },
+        "sort": [{"_score": "desc"}, {ORIGIN: "asc"}],
+        "size": MOST_LINKED,
+        "_source": [NAMES],
         "track_total_hits": False,
     }
 

@@ -9,6 +9,7 @@ from typing import Any, Final
 from chassis.elasticsearch.indexes import IndexSpec
 from corpus.access import access_fingerprint
 from corpus.adapters.facet_terms import facet_terms
+from corpus.adapters.lexical_links import Named, Seed
 from corpus.adapters.lexical_ranking import K1, B, all_terms, headline_terms
 from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
 from corpus.ids import length_prefixed
@@ -24,6 +25,10 @@ of a row needs to be fetched."""
 
 CONTENT: Final = "content"
 """SHA-256 of the chunk's text: read back by audits only."""
+
+NAMES: Final = "names"
+MENTIONS: Final = "mentions"
+"""Read back to follow links. Indexes of before get these two fields with their next write."""
 
 EVERY_INDEX: Final = "lexical-*"
 
@@ -50,13 +55,17 @@ _PROPERTIES: Final[dict[str, Any]] = {
     ORIGIN: {"type": "keyword", "index": False},
     CONTENT: {"type": "keyword", "index": False, "doc_values": False},
 }
+LINK_PROPERTIES: Final[dict[str, Any]] = {
+    NAMES: {"type": "keyword", "doc_values": False},
+    MENTIONS: {"type": "keyword", "index": False, "doc_values": False},
+}
 _SETTINGS: Final[dict[str, Any]] = {
     "refresh_interval": REFRESH_INTERVAL,
     "similarity": {"lexical": {"type": "BM25", "k1": K1, "b": B}},
 }
 
 EXPECTED: Final = IndexSpec("lexical", _PROPERTIES, _SETTINGS)
-"""What every index of this kind must look like."""
+"""What every index of this kind must look like; one of before lacks ``LINK_PROPERTIES``."""
 
 
 def alias_of(generation: str, tenant_id: str) -> str:
@@ -79,7 +88,7 @@ def index_of(generation: str, tenant_id: str) -> IndexSpec:
     """The index of one generation and tenant."""
     return IndexSpec(
         alias_of(generation, tenant_id),
-        _PROPERTIES,
+        {**_PROPERTIES, **LINK_PROPERTIES},
         _SETTINGS,
         groups=(tenant_group(tenant_id), generation_group(generation)),
         about={"generation": generation, "tenant": tenant_id},
@@ -95,6 +104,8 @@ def document_of(row: LexicalRow) -> dict[str, Any]:
         FACETS: list(dict.fromkeys(facet_terms(row.metadata))),
         ORIGIN: _SEPARATOR.join((row.chunk_id, str(row.chunks_version), row.key.document_id)),
         CONTENT: row.content_sha256,
+        NAMES: list(row.names),
+        MENTIONS: list(row.mentions),
     }
 
 
@@ -107,6 +118,19 @@ def candidate_of(origin: str, score: float) -> Candidate:
     """What a hit says."""
     chunk_id, chunks_version, document_id = origin.split(_SEPARATOR, 2)
     return Candidate(chunk_id, document_id, int(chunks_version), score)
+
+
+def seed_of(hit: Mapping[str, Any]) -> Seed:
+    """What a hit of ``linking_request`` says of a row that may mention others."""
+    row = candidate_of(hit["sort"][1], hit["sort"][0])
+    source = hit["_source"]
+    return Seed(row.document_id, row.score, source.get(NAMES, ()), source.get(MENTIONS, ()))
+
+
+def named_of(hit: Mapping[str, Any]) -> Named:
+    """What a hit of ``linked_request`` says of a row that bears names."""
+    row = candidate_of(hit["sort"][1], hit["sort"][0])
+    return Named(row.chunk_id, row.document_id, row.chunks_version, hit["_source"].get(NAMES, ()))
 
 
 def indexed_row_of(source: Mapping[str, Any]) -> IndexedRow:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from itertools import islice
 
+from corpus.adapters.lexical_links import MOST_LINKED, SEEDS, Named, Seed, linked_rows, mentioned
 from corpus.adapters.memory.rows import RowTable
 from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
 from corpus.ports import Prefilter
@@ -42,6 +44,14 @@ class MemoryLexicalIndex:
         readable = list(self._rows.readable(generation, prefilter))
         return [self._best(set(terms), readable, counts, k) for terms in queries]
 
+    async def linked(
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """See ``LexicalIndex.linked``."""
+        rows = {row.chunk_id: row for row in self._rows.readable(generation, prefilter)}
+        ranked = await self.search(generation, queries, len(rows), prefilter)
+        return [self._linked(found, rows, k) for found in ranked]
+
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``."""
         return self._rows.chunk_ids(generation, tenant_id)
@@ -58,6 +68,18 @@ class MemoryLexicalIndex:
     async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
         self._rows.drop_tenant(tenant_id, generation)
+
+    def _linked(self, found: Sequence[Candidate], rows: Mapping[str, LexicalRow], k: int) -> Sequence[Candidate]:
+        seeds = [
+            Seed(each.document_id, each.score, rows[each.chunk_id].names, rows[each.chunk_id].mentions)
+            for each in found[:SEEDS]
+        ]
+        by_name = mentioned(seeds)
+        scores = {each.chunk_id: each.score for each in found}
+        named = [row for row in rows.values() if not by_name.keys().isdisjoint(row.names)]
+        named.sort(key=lambda row: (-scores.get(row.chunk_id, 0.0), row.chunk_id))
+        nouns = (Named(row.chunk_id, row.key.document_id, row.chunks_version, row.names) for row in named)
+        return linked_rows(by_name, islice(nouns, MOST_LINKED), k)
 
     def _best(
         self, terms: set[str], rows: Sequence[LexicalRow], counts: Mapping[str, Counter[str]], k: int

@@ -246,6 +246,20 @@ _HOLDS = """
     CREATE INDEX holds_held ON holds (tenant_id, document_id) WHERE held = 1;
 """
 
+_PSEUDONYMS = """
+    CREATE TABLE pseudonyms (
+        tenant_id TEXT NOT NULL,
+        document_id TEXT NOT NULL,
+        chunks_version INTEGER NOT NULL,
+        generation TEXT NOT NULL,
+        key_id TEXT NOT NULL,
+        sealed BLOB NOT NULL,
+        PRIMARY KEY (tenant_id, document_id, chunks_version, generation)
+    ) STRICT;
+
+    CREATE INDEX pseudonyms_by_key ON pseudonyms (key_id);
+"""
+
 _REVIEWS = """
     CREATE TABLE reviews (
         review_id TEXT NOT NULL PRIMARY KEY,
@@ -266,6 +280,7 @@ CORPUS_MIGRATIONS = (
     _GENERATIONS,
     _NAMES,
     _HOLDS,
+    _PSEUDONYMS,
     _REVIEWS,
 )
 

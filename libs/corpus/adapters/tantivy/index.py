@@ -95,6 +95,18 @@ class TantivyLexicalIndex:
 
         return await asyncio.gather(*(self._read(search_one, terms) for terms in queries))
 
+    async def linked(
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+    ) -> Sequence[Sequence[Candidate]]:
+        """See ``LexicalIndex.linked``. None in an index that was made before there were links."""
+        reader = self._reader(IndexPlace(generation, prefilter.tenant_id))
+
+        def follow(terms: Sequence[str]) -> Sequence[Candidate]:
+            snapshot = reader.snapshot()
+            return () if snapshot is None else snapshot.linked(terms, k, prefilter)
+
+        return await asyncio.gather(*(self._read(follow, terms) for terms in queries))
+
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``."""
         reader = self._reader(IndexPlace(generation, tenant_id))

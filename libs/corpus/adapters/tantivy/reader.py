@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 
 import tantivy
 
+from corpus.adapters.lexical_links import MOST_LINKED, SEEDS, Named, Seed, linked_rows, mentioned
 from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT, MAX_QUERY_TERMS
 from corpus.adapters.tantivy.facets import FIELD as FACETS
 from corpus.adapters.tantivy.facets import filter_query
@@ -18,11 +20,14 @@ from corpus.adapters.tantivy.schema import (
     CHUNK_ID,
     HEADLINE,
     LEVEL,
+    NAMES,
     ROW,
     TEXT,
     Origin,
     access_term,
     indexed_row_of,
+    knows_links,
+    links_of,
     origin_of,
 )
 from corpus.domain import Candidate, IndexedRow
@@ -51,6 +56,7 @@ class Snapshot:
         self._schema = schema
         self._origins = origins
         self.terms_with_prefix = lru_cache(maxsize=64)(self._terms_with_prefix)
+        self._knows_links = knows_links(schema)
         self._levels = sorted(int(level) for level, _ in searcher.terms_with_prefix(LEVEL, ""))
         self._access_query = lru_cache(maxsize=64)(self._build_access_query)
         self._filter_query = lru_cache(maxsize=256)(self._build_filter_query)
@@ -58,18 +64,31 @@ class Snapshot:
     def search(self, terms: Sequence[str], k: int, prefilter: Prefilter) -> Sequence[Candidate]:
         """The k best rows, ties by chunk id."""
         wanted = self._rarest(list(dict.fromkeys(terms)))
-        if not wanted or not prefilter.access_tokens or k < 1:
+        return [candidate for candidate, _ in self._best(wanted, k, prefilter)]
+
+    def linked(self, terms: Sequence[str], k: int, prefilter: Prefilter) -> Sequence[Candidate]:
+        """The k rows that the best rows lead to, ties by chunk id."""
+        wanted = self._rarest(list(dict.fromkeys(terms)))
+        if not self._knows_links or k < 1:
             return ()
-        query = self._query(wanted, prefilter)
-        limit = k + _TIE_SLACK
-        while True:
-            hits = self._searcher.search(query, limit, count=False).hits
-            # Rows of equal score come in no useful order: all of those that tie for the last place must be in hand.
-            if len(hits) < limit or hits[-1][0] < hits[k - 1][0]:
-                break
-            limit *= 4
-        last_score = hits[k - 1][0] if len(hits) >= k else 0.0
-        return self._candidates([(score, address) for score, address in hits if score >= last_score], k)
+        by_name = mentioned([self._seed(*each) for each in self._best(wanted, SEEDS, prefilter)])
+        # Most mentions are no document's name: asking for each of them first makes a quarter of the work.
+        borne = [name for name in by_name if self._searcher.doc_freq(NAMES, name)]
+        if not borne:
+            return ()
+        required = [tantivy.Query.const_score_query(self._any_of(NAMES, borne), 0.0), *self._required(prefilter)]
+        clauses = [(tantivy.Occur.Must, each) for each in required]
+        clauses += [(tantivy.Occur.Should, self._term(TEXT, term)) for term in wanted]
+        hits = self._searcher.search(tantivy.Query.boolean_query(clauses), MOST_LINKED, count=False).hits
+        return linked_rows(by_name, (self._named(address) for _, address in hits), k)
+
+    def _seed(self, candidate: Candidate, address: tantivy.DocAddress) -> Seed:
+        return Seed(candidate.document_id, candidate.score, *links_of(self._searcher.doc(address)))
+
+    def _named(self, address: tantivy.DocAddress) -> Named:
+        document = self._searcher.doc(address)
+        origin = origin_of(document)
+        return Named(origin.chunk_id, origin.document_id, origin.chunks_version, links_of(document)[0])
 
     def chunk_ids(self) -> dict[str, int]:
         """chunk_id → chunks_version of every row."""
@@ -108,16 +127,35 @@ class Snapshot:
         hits = self._searcher.search(query, max(1, len(chunk_ids)), count=False).hits
         return [self._searcher.doc(address) for _, address in hits]
 
-    def _candidates(self, hits: Sequence[tuple[float, tantivy.DocAddress]], k: int) -> list[Candidate]:
-        """The k best rows, best first, ties by chunk id."""
+    def _best(
+        self, wanted: Sequence[str], k: int, prefilter: Prefilter
+    ) -> Sequence[tuple[Candidate, tantivy.DocAddress]]:
+        if not wanted or not prefilter.access_tokens or k < 1:
+            return ()
+        query = self._query(wanted, prefilter)
+        limit = k + _TIE_SLACK
+        while True:
+            hits = self._searcher.search(query, limit, count=False).hits
+            # Rows of equal score come in no useful order: all of those that tie for the last place must be in hand.
+            if len(hits) < limit or hits[-1][0] < hits[k - 1][0]:
+                break
+            limit *= 4
+        last_score = hits[k - 1][0] if len(hits) >= k else 0.0
+        return self._candidates([(score, address) for score, address in hits if score >= last_score], k)
+
+    def _candidates(
+        self, hits: Sequence[tuple[float, tantivy.DocAddress]], k: int
+    ) -> list[tuple[Candidate, tantivy.DocAddress]]:
+        """The k best rows, best first, ties by chunk id, and where they are."""
         rows = self._searcher.fast_field_values(ROW, [address for _, address in hits])
-        found: list[tuple[float, str, str, int]] = []
+        found: list[tuple[float, str, str, int, tantivy.DocAddress]] = []
         for (score, address), row in zip(hits, rows, strict=True):
             origin = self._origins.get(row) or self._read_origin(row, address)
-            found.append((-score, origin.chunk_id, origin.document_id, origin.chunks_version))
-        found.sort()
+            found.append((-score, origin.chunk_id, origin.document_id, origin.chunks_version, address))
+        found.sort(key=itemgetter(0, 1))
         return [
-            Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found[:k]
+            (Candidate(chunk_id, document_id, version, -score), address)
+            for score, chunk_id, document_id, version, address in found[:k]
         ]
 
     def _read_origin(self, row: _Row, address: tantivy.DocAddress) -> Origin:
@@ -140,11 +178,15 @@ class Snapshot:
             clauses.append((tantivy.Occur.Should, self._term(TEXT, term)))
             headline = tantivy.Query.boost_query(self._term(HEADLINE, term), HEADLINE_WEIGHT)
             clauses.append((tantivy.Occur.Should, headline))
-        readable = self._access_query(prefilter.access_tokens, prefilter.clearance)
-        required = [tantivy.Query.boolean_query(clauses), tantivy.Query.const_score_query(readable, 0.0)]
-        if prefilter.filter is not None:
-            required.append(tantivy.Query.const_score_query(self._filter_query(prefilter.filter), 0.0))
+        required = [tantivy.Query.boolean_query(clauses), *self._required(prefilter)]
         return tantivy.Query.boolean_query([(tantivy.Occur.Must, each) for each in required])
+
+    def _required(self, prefilter: Prefilter) -> list[tantivy.Query]:
+        """What a row must satisfy, without a score."""
+        required = [self._access_query(prefilter.access_tokens, prefilter.clearance)]
+        if prefilter.filter is not None:
+            required.append(self._filter_query(prefilter.filter))
+        return [tantivy.Query.const_score_query(each, 0.0) for each in required]
 
     def _term(self, field: str, term: str) -> tantivy.Query:
         return tantivy.Query.term_query(self._schema, field, term, "freq")
@@ -154,9 +196,12 @@ class Snapshot:
         terms = [access_term(level, token) for level in levels for token in tokens]
         if not terms:
             return tantivy.Query.empty_query()
+        return self._any_of(ACCESS, terms)
+
+    def _any_of(self, field: str, terms: list[str]) -> tantivy.Query:
         if len(terms) > _UNION_LIMIT:
-            return tantivy.Query.term_set_query(self._schema, ACCESS, terms)
-        each = [tantivy.Query.term_query(self._schema, ACCESS, term, "basic") for term in terms]
+            return tantivy.Query.term_set_query(self._schema, field, terms)
+        each = [tantivy.Query.term_query(self._schema, field, term, "basic") for term in terms]
         return tantivy.Query.boolean_query([(tantivy.Occur.Should, query) for query in each])
 
     def _build_filter_query(self, row_filter: Filter) -> tantivy.Query:

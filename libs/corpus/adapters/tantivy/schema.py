@@ -30,6 +30,9 @@ ROW = "row"
 """Column with a fingerprint of the origin: stored documents are compressed in blocks, and reading two hundred of them
 costs four times as much as the search itself."""
 SOURCE = "source"
+NAMES = "names"
+LINKS = "links"
+"""Names and mentions as they were, to be read back. Indexes of before have neither of these two fields."""
 _SAID = 6
 """Values of the source."""
 
@@ -38,13 +41,14 @@ def build_schema() -> tantivy.Schema:
     """The schema. Terms arrive analysed, so text fields only split at spaces; filter fields are matched as a whole."""
     builder = tantivy.SchemaBuilder()
     builder.add_text_field(CHUNK_ID, stored=True, tokenizer_name="raw", index_option="basic")
-    for name in (ACCESS, LEVEL, FACETS):
+    for name in (ACCESS, LEVEL, FACETS, NAMES):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     for name in (TEXT, HEADLINE):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
     builder.add_unsigned_field(ROW, fast=True)
     builder.add_bytes_field(ORIGIN, stored=True)
     builder.add_bytes_field(SOURCE, stored=True)
+    builder.add_bytes_field(LINKS, stored=True)
     return builder.build()
 
 
@@ -53,7 +57,16 @@ def access_term(level: int, token: str) -> str:
     return f"{level}:{token}"
 
 
-def document_of(row: LexicalRow) -> tantivy.Document:
+def knows_links(schema: tantivy.Schema) -> bool:
+    """Whether an index has the fields of links."""
+    try:
+        tantivy.Query.term_query(schema, NAMES, "")
+    except ValueError:
+        return False
+    return True
+
+
+def document_of(row: LexicalRow, *, with_links: bool) -> tantivy.Document:
     """The row as a tantivy document, with everything that is needed to write it again under another access policy."""
     document = tantivy.Document()
     document.add_text(CHUNK_ID, row.chunk_id)
@@ -68,6 +81,10 @@ def document_of(row: LexicalRow) -> tantivy.Document:
     document.add_unsigned(ROW, _fingerprint(row.chunk_id, origin))
     document.add_bytes(ORIGIN, origin)
     document.add_bytes(SOURCE, _source(row))
+    if with_links:
+        for name in row.names:
+            document.add_text(NAMES, name)
+        document.add_bytes(LINKS, json.dumps([row.names, row.mentions]).encode())
     return document
 
 
@@ -104,6 +121,7 @@ def row_of(document: tantivy.Document, tenant_id: str, access: AccessPolicy) -> 
     """The stored row under another access policy."""
     origin = origin_of(document)
     title, heading, body, metadata, content_sha256, _ = _said(document)
+    names, mentions = links_of(document)
     return LexicalRow(
         chunk_id=origin.chunk_id,
         key=DocumentKey(tenant_id, origin.document_id),
@@ -114,7 +132,17 @@ def row_of(document: tantivy.Document, tenant_id: str, access: AccessPolicy) -> 
         heading_terms=_terms(heading),
         body_terms=_terms(body),
         content_sha256=content_sha256,
+        names=names,
+        mentions=mentions,
     )
+
+
+def links_of(document: tantivy.Document) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names and mentions of a row."""
+    if document.get_first(LINKS) is None:
+        return (), ()
+    names, mentions = json.loads(_bytes(document, LINKS))
+    return tuple(names), tuple(mentions)
 
 
 def indexed_row_of(document: tantivy.Document) -> IndexedRow:

@@ -9,7 +9,7 @@ from pathlib import Path
 import tantivy
 
 from corpus.adapters.tantivy.reader import Snapshot
-from corpus.adapters.tantivy.schema import CHUNK_ID, build_schema, document_of, row_of
+from corpus.adapters.tantivy.schema import CHUNK_ID, build_schema, document_of, knows_links, row_of
 from corpus.domain import AccessPolicy, LexicalRow
 
 # Enough for several thousand chunks per segment; tantivy refuses less than 15 MB per thread.
@@ -51,7 +51,10 @@ class IndexWriter:
     def __init__(self, directory: Path, tenant_id: str) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._tenant_id = tenant_id
-        self._index = tantivy.Index(build_schema(), str(directory))
+        # One of before keeps the fields that it was made with.
+        there = tantivy.Index.exists(str(directory))
+        self._index = tantivy.Index.open(str(directory)) if there else tantivy.Index(build_schema(), str(directory))
+        self._with_links = knows_links(self._index.schema)
         self._index.config_reader("manual")
         self._writer = self._index.writer(WRITER_HEAP_BYTES, 1)
 
@@ -81,7 +84,7 @@ class IndexWriter:
     def _replace(self, rows: Sequence[LexicalRow]) -> None:
         for row in rows:
             self._writer.delete_documents_by_term(CHUNK_ID, row.chunk_id)
-            self._writer.add_document(document_of(row))
+            self._writer.add_document(document_of(row, with_links=self._with_links))
 
     def _stored_rows(self, chunk_ids: Sequence[str], access: AccessPolicy) -> list[LexicalRow]:
         self._index.reload()

@@ -470,6 +470,7 @@ class AnswerFinal(google.protobuf.message.Message):
     COST_FIELD_NUMBER: builtins.int
     SUPPORT_FIELD_NUMBER: builtins.int
     ABSTENTION_REASON_FIELD_NUMBER: builtins.int
+    CONFLICTS_FIELD_NUMBER: builtins.int
     answer_id: builtins.str
     outcome: Global___AnswerOutcome.ValueType
     text: builtins.str
@@ -506,6 +507,10 @@ class AnswerFinal(google.protobuf.message.Message):
     def support(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SentenceSupport]:
         """Each sentence of the text, in order; empty where sentences were not verified."""
 
+    @property
+    def conflicts(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___SourceConflict]:
+        """Sources of the answer that disagree; empty where none do, or nobody looked."""
+
     def __init__(
         self,
         *,
@@ -525,11 +530,38 @@ class AnswerFinal(google.protobuf.message.Message):
         cost: headwater.gateway.v1.costs_pb2.QueryCost | None = ...,
         support: collections.abc.Iterable[Global___SentenceSupport] | None = ...,
         abstention_reason: builtins.str = ...,
+        conflicts: collections.abc.Iterable[Global___SourceConflict] | None = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["cost", b"cost", "plan", b"plan", "refusal", b"refusal", "usage", b"usage"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["abstention_reason", b"abstention_reason", "answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "cost", b"cost", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "support", b"support", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["abstention_reason", b"abstention_reason", "answer_id", b"answer_id", "citations", b"citations", "confidence", b"confidence", "conflicts", b"conflicts", "cost", b"cost", "degraded", b"degraded", "generation", b"generation", "generator", b"generator", "outcome", b"outcome", "plan", b"plan", "refusal", b"refusal", "support", b"support", "text", b"text", "timings", b"timings", "trace_id", b"trace_id", "usage", b"usage"]) -> None: ...
 
 Global___AnswerFinal: typing_extensions.TypeAlias = AnswerFinal
+
+@typing.final
+class SourceConflict(google.protobuf.message.Message):
+    """Two citations of an answer whose quotes give different values of the same thing; titles and dates stand there."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    CITATION_FIELD_NUMBER: builtins.int
+    OTHER_CITATION_FIELD_NUMBER: builtins.int
+    KIND_FIELD_NUMBER: builtins.int
+    citation: builtins.int
+    """The one that the answer rests on."""
+    other_citation: builtins.int
+    """The one that says otherwise."""
+    kind: builtins.str
+    """number, quantity, date, time, rate or version."""
+    def __init__(
+        self,
+        *,
+        citation: builtins.int = ...,
+        other_citation: builtins.int = ...,
+        kind: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["citation", b"citation", "kind", b"kind", "other_citation", b"other_citation"]) -> None: ...
+
+Global___SourceConflict: typing_extensions.TypeAlias = SourceConflict
 
 @typing.final
 class SentenceSupport(google.protobuf.message.Message):

@@ -128,7 +128,7 @@ class SearchQuery(google.protobuf.message.Message):
 
     @property
     def legs(self) -> google.protobuf.internal.containers.RepeatedScalarFieldContainer[builtins.str]:
-        """Empty: all. Otherwise only these legs: "vector", "lexical"."""
+        """Empty: the configured ones. Otherwise only these legs: "vector", "lexical", "graph"."""
 
     def __init__(
         self,

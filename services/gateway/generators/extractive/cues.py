@@ -72,6 +72,11 @@ def kind_of(question: str) -> AnswerKind:
     return next((kind for kind, cue in _QUESTION_CUES if cue.search(question)), AnswerKind.OTHER)
 
 
+def is_imperative(sentence: str) -> bool:
+    """Whether a sentence tells somebody what to do."""
+    return _IMPERATIVE.match(sentence) is not None
+
+
 def offers(kind: AnswerKind, unit_text: str, unit_kind: UnitKind, question: str) -> float:
     """0 to 1: how well a unit's form suits the kind of answer; 0.5 where the question asks for nothing in
     particular."""

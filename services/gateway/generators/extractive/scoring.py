@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -27,6 +28,12 @@ _HEADING_SHARE: Final = 0.6
 """A term that stands in the title or heading only counts for this much: it says what the sentence is about, not what
 it says."""
 _CODE_DISCOUNT: Final = 0.9
+_KEY_BONUS: Final = 0.15
+"""What a row gains that begins with the value asked about, such as the 5 of "exit code 5"."""
+_RIVAL_LOSS: Final = 0.25
+"""What a unit loses that has another value in its place, such as "exit code 7"."""
+_LABELLED: Final = re.compile(r"\b(?P<label>[^\W\d_]{3,})\s+(?P<value>\d+(?:\.\d+)*)(?![\w.,]*\d)", re.IGNORECASE)
+_WORDS_AND_NUMBERS: Final = re.compile(r"\d+(?:\.\d+)*|\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +126,7 @@ def score_units(
     """Scores of the candidates in their order. CPU-bound; ``vectors`` are the question's (d,) and the candidates' (n,
     d), or None."""
     terms = [frozenset(analyse(candidate.text)) for candidate in candidates]
-    contexts = [frozenset(analyse(_context_text(candidate.passage))) for candidate in candidates]
+    contexts = [frozenset(analyse(_context_text(candidate))) for candidate in candidates]
     asked = _question_terms(analyse(question), terms, contexts)
     similarities = np.clip(vectors[1] @ vectors[0], 0.0, 1.0) if vectors is not None else np.zeros(len(candidates))
     weights = _WEIGHTS if vectors is not None else _WEIGHTS_WITHOUT_VECTORS
@@ -129,7 +136,25 @@ def score_units(
         _score(candidate, float(similarity), own, context, asked, best, kind, question, weights)
         for candidate, similarity, own, context in zip(candidates, similarities, terms, contexts, strict=True)
     ]
-    return scored, asked
+    return _with_asked_value(question, scored), asked
+
+
+def _with_asked_value(question: str, scored: list[ScoredUnit]) -> list[ScoredUnit]:
+    """The same with other scores where the question is about one numbered thing, and a unit about another one."""
+    asked = list(_LABELLED.finditer(question))
+    if len(asked) != 1:
+        # None, or a comparison of several.
+        return scored
+    label, value = asked[0]["label"].casefold(), asked[0]["value"]
+    return [replace(unit, score=max(0.0, unit.score + _shift(unit.candidate, label, value))) for unit in scored]
+
+
+def _shift(candidate: CandidateUnit, label: str, value: str) -> float:
+    text = candidate.shown
+    if candidate.unit.kind is UnitKind.ROW and text.split(maxsplit=1)[:1] == [value]:
+        return _KEY_BONUS
+    others = [match for match in _LABELLED.finditer(text) if match["label"].casefold() == label]
+    return -_RIVAL_LOSS if others and value not in _WORDS_AND_NUMBERS.findall(text) else 0.0
 
 
 def _score(
@@ -156,8 +181,9 @@ def _score(
     return ScoredUnit(candidate, score, similarity, coverage, form, terms, context)
 
 
-def _context_text(passage: Passage) -> str:
-    return " ".join((passage.title, *passage.place.heading_path))
+def _context_text(candidate: CandidateUnit) -> str:
+    passage = candidate.passage
+    return " ".join((passage.title, *passage.place.heading_path, *candidate.unit.columns))
 
 
 def _question_terms(

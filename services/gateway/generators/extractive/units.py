@@ -31,6 +31,9 @@ _ALIGNED: Final = re.compile(r"\s*\S+(?: \S+)?(?:\s{2,}|\t)\S")
 _PAIR: Final = re.compile(r"\s*[\w.\[\]/-]+: \S")
 _SHOUTED: Final = re.compile(r"[A-Z\d][A-Z\d ,.&()/-]{2,78}")
 """A line in capitals is how plain text writes headings."""
+_LEAST_ROWS: Final = 3
+"""Rows from which on the first one may be told to be a head by the others."""
+_HOLDS_DIGIT: Final = re.compile(r"\d")
 _RECORD_LINES: Final = 8
 """A record of up to this many "name: value" lines is one unit, for its lines explain each other."""
 _DIRECTIVE: Final = re.compile(r"\s*(\.\. \w|:\w[\w -]*:(\s|$)|<!--|---\s*$)")
@@ -182,7 +185,23 @@ def _take_rows(lines: list[_Line], index: int, block: int) -> tuple[int, list[Un
         # The row over the rule names the columns: it answers nothing by itself.
         columns = cells_of(rows[0].text)
         rows = rows[1:]
+    if not any(columns) and _begins_with_head(rows):
+        # Word processors write tables whose head is marked by looks alone.
+        columns = cells_of(rows[0].text)
+        rows = rows[1:]
     return end, [Unit(UnitKind.ROW, line.start, line.end, block, columns) for line in rows]
+
+
+def _begins_with_head(rows: list[_Line]) -> bool:
+    """Whether the first of several rows is a head: it holds no value, in a column in which most others do."""
+    if len(rows) < _LEAST_ROWS:
+        return False
+    head, *others = (cells_of(row.text) for row in rows)
+    valued = (
+        sum(column < len(cells) and _HOLDS_DIGIT.search(cells[column]) is not None for cells in others)
+        for column in range(1, len(head))
+    )
+    return not any(_HOLDS_DIGIT.search(cell) for cell in head) and any(2 * count > len(others) for count in valued)
 
 
 def _take_items(text: str, lines: list[_Line], index: int, block: int) -> tuple[int, list[Unit]]:

@@ -24,6 +24,7 @@ from gateway.ports import TermAnalyser
 MAX_UNMET: Final = 6
 MAX_OFFERED: Final = 160
 """Words of the answer's passages that are looked at; bounds what one question costs."""
+_TIME_UNITS: Final = "second seconds minute minutes hour hours day days week weeks month months year years"
 _WORD: Final = re.compile(r"[^\W\d_][\w'’-]*\w")
 _SAME_FROM, _SAME_TO = 0.50, 0.70
 """Cosine similarities between which two single words go from unrelated to meaning the same (MiniLM)."""
@@ -32,6 +33,9 @@ _SAME_FROM, _SAME_TO = 0.50, 0.70
 def unmet_words(question: str, known: frozenset[str], analyse: TermAnalyser) -> tuple[str, ...]:
     """Words of the question none of whose terms is in ``known``, in order, without those it is merely phrased with."""
     telling = frozenset(analyse(question)) - frozenset(analyse(_phrasing_words())) - known
+    if not known.isdisjoint(analyse(_TIME_UNITS)):
+        # A month is 31 days to whoever writes limits: one unit of time speaks for the others.
+        telling -= frozenset(analyse(_TIME_UNITS))
     words = dict.fromkeys(_WORD.findall(question))
     return tuple(word for word in words if telling.issuperset(analyse(word)))[:MAX_UNMET]
 

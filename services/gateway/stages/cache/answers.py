@@ -139,6 +139,7 @@ class AnswerCache:
                     usage=draft.usage,
                     generator=draft.generator,
                     support=draft.support,
+                    conflicts=draft.conflicts,
                 )
                 if entry.stands(standing):
                     await self._cache.put(entry.key, entry_bytes(entry), self._policy.keep_seconds)
@@ -175,6 +176,7 @@ class AnswerCache:
             Usage(),
             generator=entry.generator,
             support=entry.support,
+            conflicts=entry.conflicts,
         )
         return CacheHit(draft, entry.generation)
 

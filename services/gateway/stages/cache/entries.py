@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 
+from gateway.conflicts import Conflict
 from gateway.domain import Citation, Usage
 from gateway.stages.cache.ports import Standing
 from gateway.support import SentenceSupport
@@ -30,6 +31,7 @@ class Entry:
         usage: What it took to write it.
         generator: Who wrote it, where that was not the one that was asked.
         support: Of its sentences, as they were verified.
+        conflicts: Of its sources.
     """
 
     key: str
@@ -43,6 +45,7 @@ class Entry:
     usage: Usage
     generator: str
     support: tuple[SentenceSupport, ...]
+    conflicts: tuple[Conflict, ...] = ()
 
     def stands(self, standing: Standing) -> bool:
         """Whether nothing that it rests on has changed."""

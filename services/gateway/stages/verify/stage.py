@@ -15,6 +15,7 @@ from chassis.errors import DeadlineExceeded, DependencyUnavailable, Overloaded
 from chassis.identity import Caller
 from gateway.domain import ABSTENTION_TEXT, Citation, Draft, Outcome, marks_in
 from gateway.ports import ContextBlock, SentenceEmbedder, TermAnalyser
+from gateway.stages.conflicts.stage import ConflictFinder
 from gateway.stages.verify.check import (
     UNCITED_AT_MOST,
     Finding,
@@ -63,9 +64,17 @@ class Verifier:
         mode: What happens to unsupported sentences.
         embedder: For closeness in meaning; None lets words decide. Asked once per answer, and only where a sentence
             does not stand in its source to the letter.
+        conflicts: Compares the sources of what is left afterwards; None compares nothing.
     """
 
-    def __init__(self, mode: VerifyMode, analyse: TermAnalyser, embedder: SentenceEmbedder | None = None) -> None:
+    def __init__(
+        self,
+        mode: VerifyMode,
+        analyse: TermAnalyser,
+        embedder: SentenceEmbedder | None = None,
+        conflicts: ConflictFinder | None = None,
+    ) -> None:
+        self._conflicts = conflicts
         self._mode = mode
         self._analyse = analyse
         self._embedder = embedder
@@ -73,16 +82,20 @@ class Verifier:
     @property
     def active(self) -> bool:
         """Whether the stage runs at all."""
-        return self._mode is not VerifyMode.OFF
+        return self._mode is not VerifyMode.OFF or self._conflicts is not None
 
     async def verify(self, draft: Draft, blocks: Sequence[ContextBlock], caller: Caller) -> Draft:
-        """The draft with the support of its sentences; drafts that are no answers are returned as they are.
+        """The draft with the support of its sentences, and the conflicts of its sources; drafts that are no answers
+        are returned as they are.
 
         Nothing that ``blocks`` do not hold counts as a source: a quote that does not stand in its block is none.
         Raises nothing of the embedder's.
         """
-        if draft.outcome is not Outcome.ANSWERED or not self.active:
-            return draft
+        if draft.outcome is Outcome.ANSWERED and self._mode is not VerifyMode.OFF:
+            draft = await self._verified(draft, blocks, caller)
+        return draft if self._conflicts is None else await self._conflicts.find(draft, blocks)
+
+    async def _verified(self, draft: Draft, blocks: Sequence[ContextBlock], caller: Caller) -> Draft:
         # Analysis of a hundred sentences takes milliseconds of CPU, which others on the loop should not wait for.
         read = await asyncio.to_thread(self._read, draft, blocks)
         vectors = await self._vectors(read.texts, caller)

@@ -1,0 +1,1 @@
+"""Finds sources of one answer that disagree, and cites both."""

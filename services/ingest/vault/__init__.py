@@ -1,0 +1,1 @@
+"""What pseudonyms stand for: opened for those who may, and sealed anew."""
