@@ -10,7 +10,7 @@ VALUES ?= helm/scenarios/single-node.yaml
 HELM ?= $(shell command -v helm || echo "$$(scripts/helm_tools.sh | cut -d' ' -f1)/helm")
 RAY_TESTS ?= tests/contract/test_embedding_edge.py tests/contract/test_rerank_edge.py
 CLUSTER_TESTS ?= tests/contract tests/integration
-.PHONY: help setup demo up down test chaos fuzz test-integration test-on-servers test-torch test-ray mutants bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
+.PHONY: help setup demo up down test chaos fuzz test-integration test-on-servers test-torch test-ray test-llm mutants bench bench-cluster eval check proto contract lint type format clean images deploy test-cluster helm helm-check helm-values helm-golden
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -35,6 +35,7 @@ test: setup ## Run the whole offline test suite
 test-integration: setup ## Test the cluster profile on real servers, which it starts (addresses, containers or packages)
 	@$(PY) -m tests.servers run -- $(MAKE) --no-print-directory test-on-servers
 	@$(MAKE) --no-print-directory test-ray
+	@$(MAKE) --no-print-directory test-llm
 
 # Every contract suite over the cluster adapters, then the embedded profile's end-to-end suite as it is over the cluster's,
 # then the guarantees in short.
@@ -57,6 +58,10 @@ test-torch: setup ## Test the torch engine; its dependencies are 4.5 GB
 test-ray: setup ## Test the replicas behind Ray Serve; its dependencies are 200 MB, in an environment of their own
 	@UV_PROJECT_ENVIRONMENT=.cache/ray .cache/tools/bin/uv sync --quiet --frozen --compile-bytecode --group ray
 	@.cache/ray/bin/python -m pytest -m ray $(RAY_TESTS)
+
+test-llm: setup ## Test the generator over a real language model; builds llama.cpp, skips with the reason where it can't
+	@$(PY) -m tests.servers.language_model
+	@$(PY) -m pytest -m llm -rs tests/integration/test_language_model.py
 
 mutants: setup ## Take out one protection at a time and show which test turns red: NAMES='…' JOBS=2
 	@$(PY) -m tests.mutants --jobs $(or $(JOBS),1) $(NAMES)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 
 from eval.golden_set import AccessCase, AnswerableCase, GoldenSet, InjectionCase, UnanswerableCase
+from eval.llm_judge import LanguageModelJudge
 from eval.measures import REFUSED, K, Result, Similarity, of_answer, of_search, of_stages, unsupported
 
 from headwater import AsyncClient, Identity
@@ -15,12 +16,14 @@ from headwater.cli.output import progress
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """``without``: stages of understanding that every question leaves out."""
+    """``without``: stages of understanding that every question leaves out. ``judge``: who grades answers besides
+    rules."""
 
     target: str
     golden: GoldenSet
     similarity: Similarity
     without: Collection[str] = ()
+    judge: LanguageModelJudge | None = None
 
     async def everything(self, label: str = "questions") -> list[Result]:
         """All cases, one after the other: latencies are those of a single caller."""
@@ -58,7 +61,11 @@ class Asking:
             "search_ms": (searched - began) * 1000,
             "ask_ms": (ended - searched) * 1000,
         }
+        if self.judge is not None:
+            values |= await self.judge.measured(case.question, answer, values.get("faithfulness"))
         wrong = [f"{name} {values[name]:.2f}" for name in ("hit@5", "answered", "complete") if values.get(name, 1) < 1]
+        if values.get("judge_agrees") == 0:
+            wrong.append(f"rules and judge disagree: {values['faithfulness']:.2f}, {values['judged_faithfulness']:.2f}")
         if values.get("faithfulness", 1) < 1:
             wrong += [f"not carried: {sentence}" for sentence in unsupported(answer)]
         return Result(case.case_id, case.kind, values, f"{case.question} → {'; '.join(wrong)}" if wrong else "")

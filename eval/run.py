@@ -4,6 +4,8 @@ Every measure is a mean over questions (``eval.measures`` says what each one is)
 floor, or significantly worse than ``baseline.json`` by a paired bootstrap over the questions. A change that is meant
 to move figures commits a new baseline (``--write-baseline``), so the review sees what moved.
 
+``--judge`` has the configured language model grade the answers as well (``eval.llm_judge``); it never gates.
+
 ``--ablation`` asks everything again without each stage of understanding, and shows what it is worth.
 """
 
@@ -21,6 +23,7 @@ from typing import Final
 from eval.ask import Asking
 from eval.gate import BASELINE, Change, Verdict, judge, read_baseline, values_of, write_baseline
 from eval.golden_set import GoldenSet, load_golden_set
+from eval.llm_judge import LanguageModelJudge, configured_judge
 from eval.measures import MEASURES, Result
 from eval.sample import ingest_corpus
 
@@ -42,13 +45,16 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report with plots")
     parser.add_argument("--ablation", action="store_true", help="what each stage of understanding is worth")
+    parser.add_argument("--judge", action="store_true", help="have the configured language model grade answers as well")
+    parser.add_argument("--judge-kept", type=Path, metavar="FILE", help="keep its verdicts here, for the next run")
     parser.add_argument(
         "--write-baseline", action="store_true", help=f"take this run as the new {BASELINE.name}, if its floors hold"
     )
     arguments = parser.parse_args()
     golden = load_golden_set()
+    judging = configured_judge(arguments.judge_kept) if arguments.judge else None
     with _stack(arguments.target) as target:
-        results, without = asyncio.run(_run(target, golden, arguments.ablation))
+        results, without = asyncio.run(_run(target, golden, arguments.ablation, judging))
     baseline = None if arguments.write_baseline else read_baseline()
     verdict = judge(results, baseline)
     worth = {stage: judge(each, values_of(results)).changes for stage, each in without.items()}
@@ -62,6 +68,8 @@ def main() -> int:
         print_json({"passed": verdict.passed, "verdict": verdict, "without": worth, "results": results})
     else:
         _show(results, verdict)
+        if judging is not None:
+            console.print(f"  judge: {judging.tally}", markup=False)
         if worth:
             _show_ablation(worth)
     return 0 if verdict.passed else 1
@@ -79,7 +87,9 @@ def _stack(target: str | None) -> Iterator[str]:
             stack.stop(Path(folder))
 
 
-async def _run(target: str, golden: GoldenSet, ablation: bool) -> tuple[list[Result], dict[str, list[Result]]]:
+async def _run(
+    target: str, golden: GoldenSet, ablation: bool, judging: LanguageModelJudge | None
+) -> tuple[list[Result], dict[str, list[Result]]]:
     async with AsyncClient(target, identity=Identity(golden.tenant, "evaluation")) as client:
         report = await ingest_corpus(client, golden)
         if report.failed:
@@ -90,7 +100,9 @@ async def _run(target: str, golden: GoldenSet, ablation: bool) -> tuple[list[Res
         first, second = encoder.encode([one, other], TextKind.PASSAGE).vectors
         return float(first @ second)
 
-    results = await Asking(target, golden, similarity).everything()
+    results = await Asking(target, golden, similarity, judge=judging).everything()
+    if judging is not None:
+        await judging.close()
     without = {}
     for stage in STAGES if ablation else ():
         without[stage] = await Asking(target, golden, similarity, (stage,)).everything(f"without {stage}")

@@ -228,6 +228,13 @@ def _gateway() -> dict[str, Schema]:
             model=text("Name of the model."),
             **credentials(apiKey="Its key with the API key."),
             egress=egress(ports=False),
+            second=closed(
+                "Another endpoint, which writes where the first one fails before its first word.",
+                baseUrl=text("Its base URL, which ends in /v1.", pattern="^(https://.+)?$"),
+                model=text("Name of its model."),
+                **credentials(apiKey="Its key with the API key."),
+                egress=egress(ports=False),
+            ),
         ),
         "service": closed(
             "Its Service.",

@@ -46,6 +46,7 @@ CHART_KNOWS: Final = {
     *("kafka", "elasticsearch", "weaviate", "redis", "s3"),
     *("answers_file", "http_listen", "jwt_issuer", "jwt_audience", "jwt_jwks"),
     *("generator", "openai_base_url", "openai_model", "openai_api_key", "role", "embedding_model", "serve"),
+    *("openai_second_base_url", "openai_second_model", "openai_second_api_key"),
     *("vault_keys", "pseudonym_key"),
 }
 SHOWN_WHOLE: Final = {"settings", "resources", "headResources"}

@@ -70,6 +70,10 @@
 {{- $_ := set $own "openai_base_url" . -}}
 {{- $_ := set $own "openai_model" $v.gateway.openai.model -}}
 {{- end -}}
+{{- with $v.gateway.openai.second.baseUrl -}}
+{{- $_ := set $own "openai_second_base_url" . -}}
+{{- $_ := set $own "openai_second_model" $v.gateway.openai.second.model -}}
+{{- end -}}
 {{- else if hasPrefix "ingest-" .component -}}
 {{- $_ := set $own "role" (trimPrefix "ingest-" .component) -}}
 {{- with $v.embedder.settings.model -}}
@@ -116,6 +120,11 @@
 - secret:
     name: {{ . }}
     items: [{key: {{ $v.gateway.openai.secretKeys.apiKey }}, path: gateway_openai_api_key}]
+{{- end }}
+{{- with $v.gateway.openai.second.existingSecret }}
+- secret:
+    name: {{ . }}
+    items: [{key: {{ $v.gateway.openai.second.secretKeys.apiKey }}, path: gateway_openai_second_api_key}]
 {{- end }}
 {{- else if hasPrefix "ingest-" .component }}
 {{- with $v.ingest.vault.existingSecret }}

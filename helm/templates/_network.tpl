@@ -121,6 +121,9 @@ spec:
 {{- with $v.gateway.openai.baseUrl }}
 {{ include "headwater.egressTo" (dict "egress" $v.gateway.openai.egress "addresses" .) }}
 {{- end }}
+{{- with $v.gateway.openai.second.baseUrl }}
+{{ include "headwater.egressTo" (dict "egress" $v.gateway.openai.second.egress "addresses" .) }}
+{{- end }}
 {{- end }}
 {{- with .values.extraEgress }}
 {{ toYaml . }}

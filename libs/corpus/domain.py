@@ -292,7 +292,7 @@ class LexicalRow:
     content_sha256: str = ""
     """Of the chunk's text, so that an audit can tell what the row was made from."""
     names: tuple[str, ...] = ()
-    """What its document and section are named (``corpus.entities``)."""
+    """What its document is named (``corpus.entities``)."""
     mentions: tuple[str, ...] = ()
     """Which names it mentions."""
 

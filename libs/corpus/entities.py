@@ -1,10 +1,10 @@
-"""Entities without a model: what a passage mentions by name, and what a document or section is named.
+"""Entities without a model: what a passage mentions by name, and what a document is named.
 
 A mention is a run of capitalised words ("Two Dollar Radio", "University of Bath", "M. Ward"), an identifier
-(``HttpClient``, ``max_retries``, ``os.path``) or a phrase in quotation marks. A name is a title or heading, without
-what stands in parentheses, and what stands before its first comma or colon ("Laie, Hawaii" is named "Laie" too). Both
-are brought to one form, so that a mention meets a name by being equal to it: a document mentions another one where it
-has that one's name in its text.
+(``HttpClient``, ``max_retries``, ``os.path``) or a phrase in quotation marks. A name is a title without
+what stands in parentheses, and what stands before a comma where what follows only tells it from others ("Laie, Hawaii"
+is named "Laie" too). Both are brought to one form, so that a mention meets a name by being equal to it: a document
+mentions another one where it has that one's name in its text.
 
 Scripts without capital letters have names and quoted phrases, and no other mentions.
 """
@@ -31,6 +31,7 @@ _TOKEN: Final = re.compile(r"[^\W_](?:[\w'’&.\-]{0,80}\w)?")
 _WORD: Final = re.compile(r"\w+")
 _QUOTED: Final = re.compile(r"[\"“”„«]([^\"“”„«»\n]{2,80})[\"“”»]")
 _IN_PARENTHESES: Final = re.compile(r"\([^()]{0,200}\)")
+_APART: Final = re.compile(r"([^,]+),\s*(?=[^\W_a-z])(?:[^\s,]+(?:\s+|$)){1,4}$")
 _POSSESSIVE: Final = re.compile(r"['’]s\b")
 _INNER_CAPITAL: Final = re.compile(r"[a-z\d][A-Z]")
 
@@ -68,11 +69,14 @@ def mentions(*texts: str) -> tuple[str, ...]:
 
 
 def names(*titles: str) -> tuple[str, ...]:
-    """What something with these titles and headings is named, in the form of ``mentions``."""
+    """What something with these titles is named, in the form of ``mentions``."""
     found: dict[str, None] = {}
     for title in titles:
         bare = _IN_PARENTHESES.sub(" ", title[:_LONGEST_TEXT])
-        for each in (bare, re.split("[,:]", bare, maxsplit=1)[0]):
+        # "Laie, Hawaii" and "Presidential election, 2000" are names with what tells them apart; "EMT, the cytoskeleton"
+        # is no name of EMT.
+        place = _APART.match(bare)
+        for each in (bare, place.group(1) if place else ""):
             name = _in_one_form(each.split())
             if name:
                 found.setdefault(name)

@@ -96,7 +96,7 @@ def note_support(span: Span, draft: Draft) -> None:
 def note_generator(span: Span, name: str, draft: Draft | None) -> None:
     """Notes who wrote and what it took."""
     span.set_attribute(names.GEN_AI_OPERATION_NAME, "chat")
-    span.set_attribute(names.GEN_AI_PROVIDER_NAME, name)
+    span.set_attribute(names.GEN_AI_PROVIDER_NAME, (draft.generator if draft is not None else "") or name)
     if draft is not None:
         span.set_attribute(names.GEN_AI_USAGE_INPUT_TOKENS, draft.usage.prompt_tokens or draft.usage.context_tokens)
         span.set_attribute(names.GEN_AI_USAGE_OUTPUT_TOKENS, draft.usage.completion_tokens)

@@ -4,6 +4,7 @@ answering."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import grpc
 
@@ -19,7 +20,9 @@ from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.costs.budgets import TokenBudgets
 from gateway.costs.metered import ModelMeter
 from gateway.generators.extractive.generator import ExtractiveGenerator
+from gateway.generators.openai_compatible.breaker import EndpointBreaker
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
+from gateway.generators.openai_compatible.endpoints import ChatEndpoints, NamedEndpoint
 from gateway.generators.openai_compatible.generator import OpenAICompatibleGenerator
 from gateway.generators.within_budget import WithinBudget
 from gateway.ports import Generator
@@ -37,6 +40,10 @@ from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
 from gateway.stages.verify.stage import Verifier, VerifyMode
 from gateway.understanding import build_planner
+
+_FIRST: Final = "first"
+_SECOND: Final = "second"
+"""What answers and metrics call the endpoints of language models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +139,17 @@ def generator_of(
     """Who writes answers: passages by themselves, or a language model."""
     if settings.generator == "extractive":
         return _extractive(settings, channels)
-    endpoint = _endpoint(lifecycle, settings, budgets)
+    endpoints = [NamedEndpoint(_FIRST, _endpoint(lifecycle, settings, budgets, EndpointBreaker("language-model")))]
+    if settings.openai_second_base_url:
+        breaker = EndpointBreaker("language-model-second")
+        endpoints.append(NamedEndpoint(_SECOND, _endpoint(lifecycle, settings, budgets, breaker, second=True)))
     generator = OpenAICompatibleGenerator(
-        endpoint,
+        ChatEndpoints(endpoints),
         analyse,
         EstimatingTokenCounter(),
         total_seconds=settings.openai_total_seconds,
         redacts=settings.openai_redact,
+        preferred=_FIRST,
     )
     if settings.over_budget == "extractive":
         return WithinBudget(generator, _extractive(settings, channels))
@@ -171,19 +182,29 @@ def planner_of(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBu
     return build_planner(settings, analyse, language_model)
 
 
-def _endpoint(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> ChatEndpoint:
+def _endpoint(
+    lifecycle: Lifecycle,
+    settings: GatewaySettings,
+    budgets: TokenBudgets,
+    breaker: EndpointBreaker | None = None,
+    *,
+    second: bool = False,
+) -> ChatEndpoint:
+    model = settings.openai_second_model if second else settings.openai_model
+    key = settings.openai_second_api_key if second else settings.openai_api_key
     endpoint = ChatEndpoint(
         EndpointSettings(
-            base_url=settings.openai_base_url,
-            model=settings.openai_model,
-            api_key=settings.openai_api_key.get_secret_value(),
+            base_url=settings.openai_second_base_url if second else settings.openai_base_url,
+            model=model,
+            api_key=key.get_secret_value(),
             connect_seconds=settings.openai_connect_seconds,
             token_seconds=settings.openai_token_seconds,
             max_tokens=settings.openai_max_tokens,
             temperature=settings.openai_temperature,
             attempts=settings.openai_attempts,
         ),
-        meter=ModelMeter(settings.openai_model, settings.openai_max_tokens, EstimatingTokenCounter(), budgets),
+        meter=ModelMeter(model, settings.openai_max_tokens, EstimatingTokenCounter(), budgets),
+        breaker=breaker,
     )
     lifecycle.stack.push_async_callback(endpoint.close)
     return endpoint

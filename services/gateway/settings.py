@@ -64,7 +64,9 @@ class GatewaySettings(ServiceSettings):
         sentence_cache_bytes: Memory for vectors of sentences that are read again and again; 0 remembers none.
         generator: Who writes the answers.
         openai_*: The OpenAI-compatible endpoint: base URL that ends in /v1, model, API key, limits.
-        openai_redact: Whether it gets placeholders for personal data in question and passages (docs/privacy.md).
+        openai_second_*: Another endpoint, which writes where the first one fails before its first word; without a base
+            URL there is none. Limits are the first one's.
+        openai_redact: Whether they get placeholders for personal data in question and passages (docs/privacy.md).
         mask_questions: Whether the answer log and traces keep questions without personal data.
         guard_question_score: Score of prompt injection from which a question is refused; 2 refuses none.
         guard_sources: Whether sentences of sources that are instructions to a machine are kept from the generator.
@@ -165,6 +167,9 @@ class GatewaySettings(ServiceSettings):
     openai_max_tokens: int = Field(default=700, ge=16)
     openai_temperature: float = Field(default=0.0, ge=0, le=2)
     openai_attempts: int = Field(default=3, ge=1, le=10)
+    openai_second_base_url: str = ""
+    openai_second_model: str = ""
+    openai_second_api_key: SecretStr = SecretStr("")
     openai_redact: bool = False
     mask_questions: bool = True
 
@@ -221,7 +226,8 @@ class GatewaySettings(ServiceSettings):
             "find_",
             "over_",
         )
-        chosen = {name for name in type(self).model_fields if name.startswith(shaping)} - {"openai_api_key"}
+        chosen = {name for name in type(self).model_fields if name.startswith(shaping)}
+        chosen -= {"openai_api_key", "openai_second_api_key"}
         return self.model_dump(mode="json", include=chosen)
 
     @property
@@ -275,7 +281,7 @@ class GatewaySettings(ServiceSettings):
         tenant_budgets(value)
         return value
 
-    @field_validator("jwt_jwks", "openai_base_url")
+    @field_validator("jwt_jwks", "openai_base_url", "openai_second_base_url")
     @classmethod
     def _is_safe_to_fetch(cls, value: str) -> str:
         if urlsplit(value).scheme in ("http", "https") and not keeps_secrets(value):
@@ -289,6 +295,8 @@ class GatewaySettings(ServiceSettings):
             raise ValueError("jwt_issuer needs jwt_audience and jwt_jwks as well: tokens are checked against all three")
         if self.generator == "openai" and not (self.openai_base_url and self.openai_model):
             raise ValueError('generator "openai" needs openai_base_url and openai_model')
+        if bool(self.openai_second_base_url) != bool(self.openai_second_model):
+            raise ValueError("openai_second_base_url and openai_second_model need each other")
         if self.understand_with == "openai" and not (self.openai_base_url and self.openai_model):
             raise ValueError('understand_with "openai" needs openai_base_url and openai_model')
         if self.http_listen and self.development and not is_loopback(Address.parse(self.http_listen).host):

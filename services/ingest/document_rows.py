@@ -66,7 +66,7 @@ def _lexical_rows(document: ChunkedDocument, access: AccessPolicy, filterable: M
             heading_terms=headings[chunk.heading_path],
             body_terms=analyse(chunk.text, language),
             content_sha256=chunk.content_sha256,
-            names=names(document.title, *chunk.heading_path[-1:]),
+            names=names(document.title),
             mentions=mentions(document.title, *chunk.heading_path, chunk.text),
         )
         for chunk in document.chunks

@@ -61,7 +61,7 @@ class RetrieverSettings(StoreSettings):
 
     vector_weight: float = Field(default=0.5, ge=0, le=1)
     graph: bool = True
-    graph_weight: float = Field(default=0.3, ge=0, le=1)
+    graph_weight: float = Field(default=0.2, ge=0, le=1)
     vector_weight_by_type: dict[str, float] = Field(default_factory=dict)
     freshness_weight: float = Field(default=0.0, ge=0, le=1)
     default_half_life_days: float = Field(default=365.0, gt=0)

@@ -74,6 +74,11 @@ def test_services_understand_values_as_they_are_meant(understood) -> None:
     assert (gateway.rate_ask, gateway.sentence_cache_bytes, gateway.max_in_flight) == ("50/10 seconds", 67108864, 128)
     assert (gateway.generator, gateway.openai_base_url) == ("openai", "https://llm.example.com:8443/v1")
     assert gateway.openai_api_key.get_secret_value() == "headwater-llm/api-key"
+    assert (gateway.openai_second_base_url, gateway.openai_second_model) == (
+        "https://llm-2.example.com/v1",
+        "llama-4-small",
+    )
+    assert gateway.openai_second_api_key.get_secret_value() == "headwater-llm-2/api-key"
     assert (gateway.retriever_target, gateway.ingest_target) == (
         "dns:///headwater-retriever:7700",
         "dns:///headwater-ingest-api:7700",

@@ -292,6 +292,12 @@ GATEWAY_ANSWERS: Final = Counter(
 GATEWAY_TOKENS: Final = Counter(
     "headwater.gateway.tokens", unit="{token}", description="Tokens of the generator.", labels=("direction",)
 )
+GATEWAY_COMPLETIONS: Final = Counter(
+    "headwater.gateway.completions",
+    unit="{completion}",
+    description="Answers by endpoint (first, second) and outcome: begun, failed before a word, cut off after one.",
+    labels=("endpoint", "outcome"),
+)
 GATEWAY_FEEDBACK: Final = Counter(
     "headwater.gateway.feedback",
     unit="{opinion}",

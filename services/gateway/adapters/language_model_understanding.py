@@ -21,7 +21,8 @@ from chassis.rpc.deadlines import remaining_seconds
 from chassis.telemetry import logger
 from gateway.domain import MAX_QUESTION_CHARACTERS
 from gateway.generators.openai_compatible.disguise import Disguise
-from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointError, Payer
+from gateway.generators.openai_compatible.endpoint import ChatEndpoint, Payer
+from gateway.generators.openai_compatible.errors import EndpointError
 from gateway.generators.openai_compatible.prompt import Message, new_delimiter
 from gateway.plan import Plan, QuestionClass, Turn
 from gateway.ports import UnderstandingRequest

@@ -44,7 +44,10 @@ def test_names_do_not_go_on_over_paragraphs_and_punctuation() -> None:
     [
         ("The Aristocats", ("aristocats",)),
         ("Laie, Hawaii", ("laie hawaii", "laie")),
-        ("Act of War: Direct Action", ("act of war direct action", "act of war")),
+        ("Act of War: Direct Action", ("act of war direct action",)),
+        ("EMT, the cytoskeleton, and cancer", ("emt the cytoskeleton and cancer",)),
+        ("IL-1, IL-4 and IL-12 control the fate of cells", ("il 1 il 4 and il 12 control the fate of cells",)),
+        ("Presidential election, 2000 (Israel)", ("presidential election 2000", "presidential election")),
         ("Mark King (musician)", ("mark king",)),
         ("東京", ("東京",)),
         ("client.py", ("client py",)),

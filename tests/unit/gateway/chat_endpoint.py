@@ -17,13 +17,15 @@ from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 @dataclass
 class ChatScript:
-    """What the endpoint does. ``failures`` are statuses answered before it works; ``requests`` what it was sent."""
+    """What the endpoint does. ``failures`` are statuses answered before it works; ``garbled`` what comes in place of an
+    event after that many; ``requests`` what it was sent."""
 
     pieces: Sequence[str] = ()
     failures: list[int] = field(default_factory=list)
     stall_before: int | None = None
     cut_after: int | None = None
     error_after: int | None = None
+    garbled: tuple[int, str] | None = None
     finish_reason: str = "stop"
     usage: dict[str, int] | None = None
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -54,6 +56,8 @@ async def _events(script: ChatScript) -> AsyncIterator[str]:
             if number == script.error_after:
                 yield 'data: {"error": {"message": "the prompt was: secret"}}\n\n'
                 return
+            if script.garbled is not None and number == script.garbled[0]:
+                yield f"data: {script.garbled[1]}\n\n"
             if number == script.cut_after:
                 return
             yield _event({"delta": {"content": piece}, "finish_reason": None})

@@ -34,6 +34,16 @@ from gateway.ports import ContextBlock, GenerationRequest
 QUESTION = Question("How many sensors does a gateway accept?")
 PIECES = ("With firmware 3.1 ", "it accepts 120 sensors ", "[", "1", "], before that 64 [1", ", 7]. Clean it. [2]")
 
+GARBLED = (
+    '{"choices": [{"del',
+    "[]",
+    '"text"',
+    "17",
+    '{"choices": {"0": {}}}',
+    '{"choices": ["a"]}',
+    '{"choices": [null]}',
+)
+
 
 @asynccontextmanager
 async def gateway_with(
@@ -109,6 +119,7 @@ async def test_a_failed_request_is_repeated_before_the_first_token() -> None:
         (ChatScript(PIECES, failures=[401]), 1),
         (ChatScript(PIECES, cut_after=2), 1),
         (ChatScript(PIECES, error_after=2), 1),
+        *((ChatScript(PIECES, garbled=(1, event)), 1) for event in GARBLED),
         (ChatScript(PIECES, finish_reason="content_filter"), 1),
         (ChatScript(PIECES, cut_after=0), 3),
         (ChatScript(()), 1),
@@ -118,6 +129,7 @@ async def test_a_failed_request_is_repeated_before_the_first_token() -> None:
         "refuses the key",
         "hangs up",
         "reports an error",
+        *(f"sends {event}" for event in GARBLED),
         "filters",
         "hangs up at once",
         "writes nothing",

@@ -20,7 +20,8 @@ from gateway.costs.budgets import BudgetLimits, TokenBudgets
 from gateway.costs.domain import Account
 from gateway.costs.metered import ModelMeter
 from gateway.domain import CitationSettled, Draft, Outcome, Question, TextPiece
-from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointError, EndpointSettings, Payer
+from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings, Payer
+from gateway.generators.openai_compatible.errors import EndpointError
 from gateway.generators.within_budget import OVER_BUDGET, WithinBudget
 from gateway.plan import Plan
 from gateway.ports import GenerationRequest, UnderstandingRequest

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import AsyncExitStack, aclosing
+from contextlib import AsyncExitStack, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,19 +14,14 @@ import stamina
 
 from gateway.costs.domain import Account
 from gateway.costs.metered import Completion, ModelMeter
+from gateway.generators.openai_compatible.breaker import EndpointBreaker
+from gateway.generators.openai_compatible.errors import EndpointBusyError, EndpointError, EndpointRefusedError
 from gateway.generators.openai_compatible.prompt import Message
 
 _RETRIED_STATUSES: Final = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+_REFUSING_STATUSES: Final = frozenset({400, 413, 422})
 _WAIT_SECONDS: Final = (0.2, 2.0)
 _MAX_LINE_CHARACTERS: Final = 1024 * 1024
-
-
-class EndpointError(Exception):
-    """The endpoint failed. Its text is kept out: it may quote the prompt."""
-
-
-class EndpointBusyError(EndpointError):
-    """The endpoint failed in a way that may pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +47,13 @@ class EndpointSettings:
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A piece of a completion; what is None is not said."""
+    """A piece of a completion; what is None is not said. ``endpoint`` is who wrote it, where there are several."""
 
     text: str = ""
     finish_reason: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    endpoint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +64,28 @@ class Payer:
     account: Account | None = None
 
 
+_Begun = tuple[httpx.Response, AsyncGenerator[Delta, None], Delta]
+
+
 class ChatEndpoint:
     """One endpoint. Close it with ``close``.
 
     Args:
         meter: Charges completions to those who pay; without one nobody does.
+        breaker: Leaves the endpoint alone while it keeps failing; without one it is always asked.
     """
 
     def __init__(
-        self, settings: EndpointSettings, client: httpx.AsyncClient | None = None, *, meter: ModelMeter | None = None
+        self,
+        settings: EndpointSettings,
+        client: httpx.AsyncClient | None = None,
+        *,
+        meter: ModelMeter | None = None,
+        breaker: EndpointBreaker | None = None,
     ) -> None:
         self._settings = settings
         self._meter = meter
+        self._breaker = breaker
         timeout = httpx.Timeout(settings.token_seconds, connect=settings.connect_seconds)
         self._client = client or httpx.AsyncClient(timeout=timeout, follow_redirects=False)
         self._url = settings.base_url.rstrip("/") + "/chat/completions"
@@ -87,11 +94,14 @@ class ChatEndpoint:
         """Closes connections. Idempotent."""
         await self._client.aclose()
 
-    async def complete(self, messages: Sequence[Message], payer: Payer | None = None) -> AsyncGenerator[Delta, None]:
-        """The completion piece by piece. Only before its first piece is a failed attempt repeated.
+    async def complete(
+        self, messages: Sequence[Message], payer: Payer | None = None, seconds: float | None = None
+    ) -> AsyncGenerator[Delta, None]:
+        """The completion piece by piece. Only before its first piece is a failed attempt repeated, and not after
+        ``seconds``.
 
         Raises:
-            EndpointError: It failed, went silent, or ended before it said so.
+            EndpointError: It failed, went silent, ended before it said so, or is left alone after it did.
             Overloaded, DependencyUnavailable: As ``ModelMeter.completion``, before its first piece.
         """
         async with AsyncExitStack() as stack:
@@ -100,28 +110,35 @@ class ChatEndpoint:
                 prompt = "\n".join(message["content"] for message in messages)
                 charged = self._meter.completion(prompt, payer.tenant_id, payer.account)
                 used = await stack.enter_async_context(charged)
-            deltas = await stack.enter_async_context(aclosing(self._stream(messages)))
+            deltas = await stack.enter_async_context(aclosing(self._stream(messages, seconds)))
             async for delta in deltas:
                 _note(used, delta)
                 yield delta
 
-    async def _stream(self, messages: Sequence[Message]) -> AsyncGenerator[Delta, None]:
-        response, lines, first = await self._begin(messages)
-        try:
-            finished = first.finish_reason is not None
-            yield first
-            async for delta in lines:
-                finished = finished or delta.finish_reason is not None
-                yield delta
-            if not finished:
-                raise EndpointError("cut off")
-        except httpx.HTTPError as error:
-            raise EndpointError(type(error).__name__) from error
-        finally:
-            await lines.aclose()
-            await response.aclose()
+    async def _stream(self, messages: Sequence[Message], seconds: float | None) -> AsyncGenerator[Delta, None]:
+        async with self._breaker.guard() if self._breaker is not None else nullcontext():
+            begun = await self._begun_within(seconds, messages)
+            if not isinstance(begun, EndpointRefusedError):
+                async with aclosing(_whole(*begun)) as deltas:
+                    async for delta in deltas:
+                        yield delta
+        if isinstance(begun, EndpointRefusedError):
+            raise begun
 
-    async def _begin(self, messages: Sequence[Message]) -> tuple[httpx.Response, AsyncGenerator[Delta, None], Delta]:
+    async def _begun_within(self, seconds: float | None, messages: Sequence[Message]) -> _Begun | EndpointRefusedError:
+        """What a breaker must not count is returned instead of raised."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._begin(messages)
+        except TimeoutError:
+            if seconds is not None and seconds < self._settings.token_seconds:
+                # Callers in a hurry must not have it left alone for everybody.
+                return EndpointRefusedError("no word in the little time there was")
+            raise EndpointBusyError("no word in time") from None
+        except EndpointRefusedError as error:
+            return error
+
+    async def _begin(self, messages: Sequence[Message]) -> _Begun:
         shortest, longest = _WAIT_SECONDS
         retries = stamina.retry_context(
             EndpointBusyError,
@@ -135,7 +152,7 @@ class ChatEndpoint:
                 return await self._attempt(messages)
         raise EndpointError("no attempt was made")
 
-    async def _attempt(self, messages: Sequence[Message]) -> tuple[httpx.Response, AsyncGenerator[Delta, None], Delta]:
+    async def _attempt(self, messages: Sequence[Message]) -> _Begun:
         try:
             response = await self._client.send(self._request(messages), stream=True)
         except httpx.HTTPError as error:
@@ -143,6 +160,8 @@ class ChatEndpoint:
         try:
             if response.status_code in _RETRIED_STATUSES:
                 raise EndpointBusyError(str(response.status_code))
+            if response.status_code in _REFUSING_STATUSES:
+                raise EndpointRefusedError(str(response.status_code))
             if response.status_code != httpx.codes.OK:
                 raise EndpointError(str(response.status_code))
             deltas = _deltas(response)
@@ -168,6 +187,25 @@ class ChatEndpoint:
             "temperature": settings.temperature,
         }
         return self._client.build_request("POST", self._url, json=body, headers=headers)
+
+
+async def _whole(
+    response: httpx.Response, deltas: AsyncGenerator[Delta, None], first: Delta
+) -> AsyncGenerator[Delta, None]:
+    """All pieces of a completion that has begun."""
+    try:
+        finished = first.finish_reason is not None
+        yield first
+        async for delta in deltas:
+            finished = finished or delta.finish_reason is not None
+            yield delta
+        if not finished:
+            raise EndpointError("cut off")
+    except httpx.HTTPError as error:
+        raise EndpointError(type(error).__name__) from error
+    finally:
+        await deltas.aclose()
+        await response.aclose()
 
 
 def _note(used: Completion | None, delta: Delta) -> None:
@@ -197,18 +235,31 @@ def _parsed(content: str) -> Delta | None:
         raise EndpointError("an event is not JSON") from None
     if not isinstance(event, dict) or "error" in event:
         raise EndpointError("the endpoint reports an error")
-    usage = event.get("usage")
+    usage, choice = event.get("usage"), _first_choice(event.get("choices"))
     usage = usage if isinstance(usage, Mapping) else {}
-    choice = (event.get("choices") or [{}])[0]
+    finish_reason = choice.get("finish_reason")
     delta = Delta(
         text=_text(choice.get("delta")),
-        finish_reason=choice.get("finish_reason"),
-        prompt_tokens=usage.get("prompt_tokens"),
-        completion_tokens=usage.get("completion_tokens"),
+        finish_reason=finish_reason if isinstance(finish_reason, str) else None,
+        prompt_tokens=_count(usage.get("prompt_tokens")),
+        completion_tokens=_count(usage.get("completion_tokens")),
     )
     return delta if delta != Delta() else None
+
+
+def _first_choice(choices: Any) -> Mapping[str, Any]:
+    if not choices:
+        # The event that says what it took has none.
+        return {}
+    if not isinstance(choices, list) or not isinstance(choices[0], Mapping):
+        raise EndpointError("an event is not a piece of a completion")
+    return choices[0]
 
 
 def _text(delta: Any) -> str:
     content = delta.get("content") if isinstance(delta, Mapping) else None
     return content if isinstance(content, str) else ""
+
+
+def _count(number: Any) -> int | None:
+    return number if isinstance(number, int) and not isinstance(number, bool) and number >= 0 else None

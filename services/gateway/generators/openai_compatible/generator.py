@@ -24,7 +24,9 @@ from gateway.domain import (
     marks_in,
 )
 from gateway.generators.openai_compatible.disguise import Disguise
-from gateway.generators.openai_compatible.endpoint import ChatEndpoint, Delta, EndpointError, Payer
+from gateway.generators.openai_compatible.endpoint import Delta, Payer
+from gateway.generators.openai_compatible.endpoints import Completions
+from gateway.generators.openai_compatible.errors import EndpointError
 from gateway.generators.openai_compatible.marks import CitationMarks
 from gateway.generators.openai_compatible.prompt import Message, build_messages
 from gateway.generators.openai_compatible.quotes import claim_before, supporting_citation
@@ -34,6 +36,8 @@ UNCITED: Final = "uncited"
 """Name in ``degraded`` for an answer without a single mark: its citations are all passages it was written from."""
 TRUNCATED: Final = "truncated"
 """Name in ``degraded`` for an answer that reached the limit of tokens."""
+OTHER_ENDPOINT: Final = "generator_endpoint"
+"""Name in ``degraded`` for an answer that another endpoint wrote than the preferred one."""
 
 _RESERVE_SECONDS: Final = 1.0
 """Kept of the question's time for the last check of citations and the log."""
@@ -50,12 +54,14 @@ class _Writing:
     finish_reason: str = ""
     usage: Usage = field(default_factory=Usage)
     citations: dict[int, Citation] = field(default_factory=dict)
+    endpoint: str = ""
 
 
 class OpenAICompatibleGenerator:
-    """Generator over a chat endpoint.
+    """Generator over a chat endpoint, or several.
 
     Args:
+        preferred: Name of the endpoint that needs no mention.
         total_seconds: Longest time for a whole answer, retries included.
         redacts: Whether the endpoint gets placeholders for personal data; see ``disguise``.
     """
@@ -64,18 +70,20 @@ class OpenAICompatibleGenerator:
 
     def __init__(
         self,
-        endpoint: ChatEndpoint,
+        endpoint: Completions,
         analyse: TermAnalyser,
         tokens: TokenCounter,
         *,
         total_seconds: float,
         redacts: bool = False,
+        preferred: str = "",
     ) -> None:
         self._endpoint = endpoint
         self._analyse = analyse
         self._tokens = tokens
         self._total_seconds = total_seconds
         self._redacts = redacts
+        self._preferred = preferred
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
         """Pieces and citations as they come, then the draft: ANSWERED, ABSTAINED, or FALLBACK when the endpoint
@@ -88,9 +96,10 @@ class OpenAICompatibleGenerator:
         writing = _Writing(usage=Usage(sum(block.tokens for block in request.blocks), 0, 0))
         blocks = {block.number: block for block in request.blocks}
         marks = CitationMarks(blocks)
-        pieces = self._endpoint.complete(messages, Payer(request.caller.tenant_id, request.account))
+        seconds = self._seconds()
+        pieces = self._endpoint.complete(messages, Payer(request.caller.tenant_id, request.account), seconds)
         try:
-            async with aclosing(pieces) as deltas, aclosing(self._timed(deltas)) as timed:
+            async with aclosing(pieces) as deltas, aclosing(_timed(deltas, seconds)) as timed:
                 async for delta in timed:
                     _note(writing, delta)
                     text = disguise.feed(delta.text) if disguise else delta.text
@@ -101,23 +110,22 @@ class OpenAICompatibleGenerator:
                 yield event
         except (EndpointError, TimeoutError) as error:
             _log.warning("the generator failed", error_type=type(error).__name__, cause=str(error))
-            yield _fallback(request.blocks, writing.usage)
+            yield self._named(_fallback(request.blocks, writing.usage), writing)
             return
         prompt = "\n".join(message["content"] for message in messages)
-        yield self._draft(writing, request, prompt)
+        yield self._named(self._draft(writing, request, prompt), writing)
 
-    async def _timed(self, deltas: AsyncGenerator[Delta, None]) -> AsyncGenerator[Delta, None]:
-        """The same deltas within the time for the whole answer. Raises TimeoutError."""
+    def _seconds(self) -> float:
+        """What there is for the whole answer."""
         left = remaining_seconds()
-        seconds = self._total_seconds if left is None else min(self._total_seconds, left - _RESERVE_SECONDS)
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                async with asyncio.timeout(end - time.monotonic()):
-                    delta = await anext(deltas)
-            except StopAsyncIteration:
-                return
-            yield delta
+        return self._total_seconds if left is None else max(0.0, min(self._total_seconds, left - _RESERVE_SECONDS))
+
+    def _named(self, draft: Draft, writing: _Writing) -> Draft:
+        """The draft with who wrote it, unless that was the preferred endpoint."""
+        if writing.endpoint == self._preferred or not writing.endpoint:
+            return draft
+        name = f"{self.name}:{writing.endpoint}"
+        return replace(draft, generator=name, degraded=(*draft.degraded, OTHER_ENDPOINT))
 
     def _told(
         self, writing: _Writing, text: str, blocks: dict[int, ContextBlock]
@@ -154,6 +162,18 @@ class OpenAICompatibleGenerator:
         return Draft(Outcome.ANSWERED, text, _confidence(text, request.blocks), citations, usage, degraded)
 
 
+async def _timed(deltas: AsyncGenerator[Delta, None], seconds: float) -> AsyncGenerator[Delta, None]:
+    """The same deltas within ``seconds``. Raises TimeoutError."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            async with asyncio.timeout(end - time.monotonic()):
+                delta = await anext(deltas)
+        except StopAsyncIteration:
+            return
+        yield delta
+
+
 def _hidden(messages: Sequence[Message], disguise: Disguise) -> list[Message]:
     return [{**message, "content": disguise.hide(message["content"])} for message in messages]
 
@@ -161,6 +181,7 @@ def _hidden(messages: Sequence[Message], disguise: Disguise) -> list[Message]:
 def _note(writing: _Writing, delta: Delta) -> None:
     if delta.finish_reason == "content_filter":
         raise EndpointError("content filter")
+    writing.endpoint = delta.endpoint
     writing.finish_reason = delta.finish_reason or writing.finish_reason
     writing.usage = Usage(
         writing.usage.context_tokens,
