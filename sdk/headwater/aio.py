@@ -153,7 +153,7 @@ class AsyncClient:
 
         Options: ``filter``, ``rerank`` ("auto", "on", "off"), ``k``, ``history`` (earlier ``Turn``s, oldest first),
         ``without`` (stages of understanding to leave out), ``apply_suggested_filters``, ``collections`` (the only ones
-        to search).
+        to search), ``reveal`` (tells what pseudonyms stand for; scope reveal).
         """
         call = self._stub.Ask(
             gateway_pb2.AskRequest(question=messages.question(question, **options)),

@@ -212,6 +212,7 @@ def question(
     without: Sequence[str] = (),
     apply_suggested_filters: bool = False,
     collections: Sequence[str] = (),
+    reveal: bool = False,
 ) -> gateway_pb2.Question:
     """A question as protobuf."""
     return gateway_pb2.Question(
@@ -219,6 +220,7 @@ def question(
         retrieval=search_query("", k=k, filter=filter, rerank=rerank) if filter or k or rerank != "auto" else None,
         history=[gateway_pb2.Turn(question=turn.question, answer=turn.answer) for turn in history],
         plan=plan_messages.options(without, apply_suggested_filters, collections),
+        reveal=reveal,
     )
 
 

@@ -153,6 +153,7 @@ class Question:
         options: What the caller wants of the stages that understand it.
         hints: How to search where ``retrieval`` does not say; set by those stages.
         account: Where what is done for it is noted; set when it is asked.
+        reveal: Whether the answer is told with what its pseudonyms stand for; the edges see to that, and nobody else.
     """
 
     text: str
@@ -162,6 +163,7 @@ class Question:
     options: PlanOptions = field(default_factory=PlanOptions)
     hints: SearchHints = field(default_factory=SearchHints)
     account: Account | None = field(default=None, compare=False, repr=False)
+    reveal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

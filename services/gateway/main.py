@@ -57,6 +57,7 @@ from gateway.parts import (
     verifier_of,
 )
 from gateway.ports import AnswerLog, Generator
+from gateway.privacy.answers import RevealedAnswers
 from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.record.servicer import ReplayServicer
@@ -183,6 +184,7 @@ def build_use_cases(
         mask_questions=settings.mask_questions,
     )
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
+    privacy = ForwardedPrivacy(channels.ingest, rates, settings.write_seconds)
     recorder = recorder_of(settings)
     questions = AnswerQuestions(
         retrieval,
@@ -201,7 +203,7 @@ def build_use_cases(
     )
     deterministic = settings.generator == "extractive" and settings.understand_with == "rules"
     return UseCases(
-        questions=questions,
+        questions=RevealedAnswers(questions, privacy),
         replays=MakeAgain(questions, log, retrieval, rates, recorder, wishes_of, deterministic=deterministic),
         answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),
@@ -212,7 +214,7 @@ def build_use_cases(
         versions=ForwardedVersions(channels.ingest, rates, settings.write_seconds),
         reviews=ForwardedReviews(channels.ingest, rates, settings.write_seconds),
         generations=ForwardedGenerations(channels.ingest, rates),
-        privacy=ForwardedPrivacy(channels.ingest, rates, settings.write_seconds),
+        privacy=privacy,
         costs=CostServicer(ReportCosts(cost_log, rates, clock)),
     )
 

@@ -12,8 +12,8 @@ from gateway.adapters.messages import answer_message, event_message, question_of
 from gateway.feedback.messages import required_rating
 from gateway.feedback.service import AnswerFeedback, Opinion
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
+from gateway.privacy.answers import RevealedAnswers
 from gateway.replay import ReplayAnswers
-from gateway.service import AnswerQuestions
 from headwater.gateway.v1 import gateway_pb2, gateway_pb2_grpc
 
 Context = Any
@@ -24,7 +24,7 @@ class GatewayServicer(gateway_pb2_grpc.GatewayServiceServicer):
 
     def __init__(
         self,
-        questions: AnswerQuestions,
+        questions: RevealedAnswers,
         answers: ReplayAnswers,
         feedback: AnswerFeedback,
         search: ForwardedSearch,

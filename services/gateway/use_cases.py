@@ -9,11 +9,11 @@ from gateway.dead_letters.servicer import ForwardedDeadLetters
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
+from gateway.privacy.answers import RevealedAnswers
 from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.record.replay import MakeAgain
 from gateway.replay import ReplayAnswers
 from gateway.reviews.servicer import ForwardedReviews
-from gateway.service import AnswerQuestions
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 
 
@@ -21,7 +21,7 @@ from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 class UseCases:
     """The gateway without its edges."""
 
-    questions: AnswerQuestions
+    questions: RevealedAnswers
     answers: ReplayAnswers
     replays: MakeAgain
     feedback: AnswerFeedback

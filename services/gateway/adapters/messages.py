@@ -52,7 +52,8 @@ def question_of(message: gateway_pb2.Question) -> Question:
     """A question as it was sent."""
     retrieval = message.retrieval if message.HasField("retrieval") else None
     history = tuple(Turn(turn.question, turn.answer) for turn in message.history)
-    return Question(message.text, message.context_tokens, retrieval, history, options_of(message.plan))
+    options = options_of(message.plan)
+    return Question(message.text, message.context_tokens, retrieval, history, options, reveal=message.reveal)
 
 
 def rating_of(value: gateway_pb2.Rating.ValueType) -> Rating | None:

@@ -58,7 +58,7 @@ def question(body: AskBody) -> Question:
     history = tuple(Turn(turn.question, turn.answer) for turn in body.history)
     wanted = body.plan
     options = PlanOptions(frozenset(wanted.without), wanted.apply_suggested_filters, tuple(wanted.collections))
-    return Question(body.question, body.context_tokens, retrieval, history, options)
+    return Question(body.question, body.context_tokens, retrieval, history, options, reveal=body.reveal)
 
 
 def draft(body: DocumentBody) -> ingest_pb2.DocumentDraft:

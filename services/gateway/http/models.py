@@ -117,6 +117,7 @@ class AskBody(Request):
     k: int | None = Field(None, description="Passages to read; the service's setting by default.")
     history: list[TurnBody] = Field(default_factory=list, description="Earlier turns, oldest first, at most 20.")
     plan: PlanOptionsBody = Field(default_factory=PlanOptionsBody)
+    reveal: bool = Field(False, description="Tell what pseudonyms in the answer stand for; scope reveal.")
 
 
 class AskBatchBody(Request):

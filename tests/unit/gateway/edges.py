@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from tests.unit.gateway.fakes import NOW, PASSAGES, BagOfWordsEmbedder
 
 from chassis.clock import ManualClock
-from chassis.errors import DependencyUnavailable, NotFound
+from chassis.errors import DependencyUnavailable, FailedPrecondition, NotFound
 from chassis.identity import Caller, Scope, current_caller
 from chassis.lifecycle import Lifecycle
 from chassis.rpc.client import open_channel
@@ -29,6 +29,7 @@ from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
+from gateway.domain import Passage
 from gateway.feedback.servicer import FeedbackServicer
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.http.app import build_app
@@ -40,6 +41,7 @@ from gateway.record.servicer import ReplayServicer
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
+from gateway.use_cases import UseCases
 from headwater.common.v1 import common_pb2
 from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
 from headwater.ingest.v1 import (
@@ -72,6 +74,8 @@ class Peers(
 
     callers: list[Caller] = field(default_factory=list)
     pseudonyms: dict[str, str] = field(default_factory=dict)
+    passages: Sequence[Passage] = PASSAGES
+    vault_error: bool = False
 
     async def RevealPseudonyms(
         self, request: privacy_pb2.RevealPseudonymsRequest, context: Any
@@ -79,6 +83,8 @@ class Peers(
         caller = current_caller()
         self.callers.append(caller)
         caller.require(Scope.REVEAL)
+        if self.vault_error:
+            raise FailedPrecondition("The vault's key is not in the key ring.", reason="VAULT_KEY_MISSING")
         return privacy_pb2.RevealPseudonymsResponse(
             revealed=[
                 privacy_pb2.RevealedPseudonym(pseudonym=name, value=self.pseudonyms[name], kind="email")
@@ -142,14 +148,14 @@ class Peers(
     async def Search(self, request: retrieval_pb2.SearchRequest, context: Any) -> retrieval_pb2.SearchResponse:
         self._called()
         self.queries.append(request.query)
-        return retrieval_pb2.SearchResponse(result=_result())
+        return retrieval_pb2.SearchResponse(result=_result(self.passages))
 
     async def SearchBatch(
         self, request: retrieval_pb2.SearchBatchRequest, context: Any
     ) -> retrieval_pb2.SearchBatchResponse:
         self._called()
         self.queries.extend(request.queries)
-        return retrieval_pb2.SearchBatchResponse(results=[_result() for _ in request.queries])
+        return retrieval_pb2.SearchBatchResponse(results=[_result(self.passages) for _ in request.queries])
 
     async def ResolveCitations(
         self, request: retrieval_pb2.ResolveCitationsRequest, context: Any
@@ -252,9 +258,9 @@ class Peers(
         return ingest_pb2.ListTenantsResponse(tenants=[common_pb2.Tenant(tenant_id="acme")])
 
 
-def _result() -> retrieval_pb2.SearchResult:
+def _result(passages: Sequence[Passage]) -> retrieval_pb2.SearchResult:
     hits = []
-    for found in PASSAGES:
+    for found in passages:
         span = common_pb2.TextSpan(start=found.place.span.start, end=found.place.span.end)
         hits.append(
             retrieval_pb2.Hit(
@@ -297,6 +303,7 @@ class Edges:
     feedback: feedback_pb2_grpc.FeedbackServiceAsyncStub
     costs: costs_pb2_grpc.CostServiceAsyncStub
     target: str
+    use_cases: UseCases
 
 
 @asynccontextmanager
@@ -360,6 +367,7 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
             feedback_pb2_grpc.FeedbackServiceStub(channel),
             costs_pb2_grpc.CostServiceStub(channel),
             f"127.0.0.1:{server.port}",
+            use_cases,
         )
 
 

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.unit.gateway.edges import Edges, edges
+from tests.unit.gateway.fakes import ALICE, PASSAGES, Gateway
 
+from chassis.errors import PermissionDenied
 from chassis.identity import Scope
+from gateway.domain import (
+    AnswerEvent,
+    AnswerReady,
+    Citation,
+    CitationSettled,
+    Draft,
+    Outcome,
+    Question,
+    TextPiece,
+)
+from gateway.ports import GenerationRequest
+from gateway.privacy.answers import UNREVEALED, RevealedAnswers
 from headwater.aio import AsyncClient
 from headwater.errors import OverloadedError, PermissionDeniedError
 from headwater.privacy import RevealedPseudonym, VaultKey
@@ -70,3 +87,87 @@ async def test_only_an_administrator_rotates(tmp_path: Path) -> None:
         async with sdk(running, Identity(tenant="acme")) as client:
             assert await client.privacy.rotate() == 3
             assert await client.privacy.keys() == [VaultKey("0a0a0a0a", 3, newest=True, known=True)]
+
+
+TOLD = f"Write to {MAIL} or {OTHER} [1]. The pump is green [1]."
+
+
+class InPieces:
+    """A generator that writes the same text in pieces of a few characters."""
+
+    name = "in-pieces"
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[TextPiece | CitationSettled | Draft]:
+        cited = request.blocks[0].passage
+        citation = Citation(1, cited.key, cited.title, cited.uri, cited.place, cited.text)
+        for start in range(0, len(TOLD), self._size):
+            yield TextPiece(TOLD[start : start + self._size])
+        yield CitationSettled(citation)
+        yield Draft(Outcome.ANSWERED, TOLD, 0.5, (citation,))
+
+
+def text_of(events: list[AnswerEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextPiece))
+
+
+@pytest.mark.parametrize("size", [1, 7, 200])
+async def test_an_answer_is_told_with_values_however_it_is_cut_and_kept_without(tmp_path: Path, size: int) -> None:
+    may = replace(ALICE, scopes=frozenset({Scope.READ, Scope.REVEAL}))
+    revealed = TOLD.replace(MAIL, "anna@example.org")
+    async with edges(tmp_path) as running:
+        running.peers.pseudonyms[MAIL] = "anna@example.org"
+        gateway = Gateway(generator=InPieces(size))  # type: ignore[arg-type]
+        answers = RevealedAnswers(gateway.questions, running.use_cases.privacy)
+        for wanted, told in ((Question("Who?", reveal=True), revealed), (Question("Who?"), TOLD)):
+            async with aclosing(answers.ask(wanted, may)) as stream:
+                events = [event async for event in stream]
+            assert isinstance(events[-1], AnswerReady)
+            assert (text_of(events), events[-1].answer.text) == (told, told)
+            assert events[-1].answer.degraded == ()
+        [first, plain] = await answers.ask_batch([Question("Who?", reveal=True), Question("Who?")], may)
+        assert (first.text, plain.text) == (revealed, TOLD)
+        assert {entry.answer.text for entry in gateway.log.entries.values()} == {TOLD}
+        assert len(running.peers.callers) == 2
+
+
+async def test_asking_for_values_without_the_scope_is_refused_before_anything_is_done(tmp_path: Path) -> None:
+    async with edges(tmp_path) as running:
+        gateway = Gateway(generator=InPieces(5))  # type: ignore[arg-type]
+        answers = RevealedAnswers(gateway.questions, running.use_cases.privacy)
+        may_not = replace(ALICE, scopes=frozenset(Scope) - {Scope.REVEAL})
+        with pytest.raises(PermissionDenied):
+            await anext(answers.ask(Question("Who?", reveal=True), may_not))
+        with pytest.raises(PermissionDenied):
+            await answers.ask_batch([Question("Who?"), Question("Who?", reveal=True)], may_not)
+        assert gateway.retrieval.questions == []
+
+
+async def test_values_that_can_not_be_looked_up_leave_the_answer_as_it_is_and_it_says_so(tmp_path: Path) -> None:
+    may = replace(ALICE, scopes=frozenset({Scope.READ, Scope.REVEAL}))
+    async with edges(tmp_path) as running:
+        running.peers.vault_error = True
+        gateway = Gateway(generator=InPieces(5))  # type: ignore[arg-type]
+        answers = RevealedAnswers(gateway.questions, running.use_cases.privacy)
+        async with aclosing(answers.ask(Question("Who?", reveal=True), may)) as stream:
+            events = [event async for event in stream]
+        assert isinstance(events[-1], AnswerReady)
+        assert (text_of(events), events[-1].answer.text) == (TOLD, TOLD)
+        assert UNREVEALED in events[-1].answer.degraded
+
+
+async def test_both_edges_take_the_wish_to_reveal(tmp_path: Path) -> None:
+    async with edges(tmp_path) as running:
+        best = PASSAGES[0]
+        text = best.text.replace(".", f" says {MAIL}.", 1)
+        running.peers.passages = [replace(best, text=text), *PASSAGES[1:]]
+        running.peers.pseudonyms[MAIL] = "anna@example.org"
+        question = text.partition(" says ")[0]
+        async with sdk(running, MAY) as client:
+            shown, plain = await client.ask(question, reveal=True), await client.ask(question)
+        assert "anna@example.org" in shown.text
+        assert MAIL in plain.text
+        answer = await running.http.post("/v1/ask", json={"question": question, "reveal": True})
+        assert "anna@example.org" in answer.json()["text"]

@@ -144,10 +144,15 @@ class Question(google.protobuf.message.Message):
     CONTEXT_TOKENS_FIELD_NUMBER: builtins.int
     HISTORY_FIELD_NUMBER: builtins.int
     PLAN_FIELD_NUMBER: builtins.int
+    REVEAL_FIELD_NUMBER: builtins.int
     text: builtins.str
     """1 to 8,192 characters."""
     context_tokens: builtins.int
     """Tokens of context given to the generator; 0 takes the service's setting."""
+    reveal: builtins.bool
+    """Tells the answer's text with what the pseudonyms stand for that documents it cites hold (docs/privacy.md). Needs the
+    scope reveal. Nothing that is kept of the answer holds it; "reveal" in degraded: they could not be looked up.
+    """
     @property
     def retrieval(self) -> headwater.retrieval.v1.retrieval_pb2.SearchQuery:
         """How retrieval is done; its text is ignored. Optional."""
@@ -168,9 +173,10 @@ class Question(google.protobuf.message.Message):
         context_tokens: builtins.int = ...,
         history: collections.abc.Iterable[Global___Turn] | None = ...,
         plan: Global___PlanOptions | None = ...,
+        reveal: builtins.bool = ...,
     ) -> None: ...
     def HasField(self, field_name: typing.Literal["plan", b"plan", "retrieval", b"retrieval"]) -> builtins.bool: ...
-    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "history", b"history", "plan", b"plan", "retrieval", b"retrieval", "text", b"text"]) -> None: ...
+    def ClearField(self, field_name: typing.Literal["context_tokens", b"context_tokens", "history", b"history", "plan", b"plan", "retrieval", b"retrieval", "reveal", b"reveal", "text", b"text"]) -> None: ...
 
 Global___Question: typing_extensions.TypeAlias = Question
 
