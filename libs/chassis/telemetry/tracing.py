@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from chassis.errors import HeadwaterError
 from chassis.telemetry import names
+from chassis.telemetry.spans import child_of_current
 
 _TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 _propagator = TraceContextTextMapPropagator()
@@ -35,8 +36,20 @@ class _LateTracer(trace.Tracer):
             self._tracer = _provider.get_tracer(self._name)
         return self._tracer
 
-    def start_span(self, *args: Any, **kwargs: Any) -> trace.Span:
-        return self._current().start_span(*args, **kwargs)
+    def start_span(  # type: ignore[override]
+        self,
+        name: str,
+        context: Context | None = None,
+        kind: SpanKind = SpanKind.INTERNAL,
+        attributes: Mapping[str, Any] | None = None,
+        **others: Any,
+    ) -> trace.Span:
+        tracer = self._current()
+        if context is None and not others:
+            child = child_of_current(tracer, name, kind, attributes)
+            if child is not None:
+                return child
+        return tracer.start_span(name, context, kind, attributes, **others)
 
     def start_as_current_span(self, *args: Any, **kwargs: Any) -> SpanScope:  # type: ignore[override]
         """As OpenTelemetry's, but see ``SpanScope`` for what is raised."""

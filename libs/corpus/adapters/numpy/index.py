@@ -52,21 +52,20 @@ class NumpyVectorIndex:
     One process writes (``writable``), any number of processes read. A reader asks for changes before every search, so
     it sees a committed write at once. Concurrent writes share one fsync and commit, concurrent searches one pass.
 
-    How a search scans, measured with ``bench/vector_index.py`` at 50,000 x 384 on two cores of an Intel Xeon (AVX-512,
-    VNNI), milliseconds per pass with one thread:
+    How a search scans, measured with ``bench/vector_index.py`` at 50,000 x 384 on one core of an Intel Xeon (AVX-512,
+    VNNI), milliseconds of CPU time per pass:
 
-    ==================================  =========  ==========  =======================
-    scan                                one query  16 queries  memory
-    ==================================  =========  ==========  =======================
-    float32, BLAS                       7.3        26          77 MB mapped
-    float32, BLAS, blocks of 1,024      7.1        15          77 MB mapped
-    int8, simsimd                       2.2        27          77 MB mapped + 19 MB
-    ==================================  =========  ==========  =======================
+    ==================================  =========  =========  =========  ==========  =======================
+    scan                                one query  4 queries  8 queries  16 queries  memory
+    ==================================  =========  =========  =========  ==========  =======================
+    float32, BLAS, blocks of 1,024      7.5        14         16         16 to 22    77 MB mapped
+    int8, row by row (``cdist``)        2.1        8.4        17         50          77 MB mapped + 19 MB
+    int8, queries packed                4.5        4.5        7.5        13 to 20    the same
+    ==================================  =========  =========  =========  ==========  =======================
 
-    So up to four queries take the int8 pass, more of them the blocked product. The int8 pass only proposes: its error
-    is bounded, every row that could be among the k best within that bound (about 100 of 50,000) is scored from its
-    float32 vector, and the answer is exact. A second BLAS thread brings one float32 query to 3.8 ms, still behind
-    int8 on one, and takes the core that the lexical leg needs.
+    So one query takes the int8 pass row by row, several are packed. Either only proposes: its error is bounded, every
+    row that could be among the k best within that bound (about 300 of 50,000 for k = 200) is scored from its float32
+    vector, and the answer is exact. More threads would take the core that the lexical leg needs.
     """
 
     def __init__(

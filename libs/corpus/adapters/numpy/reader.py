@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from chassis.errors import InvalidRequest
 from chassis.sqlite.connection import open_connection
 from corpus.adapters.numpy.schema import MIGRATIONS, ROWS_FILE, SEGMENT_ROWS, segment_file
-from corpus.adapters.numpy.segment import BLOCK_ROWS, Segment, quantise
+from corpus.adapters.numpy.segment import BLOCK_ROWS, Copies, Segment, quantise
 from corpus.adapters.numpy.tables import AccessTable, MetadataTable
 from corpus.adapters.numpy.writer import wrong_dimensions
 from corpus.domain import Candidate
@@ -23,9 +23,6 @@ from corpus.ports import Prefilter
 
 # With fewer readable rows, scoring them alone is cheaper than a pass over all.
 _FEW_ROWS = 1_024
-# From this many queries on one float32 matrix product costs less per query than int8 passes (measured: 5 at 50,000 x
-# 384).
-_FLOAT32_FROM_QUERIES = 5
 # Rounding of a float32 inner product, per unit of both lengths; generous for up to 4,096 dimensions.
 _ROUNDING = 5e-5
 _REMEMBERED_MASKS = 16
@@ -114,6 +111,7 @@ class VectorReader:
         self._last_metadata_id = 0
         self._dimensions = 0
         self._segments: dict[int, Segment] = {}
+        self._starts = np.zeros(0, dtype=np.int64)
         self._metadata = MetadataTable()
         self._access = AccessTable()
         self._masks: LRUCache[tuple[frozenset[str], int, str], _Readable] = LRUCache(_REMEMBERED_MASKS)
@@ -171,6 +169,8 @@ class VectorReader:
         self._put(rows)
         for (segment_id,) in dropped:
             self._segments.pop(segment_id, None)
+        sizes = [segment.size for segment in self._segments.values()]
+        self._starts = np.cumsum([0, *sizes[:-1]]) if sizes else np.zeros(0, dtype=np.int64)
         if dropped:
             used = [np.unique(each.metadata[: each.size][each.live[: each.size]]) for each in self._segments.values()]
             self._metadata.keep({int(entry_id) for ids in used for entry_id in ids})
@@ -223,22 +223,17 @@ class VectorReader:
         queries = np.concatenate(vectors)
         lengths = np.linalg.norm(queries, axis=1)
         norm = max(segment.norm for segment in self._segments.values())
-        margins = _ROUNDING * norm * lengths
-        products = np.empty((len(queries), sum(each.size for each in self._segments.values())), dtype=np.float32)
         copies, scales, errors, _ = quantise(queries)
-        if len(queries) < _FLOAT32_FROM_QUERIES:
-            # |q·x − q'·x'| ≤ |q|·|x − x'| + |q − q'|·|x'| for the copies q' and x' (Cauchy-Schwarz).
-            margins += lengths * max(segment.error for segment in self._segments.values()) + errors * norm
-        start = 0
+        # |q·x − q'·x'| ≤ |q|·|x − x'| + |q − q'|·|x'| for the copies q' and x' (Cauchy-Schwarz).
+        error = max(segment.error for segment in self._segments.values())
+        margins = _ROUNDING * norm * lengths + lengths * error + errors * norm
+        products = np.empty((len(queries), sum(each.size for each in self._segments.values())), dtype=np.float32)
+        asked = Copies(copies, scales)
         blocks = np.logical_or.reduce([each.blocks for each in readable])
-        for segment, touched in zip(self._segments.values(), blocks, strict=True):
+        for start, segment, touched in zip(self._starts, self._segments.values(), blocks, strict=True):
             part = products[:, start : start + segment.size]
             for rows in _runs(touched, segment.size):
-                if len(queries) < _FLOAT32_FROM_QUERIES:
-                    segment.products_int8(copies, scales, rows, part)
-                else:
-                    segment.products_float32(queries, rows, part)
-            start += segment.size
+                segment.products(asked, rows, part)
         yield from (_Approximation(row, float(margin)) for row, margin in zip(products, margins, strict=True))
 
     def _best(
@@ -247,47 +242,55 @@ class VectorReader:
         positions = rows.positions
         if len(positions) == 0 or k < 1:
             return ()
-        if approximation is not None:
-            # The k rows that look best give a lower bound of the k-th best score. Every row that could reach it is
-            # scored exactly, so the result is exact although the pass over all rows was not.
-            products = approximation.products[positions]
-            likely = np.argpartition(products, len(products) - k)[len(products) - k :]
-            bound = self._exact(positions[likely], query).min()
-            positions = positions[products >= bound - approximation.margin]
-        scores = self._exact(positions, query)
-        if len(scores) > k:
-            last = np.partition(scores, len(scores) - k)[len(scores) - k]
-            kept = scores >= last
-            positions, scores = positions[kept], scores[kept]
-        return self._candidates(positions, scores, k)
+        if approximation is None:
+            return self._candidates(positions, self._exact(positions, query), k)
+        # The k rows that look best give a lower bound of the k-th best score. Every row that could reach it is
+        # scored exactly, so the result is exact although the pass over all rows was not.
+        products = approximation.products[positions]
+        likely = np.argpartition(products, len(products) - k)[len(products) - k :]
+        scores = self._exact(positions[likely], query)
+        possible = products >= scores.min() - approximation.margin
+        possible[likely] = False
+        others = positions[possible]
+        return self._candidates(
+            np.concatenate([positions[likely], others]), np.concatenate([scores, self._exact(others, query)]), k
+        )
 
     def _exact(self, positions: NDArray[np.int64], query: NDArray[np.float32]) -> NDArray[np.float32]:
         scores = np.empty(len(positions), dtype=np.float32)
-        start = 0
-        for segment in self._segments.values():
-            inside = (positions >= start) & (positions < start + segment.size)
-            scores[inside] = segment.exact(positions[inside] - start, query)
-            start += segment.size
+        for segment, inside, places in self._by_segment(positions):
+            scores[inside] = segment.exact(places, query)
         return scores
 
+    def _by_segment(
+        self, positions: NDArray[np.int64]
+    ) -> Iterator[tuple[Segment, NDArray[np.intp], NDArray[np.int64]]]:
+        """Per segment that holds any of them: which of the positions, and their places there."""
+        numbers = np.searchsorted(self._starts, positions, side="right") - 1
+        for number, (start, segment) in enumerate(zip(self._starts, self._segments.values(), strict=True)):
+            inside = np.flatnonzero(numbers == number)
+            if len(inside):
+                yield segment, inside, positions[inside] - start
+
     def _candidates(self, positions: NDArray[np.int64], scores: NDArray[np.float32], k: int) -> list[Candidate]:
-        """The k best rows at ascending positions, best first, ties by chunk id."""
-        found: list[tuple[float, str, str, int]] = []
-        start = 0
-        for segment in self._segments.values():
-            first, last = np.searchsorted(positions, (start, start + segment.size))
-            places = positions[first:last] - start
-            versions, negated = segment.versions[places].tolist(), (-scores[first:last]).tolist()
-            chunk_ids, document_ids = segment.chunk_ids, segment.document_ids
-            found += [
-                (score, chunk_ids[place], document_ids[place], version)
-                for place, version, score in zip(places.tolist(), versions, negated, strict=True)
-            ]
-            start += segment.size
-        found.sort()
-        return [
-            Candidate(chunk_id, document_id, version, -score) for score, chunk_id, document_id, version in found[:k]
-        ]
+        """The k best rows, best first, ties by chunk id."""
+        order = np.argsort(-scores)
+        ordered = scores[order]
+        if len(order) > k:
+            # With all that tie for the last place.
+            order = order[: np.searchsorted(-ordered, -ordered[k - 1], side="right")]
+            ordered = ordered[: len(order)]
+        versions = np.empty(len(order), dtype=np.int64)
+        chunk_ids, document_ids = np.empty(len(order), dtype=np.object_), np.empty(len(order), dtype=np.object_)
+        for segment, inside, places in self._by_segment(positions[order]):
+            versions[inside] = segment.versions[places]
+            chunk_ids[inside] = segment.chunk_ids[places]
+            document_ids[inside] = segment.document_ids[places]
+        names = chunk_ids.tolist(), document_ids.tolist()
+        found = list(map(Candidate, *names, versions.tolist(), ordered.tolist()))
+        if (ordered[1:] == ordered[:-1]).any():
+            found.sort(key=lambda each: (-each.score, each.chunk_id))
+        return found[:k]
 
 
 def _runs(touched: NDArray[np.bool_], size: int) -> Iterator[range]:
