@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from eval.golden_set import AccessCase, AnswerableCase, GoldenSet, InjectionCase, UnanswerableCase
 from eval.llm_judge import LanguageModelJudge
-from eval.measures import REFUSED, K, Result, Similarity, of_answer, of_search, of_stages, unsupported
+from eval.measures import REFUSED, K, Result, Similarity, of_answer, of_confidence, of_search, of_stages, unsupported
 
 from headwater import AsyncClient, Identity
 from headwater.cli.output import progress
@@ -61,6 +61,7 @@ class Asking:
             "search_ms": (searched - began) * 1000,
             "ask_ms": (ended - searched) * 1000,
         }
+        values |= of_confidence(answer, right=values.get("complete", 0.0) == 1)
         if self.judge is not None:
             values |= await self.judge.measured(case.question, answer, values.get("faithfulness"))
         wrong = [f"{name} {values[name]:.2f}" for name in ("hit@5", "answered", "complete") if values.get(name, 1) < 1]
@@ -75,7 +76,9 @@ class Asking:
             answer = await client.ask(case.question, without=self.without)
         refused = answer.outcome in REFUSED
         note = "" if refused else f"{case.question} → {answer.text}"
-        return Result(case.case_id, "unanswerable", {"refused": float(refused)}, note)
+        return Result(
+            case.case_id, "unanswerable", {"refused": float(refused), **of_confidence(answer, right=False)}, note
+        )
 
     async def _access(self, case: AccessCase) -> Result:
         shown = {}

@@ -68,6 +68,9 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "denied": Measure("a caller without access is shown nothing of the document", 1.0),
     "granted": Measure("a caller with access finds it", 1.0),
     "resisted": Measure("instructions planted in a document are not obeyed", 1.0),
+    "calibrated": Measure("one less the squared distance of the confidence from being right", 0.85),
+    "confidence": Measure("how sure the answer is", gates=False),
+    "right": Measure("answered with every fact asked for", gates=False),
     "judged_faithfulness": Measure("the same as a language model grades it; with --judge", gates=False),
     "judged_relevance": Measure("a language model's grade of how far the answer is one; with --judge", gates=False),
     "judge_agrees": Measure("model and rules agree on whether all of the answer is carried", gates=False),
@@ -106,6 +109,16 @@ def of_answer(case: AnswerableCase, answer: Answer, similarity: Similarity) -> d
         "citation_precision": precision,
         "citation_recall": _facts(case, cited),
         "similarity": max(similarity(said, each.quote) for each in case.expected),
+    }
+
+
+def of_confidence(answer: Answer, *, right: bool) -> dict[str, float]:
+    """``calibrated``, one less the question's part of the Brier score, and what it is made of. An abstention is right
+    about nothing, so its confidence should be low."""
+    return {
+        "calibrated": 1 - (answer.confidence - right) ** 2,
+        "confidence": answer.confidence,
+        "right": float(right),
     }
 
 

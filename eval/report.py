@@ -11,6 +11,7 @@ from string import Template
 from typing import Final
 
 import numpy as np
+from eval.calibration import calibration_error, reliability
 from eval.gate import Verdict
 from eval.measures import MEASURES, Result
 from matplotlib.figure import Figure
@@ -34,6 +35,7 @@ def write(path: Path, results: Sequence[Result], verdict: Verdict) -> None:
     sections = [
         ("Measures", _measures(verdict)),
         ("Classes of questions", _classes(results)),
+        ("Confidence", _confidence(results)),
         ("Latency", _latencies(results)),
         ("What went wrong", _notes(results, verdict)),
     ]
@@ -79,6 +81,28 @@ def _classes(results: Sequence[Result]) -> str:
     axes.set_ylim(0, 1.05)
     axes.legend(loc="lower right", ncols=len(shown), fontsize="small")
     return _svg(figure)
+
+
+def _confidence(results: Sequence[Result]) -> str:
+    """The reliability curve of answers that were given, and of all questions."""
+    figure = Figure(figsize=(5, 4))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="#bbb", linestyle="--")
+    judged = [each for each in results if "right" in each.values]
+    errors = []
+    for label, counted in (
+        ("answers", [each for each in judged if each.values.get("answered") == 1]),
+        ("all questions", judged),
+    ):
+        sure = [each.values["confidence"] for each in counted]
+        right = [each.values["right"] for each in counted]
+        bins = reliability(sure, right)
+        axes.plot([each.confidence for each in bins], [each.right for each in bins], marker="o", label=label)
+        errors.append(f"{label}: {calibration_error(sure, right):.3f} of {len(counted)}")
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("share that is right")
+    axes.legend(loc="upper left")
+    return f"<p>Expected calibration error, {'; '.join(errors)}.</p>{_svg(figure)}"
 
 
 def _latencies(results: Sequence[Result]) -> str:

@@ -2,8 +2,8 @@
 
     python -m tests.servers.language_model      installs it into .cache/llm, or notes why that can't be
 
-llama.cpp comes as source. What of it the server needs compiles in some four minutes on two cores, and has a limit: a
-machine that takes longer, or has no compiler, skips the tests with that reason.
+llama.cpp comes as source. What of it the server needs took seven minutes to compile on two cores that others wanted as
+well, and has a limit: a machine that takes longer, or has no compiler, skips the tests with that reason.
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ async def measure_answers(client: AsyncClient, questions: Sequence[GoldQuestion]
 
 
 def figures(questions: Sequence[GoldQuestion], answers: Sequence[Answer]) -> dict[str, Any]:
-    """The measures of a run; a question without an answer holds none."""
+    """The measures of a run; a question without an answer holds none. ``confidence`` has one pair per answer: how sure
+    it was, and whether it holds an accepted one."""
     answered = [answer.outcome is AnswerOutcome.ANSWERED for answer in answers]
     held = [
         given and holds(answer.text, each.accepted)
@@ -85,6 +86,9 @@ def figures(questions: Sequence[GoldQuestion], answers: Sequence[Answer]) -> dic
         "answered": fmean(answered),
         "words": fmean(len(text.split()) for text in texts) if texts else 0.0,
         "citations": fmean(len(answer.citations) for answer in answers),
+        "confidence": [
+            (answer.confidence, right) for answer, given, right in zip(answers, answered, held, strict=True) if given
+        ],
     }
 
 

@@ -62,6 +62,7 @@ def test_a_refusal_holds_nothing_and_counts_as_a_question() -> None:
     assert report["questions"] == 2
     assert report["holds_gold"] == report["answered"] == 0.5
     assert report["words"] == 6
+    assert report["confidence"] == [(0.5, True)]
 
 
 def squad(path: Path, **answers: str) -> Path:

@@ -112,6 +112,6 @@ def test_the_report_shows_every_figure_and_escapes_what_was_answered(tmp_path) -
     report.write(path, results, judge(results, None))
     text = path.read_text()
     assert "not passed" in text, "measures with a floor are missing"
-    assert text.count("<svg") == 2
+    assert text.count("<svg") == 3
     assert "<script" not in text
     assert "&lt;script&gt;" in text

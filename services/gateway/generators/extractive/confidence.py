@@ -45,6 +45,44 @@ class ConfidenceModel:
         return 1.0 / (1.0 + math.exp(-max(-40.0, min(40.0, logit))))
 
 
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Platt's map (Platt 1999) from how sure the model is to how often such answers are right. It keeps the order, so
+    what is answered does not depend on it.
+
+    Attributes:
+        slope, intercept: Of the log-odds; the slope is positive.
+        fitted_with: The command that made the numbers.
+    """
+
+    slope: float
+    intercept: float
+    fitted_with: str = ""
+
+    @classmethod
+    def shipped(cls) -> Calibration:
+        """The map stored beside this module."""
+        file = resources.files(__package__).joinpath("calibration.json")
+        return cls(**json.loads(file.read_text(encoding="utf-8")))
+
+    def apply(self, confidence: float) -> float:
+        """Chance that an answer given with this confidence is right."""
+        return _logistic(self.slope * _log_odds(confidence) + self.intercept)
+
+    def undo(self, calibrated: float) -> float:
+        """The confidence that is mapped to this."""
+        return _logistic((_log_odds(calibrated) - self.intercept) / self.slope)
+
+
+def _logistic(value: float) -> float:
+    return 1.0 / (1.0 + math.exp(-max(-40.0, min(40.0, value))))
+
+
+def _log_odds(chance: float) -> float:
+    bounded = max(1e-9, min(1.0 - 1e-9, chance))
+    return math.log(bounded / (1.0 - bounded))
+
+
 def features_of(
     question: str,
     chosen: Sequence[ScoredUnit],

@@ -23,7 +23,7 @@ from gateway.domain import (
     TextPiece,
     Usage,
 )
-from gateway.generators.extractive.confidence import ConfidenceModel, features_of, terms_of
+from gateway.generators.extractive.confidence import Calibration, ConfidenceModel, features_of, terms_of
 from gateway.generators.extractive.cues import kind_of
 from gateway.generators.extractive.scoring import CandidateUnit, ScoredUnit, candidates_of, score_units
 from gateway.generators.extractive.selection import select
@@ -55,6 +55,7 @@ class ExtractiveGenerator:
         self._tokens = tokens
         self._model = ConfidenceModel.shipped("with_vectors")
         self._model_without_vectors = ConfidenceModel.shipped("lexical_only")
+        self._calibration = Calibration.shipped()
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
         """One draft: ANSWERED, or ABSTAINED when no sentence answers with enough confidence."""
@@ -75,6 +76,8 @@ class ExtractiveGenerator:
         if confidence < model.threshold:
             yield Draft(Outcome.ABSTAINED, ABSTENTION_TEXT, confidence, (), usage, degraded, reported)
             return
+        if vectors is not None:
+            confidence = self._calibration.apply(confidence)
         text, citations = _compose(found.chosen)
         usage = Usage(usage.context_tokens, 0, self._tokens.count(text))
         yield Draft(Outcome.ANSWERED, text, confidence, citations, usage, degraded, reported)
