@@ -258,6 +258,17 @@ ANSWERS: Final = (
     stages("headwater_gateway_stage_duration_seconds", 0.5, "Where the time of an answer goes."),
     stages("headwater_gateway_stage_duration_seconds", 0.99, "The slowest answers."),
     Panel("Tokens", "Read and written by the generator.", rate("headwater_gateway_tokens_total", "direction"), "ops"),
+    Panel(
+        "Drift",
+        "Stability index of the last answers against the reference: 0.1 is moderate, 0.25 large.",
+        level("headwater_gateway_drift_psi", "signal"),
+    ),
+    Panel(
+        "Rates",
+        "Of the last answers: abstained, cited, empty, cached, refused.",
+        level("headwater_gateway_drift_rate", "rate"),
+        "percentunit",
+    ),
     Panel("Streams", "Answers being streamed now.", (("sum(headwater_gateway_streams{$S})", "streams"),)),
     Panel(
         "Over their rate",

@@ -15,6 +15,7 @@ from headwater import channel, messages
 from headwater.common.v1 import common_pb2
 from headwater.costs import Costs
 from headwater.dead_letters import DeadLetters
+from headwater.drift import Drift
 from headwater.errors import (
     GATEWAY_UNREACHABLE,
     HeadwaterError,
@@ -81,6 +82,7 @@ class AsyncClient:
         self.reviews = Reviews(self._channel, self._read, self._call)
         self.feedback = Feedback(self._channel, self._metadata, self._read, self._call)
         self.costs = Costs(self._channel, self._read)
+        self.drift = Drift(self._channel, self._read, self._call)
         self.privacy = Privacy(self._channel, self._read, self._call)
         self.replays = Replays(self._channel, self._call)
 

@@ -16,6 +16,7 @@ from headwater import channel
 from headwater.aio import AsyncClient
 from headwater.costs import CostGrouping, CostReport
 from headwater.dead_letters import DeadLetter, LetterResult, ShownLetter
+from headwater.drift import DriftReport
 from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
 from headwater.privacy import RevealedPseudonym, VaultKey
@@ -287,6 +288,14 @@ class Client:
     def replay_answer(self, answer_id: str, *, question: str = "") -> ReplayedAnswer:
         """See ``Replays.replay``."""
         return self._run(self._client.replays.replay(answer_id, question=question))
+
+    def drift_report(self) -> DriftReport:
+        """See ``Drift.report``."""
+        return self._run(self._client.drift.report())
+
+    def take_drift_reference(self) -> DriftReport:
+        """See ``Drift.take_reference``."""
+        return self._run(self._client.drift.take_reference())
 
     def cost_report(self, by: CostGrouping = "stage", **which: Any) -> CostReport:
         """See ``Costs.report``."""

@@ -36,6 +36,8 @@ from gateway.costs.prices import load_prices
 from gateway.costs.report import ReportCosts
 from gateway.costs.servicer import CostServicer
 from gateway.dead_letters.servicer import ForwardedDeadLetters
+from gateway.drift.servicer import DriftServicer
+from gateway.drift.watch import DriftWatch
 from gateway.feedback.ports import FeedbackStore
 from gateway.feedback.service import AnswerFeedback
 from gateway.feedback.servicer import FeedbackServicer
@@ -48,6 +50,7 @@ from gateway.http.server import HttpServer
 from gateway.parts import (
     Channels,
     answer_cache_of,
+    drift_watch,
     generator_of,
     guardrails_of,
     open_answer_cache,
@@ -70,7 +73,7 @@ from gateway.stages.context import ContextLimits
 from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
-from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, drift_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
 from headwater.ingest.v1 import (
     dead_letters_pb2_grpc,
     generations_pb2_grpc,
@@ -84,6 +87,7 @@ SERVICE: Final = "headwater.gateway.v1.GatewayService"
 FEEDBACK: Final = "headwater.gateway.v1.FeedbackService"
 COSTS: Final = "headwater.gateway.v1.CostService"
 REPLAYS: Final = "headwater.gateway.v1.ReplayService"
+DRIFT: Final = "headwater.gateway.v1.DriftService"
 GENERATIONS: Final = "headwater.ingest.v1.GenerationService"
 DEAD_LETTERS: Final = "headwater.ingest.v1.DeadLetterService"
 PRIVACY: Final = "headwater.ingest.v1.PrivacyService"
@@ -108,11 +112,12 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     ledger, cost_log = _open_costs(lifecycle, settings)
     limits = BudgetLimits(settings.token_budget_day, settings.token_budget_in_flight, settings.tenant_budgets)
     budgets = TokenBudgets(limits, ledger, clock)
-    generator = generator_of(lifecycle, settings, channels, budgets)
+    watch = drift_watch(settings, clock)
+    generator = generator_of(lifecycle, settings, channels, budgets, watch)
     planner = planner_of(lifecycle, settings, budgets)
     kept = open_answer_cache(lifecycle, settings)
     use_cases = build_use_cases(
-        settings, channels, log, clock, generator, planner, cost_log, feedback=opinions, kept=kept
+        settings, channels, log, clock, generator, planner, cost_log, feedback=opinions, kept=kept, watch=watch
     )
     authenticator = await _authenticator(lifecycle, settings)
     server = await lifecycle.stack.enter_async_context(GrpcServer(settings, lifecycle, authenticator))
@@ -135,8 +140,9 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
     costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
     privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(use_cases.privacy, server.grpc)
     replays = ReplayServicer(use_cases.replays, seconds=settings.ask_seconds)
+    drift_pb2_grpc.add_DriftServiceServicer_to_server(use_cases.drift, server.grpc)
     replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
-    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DEAD_LETTERS, GENERATIONS, PRIVACY, *STORES, REVIEWS)
+    await server.start(SERVICE, FEEDBACK, COSTS, REPLAYS, DRIFT, DEAD_LETTERS, GENERATIONS, PRIVACY, *STORES, REVIEWS)
     if settings.http_listen:
         _start_http(lifecycle, settings, use_cases, authenticator, server.admission)
     lifecycle.create_task(_forget_old_answers(log, settings, clock), "answer-retention")
@@ -155,6 +161,7 @@ def build_use_cases(
     *,
     feedback: FeedbackStore,
     kept: Cache | None = None,
+    watch: DriftWatch | None = None,
 ) -> UseCases:
     """The use cases over their adapters."""
     tokens = EstimatingTokenCounter()
@@ -186,6 +193,7 @@ def build_use_cases(
     limits = CallLimits(settings.search_seconds, settings.write_seconds, settings.upload_seconds)
     privacy = ForwardedPrivacy(channels.ingest, rates, settings.write_seconds)
     recorder = recorder_of(settings)
+    watch = watch or drift_watch(settings, clock)
     questions = AnswerQuestions(
         retrieval,
         generator,
@@ -200,10 +208,12 @@ def build_use_cases(
         verifier=verifier_of(settings, channels),
         cache=answer_cache_of(settings, channels, retrieval, clock, kept) if kept is not None else None,
         recorder=recorder,
+        watch=watch,
     )
     deterministic = settings.generator == "extractive" and settings.understand_with == "rules"
     return UseCases(
         questions=RevealedAnswers(questions, privacy),
+        drift=DriftServicer(watch, rates),
         replays=MakeAgain(questions, log, retrieval, rates, recorder, wishes_of, deterministic=deterministic),
         answers=ReplayAnswers(log, retrieval, rates, redacts=settings.openai_redact),
         feedback=AnswerFeedback(log, feedback, retrieval, clock, rates, analyse, mask=settings.mask_questions),

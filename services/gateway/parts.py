@@ -19,6 +19,7 @@ from gateway.adapters.retriever import GrpcRetrieval, described_query
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.costs.budgets import TokenBudgets
 from gateway.costs.metered import ModelMeter
+from gateway.drift.watch import DriftWatch, WatchedEmbedder
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.generators.openai_compatible.breaker import EndpointBreaker
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings
@@ -98,6 +99,14 @@ def open_answer_cache(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache 
     return cache
 
 
+def drift_watch(settings: GatewaySettings, clock: Clock) -> DriftWatch:
+    """What watches answers for drift."""
+    file = settings.drift_reference
+    if file is None and settings.profile == "embedded":
+        file = settings.data_dir / "drift.json"
+    return DriftWatch(settings.drift_window, file, clock)
+
+
 def recorder_of(settings: GatewaySettings) -> Recorder:
     """What is recorded of answers."""
     shaping = settings.shaping_answers()
@@ -134,11 +143,15 @@ def answer_cache_of(
 
 
 def generator_of(
-    lifecycle: Lifecycle, settings: GatewaySettings, channels: Channels, budgets: TokenBudgets
+    lifecycle: Lifecycle,
+    settings: GatewaySettings,
+    channels: Channels,
+    budgets: TokenBudgets,
+    watch: DriftWatch,
 ) -> Generator:
     """Who writes answers: passages by themselves, or a language model."""
     if settings.generator == "extractive":
-        return _extractive(settings, channels)
+        return _extractive(settings, channels, watch)
     endpoints = [NamedEndpoint(_FIRST, _endpoint(lifecycle, settings, budgets, EndpointBreaker("language-model")))]
     if settings.openai_second_base_url:
         breaker = EndpointBreaker("language-model-second")
@@ -152,17 +165,17 @@ def generator_of(
         preferred=_FIRST,
     )
     if settings.over_budget == "extractive":
-        return WithinBudget(generator, _extractive(settings, channels))
+        return WithinBudget(generator, _extractive(settings, channels, watch))
     return generator
 
 
-def _extractive(settings: GatewaySettings, channels: Channels) -> ExtractiveGenerator:
+def _extractive(settings: GatewaySettings, channels: Channels, watch: DriftWatch) -> ExtractiveGenerator:
     embedder = GrpcSentenceEmbedder(
         channels.embedder,
         timeout_seconds=settings.embed_seconds,
         cache_bytes=settings.sentence_cache_bytes,
     )
-    return ExtractiveGenerator(embedder, analyse, EstimatingTokenCounter())
+    return ExtractiveGenerator(WatchedEmbedder(embedder, watch), analyse, EstimatingTokenCounter())
 
 
 def planner_of(lifecycle: Lifecycle, settings: GatewaySettings, budgets: TokenBudgets) -> Planner:

@@ -33,6 +33,7 @@ from gateway.domain import (
     TextPiece,
     UsageKnown,
 )
+from gateway.drift.watch import DriftWatch
 from gateway.plan import Plan
 from gateway.policy import AnswerPolicy as AnswerPolicy
 from gateway.ports import AnswerLog, GenerationRequest, Generator, Retrieval, TokenCounter, UnderstandingRequest
@@ -76,6 +77,7 @@ class AnswerQuestions:
         verifier: Verifier | None = None,
         cache: AnswerCache | None = None,
         recorder: Recorder | None = None,
+        watch: DriftWatch | None = None,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:
         self._planner = planner or Planner()
@@ -91,6 +93,7 @@ class AnswerQuestions:
         self._verifier = verifier if verifier is not None and verifier.active else None
         self._cache = cache
         self._recorder = recorder or Recorder()
+        self._watch = watch
         self._new_id = new_id
 
     async def ask(self, question: Question, caller: Caller) -> AsyncGenerator[AnswerEvent, None]:
@@ -369,6 +372,8 @@ class AnswerQuestions:
         if not await self._settle_cost(course):
             answer = replace(answer, degraded=(*answer.degraded, UNRECORDED))
         observe.answered(question, answer, retrieved)
+        if self._watch is not None:
+            self._watch.answered(answer, retrieved, len(course.question.text))
         return answer
 
     async def _settle_cost(self, course: Course) -> bool:

@@ -93,6 +93,10 @@ class GatewaySettings(ServiceSettings):
         cache_seconds: How long an answer is served at most; what is new is not in it.
         cache_bytes: Memory for answers where there is no Redis.
         redis: Cache of answers that replicas share; without a URL each has one of its own.
+        drift_window: Answers that are compared with the reference, which the first so many are unless
+            ``headwater drift reference`` takes another; 0 watches nothing. See docs/drift.md.
+        drift_reference: File of the reference. When not set, ``data_dir/drift.json`` in the embedded profile; elsewhere
+            it is forgotten with the process.
         max_body_bytes: Largest HTTP body that is not a document.
         max_upload_bytes: Largest document over HTTP; the ingest service has a limit of its own.
         body_idle_seconds: Longest pause inside a request body.
@@ -201,6 +205,9 @@ class GatewaySettings(ServiceSettings):
     cache_seconds: float = Field(default=300.0, gt=0)
     cache_bytes: int = Field(default=32 * 1024 * 1024, ge=0)
     redis: RedisEndpoint = RedisEndpoint()
+
+    drift_window: int = Field(default=500, ge=0, le=100_000)
+    drift_reference: Path | None = None
 
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_upload_bytes: int = Field(default=256 * 1024 * 1024, ge=1024)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gateway.costs.servicer import CostServicer
 from gateway.dead_letters.servicer import ForwardedDeadLetters
+from gateway.drift.servicer import DriftServicer
 from gateway.feedback.service import AnswerFeedback
 from gateway.forwarding import ForwardedDocuments, ForwardedSearch
 from gateway.generations.servicer import ForwardedGenerations
@@ -24,6 +25,7 @@ class UseCases:
     questions: RevealedAnswers
     answers: ReplayAnswers
     replays: MakeAgain
+    drift: DriftServicer
     feedback: AnswerFeedback
     search: ForwardedSearch
     documents: ForwardedDocuments

@@ -26,6 +26,7 @@ HOSTS = {
     "headwater.gateway.v1.FeedbackService": ("gateway",),
     "headwater.gateway.v1.CostService": ("gateway",),
     "headwater.gateway.v1.ReplayService": ("gateway",),
+    "headwater.gateway.v1.DriftService": ("gateway",),
     "headwater.retrieval.v1.RetrievalService": ("retriever",),
     "headwater.rerank.v1.RerankService": ("reranker",),
     "headwater.embedding.v1.EmbeddingService": ("embedder",),

@@ -45,6 +45,7 @@ def samples_of_a_busy_stack(data: Path) -> list[Sample]:
         port_base=0,
         environment={
             "HEADWATER_GATEWAY_RATE_ASK": "3/60 seconds",
+            "HEADWATER_GATEWAY_DRIFT_WINDOW": "2",
             "HEADWATER_RETRIEVER_MAX_IN_FLIGHT": "1",
             "HEADWATER_INGEST_AUDIT_EVERY_SECONDS": "1",
         },

@@ -317,6 +317,18 @@ GATEWAY_CACHE_SAVED: Final = Counter(
     description="Tokens that answers from the cache took when they were written.",
     labels=("direction",),
 )
+GATEWAY_DRIFT: Final = Gauge(
+    "headwater.gateway.drift.psi",
+    unit="1",
+    description="Population stability index of the last answers against the reference, by signal.",
+    labels=("signal",),
+)
+GATEWAY_DRIFT_RATE: Final = Gauge(
+    "headwater.gateway.drift.rate",
+    unit="1",
+    description="Share of the last answers that were abstained, cited, empty, cached or refused.",
+    labels=("rate",),
+)
 GATEWAY_RATE_LIMITED: Final = Counter(
     "headwater.gateway.rate_limited",
     unit="{request}",

@@ -13,6 +13,7 @@ from headwater.cli import (
     cost,
     dlq,
     documents,
+    drift,
     evaluate,
     feedback,
     generation,
@@ -45,6 +46,7 @@ app.add_typer(documents.app, name="documents")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(dlq.app, name="dlq")
 app.add_typer(feedback.app, name="feedback")
+app.add_typer(drift.app, name="drift")
 app.add_typer(review.app, name="review")
 app.add_typer(source_records.app, name="sources")
 app.add_typer(generation.app, name="generation")

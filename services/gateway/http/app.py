@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from chassis.resilience.admission import AdmissionController
-from gateway.http import answers, documents, feedback, openai, privacy, problem, replays, reviews
+from gateway.http import answers, documents, drift, feedback, openai, privacy, problem, replays, reviews
 from gateway.http.guard import Guard, HttpLimits
 from gateway.http.identity import HttpIdentity
 from gateway.http.models import ProblemBody
@@ -36,7 +36,7 @@ def build_app(
     )
     app.state.use_cases = use_cases
     app.state.identity = identity
-    for part in (answers, replays, feedback, documents, privacy, reviews, openai):
+    for part in (answers, replays, drift, feedback, documents, privacy, reviews, openai):
         app.include_router(part.router)
     problem.install(app)
     return Guard(app, identity, limits, admission)

@@ -41,6 +41,7 @@ def short_name(value: object) -> object:
         "FEEDBACK_REASON_",
         "RATING_",
         "REPLAY_VERDICT_",
+        "DRIFT_STATE_",
     ):
         if isinstance(value, str) and value.startswith(prefix):
             return value.removeprefix(prefix).lower()

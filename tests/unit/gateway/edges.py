@@ -43,7 +43,7 @@ from gateway.settings import GatewaySettings
 from gateway.understanding import build_planner
 from gateway.use_cases import UseCases
 from headwater.common.v1 import common_pb2
-from headwater.gateway.v1 import costs_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
+from headwater.gateway.v1 import costs_pb2_grpc, drift_pb2_grpc, feedback_pb2_grpc, gateway_pb2_grpc, replay_pb2_grpc
 from headwater.ingest.v1 import (
     ingest_pb2,
     ingest_pb2_grpc,
@@ -364,6 +364,7 @@ async def edges(folder: Path, *, development: bool = True, **settings: Any) -> A
             FeedbackServicer(use_cases.feedback, seconds=30), server.grpc
         )
         costs_pb2_grpc.add_CostServiceServicer_to_server(use_cases.costs, server.grpc)
+        drift_pb2_grpc.add_DriftServiceServicer_to_server(use_cases.drift, server.grpc)
         privacy_pb2_grpc.add_PrivacyServiceServicer_to_server(use_cases.privacy, server.grpc)
         replays = ReplayServicer(use_cases.replays, seconds=30)
         replay_pb2_grpc.add_ReplayServiceServicer_to_server(replays, server.grpc)
