@@ -21,7 +21,7 @@ from headwater.feedback import FeedbackReport, RatedAnswer
 from headwater.generations import GenerationSettings, GenerationStatus
 from headwater.privacy import RevealedPseudonym, VaultKey
 from headwater.replays import ReplayedAnswer
-from headwater.reviews import HeldDocument
+from headwater.reviews import Decision, HeldDocument, Review, ReviewChoice
 from headwater.stores import AuditReport, KeptVersion, RebuildResult, RolledBack, StageProgress, StoreChoice
 from headwater.types import (
     Answer,
@@ -253,6 +253,14 @@ class Client:
     def holds(self) -> Iterator[HeldDocument]:
         """See ``Reviews.holds``."""
         return self._iterate(self._client.reviews.holds())
+
+    def reviews(self, state: ReviewChoice | None = "open") -> Iterator[Review]:
+        """See ``Reviews.list``."""
+        return self._iterate(self._client.reviews.list(state))
+
+    def decide_review(self, review_id: str, decision: Decision, note: str = "") -> Review:
+        """See ``Reviews.decide``."""
+        return self._run(self._client.reviews.decide(review_id, decision, note))
 
     def generation_status(self) -> GenerationStatus:
         """See ``Generations.status``."""

@@ -43,6 +43,7 @@ from ingest.domain import (
 from ingest.generations.write import IndexInGenerations
 from ingest.index import IndexDocument, IndexedDocument
 from ingest.ports import GenerationSource, HeadFeed
+from ingest.reviews.raising import RaiseReviews
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
 
@@ -60,6 +61,8 @@ class ApplyChange:
     feed: HeadFeed
     generations: GenerationSource
     clock: Clock
+    reviews: RaiseReviews | None = None
+    """Where what the content's quality says against it is told; None: nowhere."""
 
     async def apply(
         self, event: DocumentChange, *, again: bool = False, readers_wait: ReadersWait | None = None
@@ -154,6 +157,8 @@ class ApplyChange:
             principals = () if nobody else draft.principals
             return await self._change_access(event, head, principals, draft.security_level, draft.expires_at)
         indexed = await self.index.index(event, upsert, generation)
+        if self.reviews is not None and indexed.findings:
+            await self.reviews.raise_all(event.key, event.version, indexed.findings)
         made = self._head_of(event, upsert, indexed)
         if readers_wait is None or not await readers_wait():
             return await self._commit(event, made, over=head)

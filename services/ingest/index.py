@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +26,7 @@ from ingest.parsing.model import ParsedDocument
 from ingest.ports import Parser
 from ingest.privacy import PrivacyMode, PrivacyPolicy, PrivatePart
 from ingest.rejections import RejectionBreaker
+from ingest.reviews.quality import Finding, ReviewPolicy
 from ingest.rows import ChunkRows
 from ingest.stage import Stage
 
@@ -36,6 +38,7 @@ class IndexedDocument:
     document: ChunkedDocument
     access: AccessPolicy
     tokens: int
+    findings: Sequence[Finding] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class IndexDocument:
     known_bad: KnownBadFiles | None = None
     breaker: RejectionBreaker | None = None
     privacy: PrivacyPolicy = field(default_factory=PrivacyPolicy)
+    review: ReviewPolicy = field(default_factory=ReviewPolicy)
 
     async def index(self, event: DocumentChange, upsert: Upsert, generation: Generation) -> IndexedDocument:
         """Writes every row of the event's version; none is visible to a reader until a head names the version. Raises
@@ -69,6 +73,7 @@ class IndexDocument:
             parsed = await self.parser.parse(data, upsert.draft.filename, upsert.draft.media_type)
             span.set_attribute("headwater.document.format", parsed.format)
             span.set_attribute("headwater.document.characters", len(parsed.text))
+        original = parsed
         title = upsert.draft.title or parsed.title or ""
         private: PrivatePart | None = None
         if self.privacy.mode(event.key.tenant_id, upsert.draft.doc_type) is not PrivacyMode.NONE:
@@ -94,7 +99,12 @@ class IndexDocument:
         terms = await lexical_rows(document, access)
         await self.rows.write(document, vectors, terms, private.pseudonyms if private is not None else None)
         INGEST_CHUNKS.add(len(document.chunks))
-        return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks))
+        written_at = document_time(document.metadata)
+        # Of what the parser made, before anything personal was taken out.
+        findings = await asyncio.to_thread(
+            self.review.findings, original, upsert.draft.doc_type, written_at, event.accepted_at
+        )
+        return IndexedDocument(document, access, sum(chunk.token_count for chunk in document.chunks), findings)
 
     async def _fetch(self, object_key: str) -> bytes:
         try:

@@ -63,6 +63,8 @@ from ingest.refusals import (
     start_ageing,
 )
 from ingest.rejections import RejectionBreaker
+from ingest.reviews.holds import HoldDocuments
+from ingest.reviews.raising import RaiseReviews
 from ingest.reviews.servicer import ReviewServicer
 from ingest.rows import ChunkRows
 from ingest.sandbox import ParserPool
@@ -130,7 +132,7 @@ async def serve(lifecycle: Lifecycle, settings: IngestSettings) -> None:
         stores_servicer = StoreServicer(upkeep, stores.corpus.tenants)
         stores_pb2_grpc.add_StoreServiceServicer_to_server(stores_servicer, server.grpc)
         versions_pb2_grpc.add_VersionServiceServicer_to_server(VersionServicer(upkeep.rollbacks), server.grpc)
-        reviews_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(upkeep.holds), server.grpc)
+        reviews_pb2_grpc.add_ReviewServiceServicer_to_server(ReviewServicer(upkeep.holds, upkeep.reviews), server.grpc)
         operate = manage_generations(settings, stores.corpus, embedders, clock)
         generations_pb2_grpc.add_GenerationServiceServicer_to_server(GenerationServicer(operate), server.grpc)
         servicer = privacy_servicer(settings, stores.corpus, clock)
@@ -187,6 +189,7 @@ def _servicer(settings: IngestSettings, stores: Stores, change_log: EventLogChan
         corpus.letters,
         corpus.known_bad,
         corpus.pseudonyms,
+        corpus.reviews,
     )
     return IngestServicer(accept, look, open_changes(corpus, clock), manage, corpus.tenants)
 
@@ -251,11 +254,12 @@ async def _open_indexing(
         known_bad=known_bad,
         breaker=breaker,
         privacy=settings.privacy_policy(),
+        review=settings.review_policy(),
     )
     return Indexing(pool, generation, rows, known_bad, breaker, index, Recipes(index, targets))
 
 
-def _handler(stores: Stores, indexing: Indexing, clock: Clock) -> HandleRecord:
+def _handler(stores: Stores, indexing: Indexing, holds: HoldDocuments, clock: Clock) -> HandleRecord:
     corpus, producer = stores.corpus, stores.log.producer()
     apply = ApplyChange(
         tenants=corpus.tenants,
@@ -265,6 +269,7 @@ def _handler(stores: Stores, indexing: Indexing, clock: Clock) -> HandleRecord:
         feed=stores.head_feed(producer, clock),
         generations=indexing.generation,
         clock=clock,
+        reviews=RaiseReviews(corpus.reviews, holds, indexing.index.review, clock),
     )
     return HandleRecord(
         corpus.tenants,
@@ -294,7 +299,7 @@ async def _start_worker(
     keeper = await keep_generations(
         lifecycle, settings, corpus, stores.embeddings, embedders, made.index, made.rows, clock
     )
-    lanes = _lanes(settings, stores.log, _handler(stores, made, clock), change_log)
+    lanes = _lanes(settings, stores.log, _handler(stores, made, upkeep.holds, clock), change_log)
     settled = asyncio.Event()
 
     async def settle() -> None:

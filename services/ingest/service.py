@@ -16,6 +16,7 @@ from corpus.dead_letters import DeadLetterStore, KnownBadContent
 from corpus.domain import ChangeRecord, ChangeState, DocumentKey, FieldType, Head, HeadState, Tenant
 from corpus.ports import ChangeLedger, ChunkStore, Generations, HeadCounts, Heads, LexicalIndex, Tenants, VectorIndex
 from corpus.pseudonyms import PseudonymStore
+from corpus.reviews import ReviewQueue
 from ingest.domain import Lane, collected_key
 from ingest.ports import ChangeLog, HeadFeed
 
@@ -142,6 +143,7 @@ class ManageTenants:
     letters: DeadLetterStore | None = None
     known_bad: KnownBadContent | None = None
     pseudonyms: PseudonymStore | None = None
+    reviews: ReviewQueue | None = None
 
     async def create(self, caller: Caller, name: str, fields: Mapping[str, FieldType]) -> Tenant:
         """Creates the tenant or adds declared fields."""
@@ -168,6 +170,8 @@ class ManageTenants:
             await self.letters.drop_tenant(tenant_id)
         if self.known_bad is not None:
             await self.known_bad.drop_tenant(tenant_id)
+        if self.reviews is not None:
+            await self.reviews.drop_tenant(tenant_id)
         # What audits have set aside, and broken uploads, too: no audit visits a tenant that is gone.
         for kept in ("documents", "dead-letters", "uploads", collected_key("documents")):
             async for key in self.objects.list(f"{kept}/{tenant_id}/"):

@@ -10,8 +10,10 @@ from pydantic import Field, SecretStr, model_validator
 
 from corpus.privacy.pseudonyms import Pseudonyms, read_key
 from corpus.privacy.sealing import KeyRing
+from corpus.reviews import ReviewReason
 from corpus.settings import WriterSettings
 from ingest.privacy import PrivacyPolicy, load_privacy, parse_privacy
+from ingest.reviews.quality import ReviewAction, ReviewPolicy, parse_stale_days
 from ingest.sources.mapping import Sources, load_sources, parse_sources
 
 
@@ -60,6 +62,12 @@ class IngestSettings(WriterSettings):
         vault_keys: Keys that seal what pseudonyms stand for: one a line, 32 bytes in base64, the newest first. Needed
             where the policy pseudonymises, and to read the vault.
         pseudonym_key: Key that pseudonyms are made by, 32 bytes in base64; another one gives other pseudonyms.
+        review_empty: What is done with a document in which nearly nothing was found (docs/review.md): nothing ("off"),
+            it waits in the review queue ("flag"), or it does and nobody is served it until then ("hold").
+        review_unreadable: The same, where what was found is hardly text.
+        review_stale: The same, where the document says of itself that it is older than ``review_stale_days``.
+        review_stale_days: Days by document type, for instance "manual=365, policy=730", or one number for all; empty:
+            nothing is stale.
     """
 
     service_name: ClassVar[str] = "ingest"
@@ -101,6 +109,10 @@ class IngestSettings(WriterSettings):
     privacy: str = ""
     vault_keys: SecretStr = SecretStr("")
     pseudonym_key: SecretStr = SecretStr("")
+    review_empty: Literal["off", "flag", "hold"] = "flag"
+    review_unreadable: Literal["off", "flag", "hold"] = "flag"
+    review_stale: Literal["off", "flag", "hold"] = "flag"
+    review_stale_days: str = ""
 
     @model_validator(mode="after")
     def _read_the_mappings(self) -> IngestSettings:
@@ -117,6 +129,20 @@ class IngestSettings(WriterSettings):
         if self.reads_documents and policy.pseudonymises and (policy.names is None or ring is None):
             raise ValueError("a policy that pseudonymises needs vault_keys and pseudonym_key (docs/privacy.md)")
         return self
+
+    @model_validator(mode="after")
+    def _read_the_review_policy(self) -> IngestSettings:
+        self.review_policy()
+        return self
+
+    def review_policy(self) -> ReviewPolicy:
+        """Which documents somebody is to look at. Raises ValueError."""
+        actions = {
+            ReviewReason.EMPTY: ReviewAction(self.review_empty),
+            ReviewReason.UNREADABLE: ReviewAction(self.review_unreadable),
+            ReviewReason.STALE: ReviewAction(self.review_stale),
+        }
+        return ReviewPolicy(actions, parse_stale_days(self.review_stale_days))
 
     def privacy_policy(self) -> PrivacyPolicy:
         """What is done with personal data. Raises ValueError."""

@@ -29,6 +29,7 @@ from ingest.index import IndexDocument
 from ingest.ports import HeadFeed
 from ingest.rebuild import RebuildIndexes
 from ingest.rebuild_heads import RebuildHeads
+from ingest.reviews.decide import DecideReviews
 from ingest.reviews.holds import HoldDocuments
 from ingest.rows import ChunkRows
 from ingest.settings import IngestSettings
@@ -50,6 +51,7 @@ class Upkeep:
     rollbacks: RollBackDocuments
     expiry: ExpireDocuments
     holds: HoldDocuments
+    reviews: DecideReviews
 
     def can_parse(self, index: IndexDocument, recipes: Recipes | None = None) -> None:
         """From now on what was lost may be made again from documents' bytes. Neither counts as a rejection nor is
@@ -89,6 +91,7 @@ def make_upkeep(
         repair=repair,
         clock=clock,
     )
+    holds = HoldDocuments(corpus.tenants, corpus.heads, feed, accept.versions, clock)
     return Upkeep(
         audits=audits,
         indexes=RebuildIndexes(corpus.tenants, corpus.heads, rows, repair, audits),
@@ -106,7 +109,8 @@ def make_upkeep(
             clock,
             settings.tombstone_seconds,
         ),
-        holds=HoldDocuments(corpus.tenants, corpus.heads, feed, accept.versions, clock),
+        holds=holds,
+        reviews=DecideReviews(corpus.reviews, holds, clock),
     )
 
 

@@ -22,6 +22,7 @@ import corpus.adapters
 import corpus.dead_letters
 import corpus.ports
 import corpus.pseudonyms
+import corpus.reviews
 import gateway.adapters
 import gateway.costs.ports
 import gateway.feedback.ports
@@ -40,6 +41,7 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
     corpus.dead_letters.KnownBadContent: (corpus.adapters, "test_known_bad.py"),
     corpus.dead_letters.Halts: (corpus.adapters, "test_halts.py"),
     corpus.pseudonyms.PseudonymStore: (corpus.adapters, "test_pseudonyms.py"),
+    corpus.reviews.ReviewQueue: (corpus.adapters, "test_review_queue.py"),
     corpus.ports.Tenants: (corpus.adapters, "test_tenants.py"),
     corpus.ports.Generations: (corpus.adapters, "test_generations.py"),
     corpus.ports.VectorIndex: (corpus.adapters, "test_vector_index.py"),

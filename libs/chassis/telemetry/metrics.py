@@ -160,6 +160,18 @@ INGEST_HOLDS: Final = Counter(
     description="Documents that were held back from everything that is served, and released.",
     labels=("action", "by"),
 )
+INGEST_REVIEWS: Final = Counter(
+    "headwater.ingest.reviews",
+    unit="{item}",
+    description="Documents that a rule put into the review queue.",
+    labels=("reason", "action"),
+)
+INGEST_REVIEW_DECISIONS: Final = Counter(
+    "headwater.ingest.review.decisions",
+    unit="{item}",
+    description="What reviewers decided.",
+    labels=("reason", "decision"),
+)
 INGEST_GENERATION_GAPS: Final = Counter(
     "headwater.ingest.generation.gaps",
     unit="{change}",

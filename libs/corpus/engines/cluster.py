@@ -26,6 +26,7 @@ from corpus.adapters.elasticsearch.generations import ElasticsearchGenerations
 from corpus.adapters.elasticsearch.heads import ElasticsearchHeads
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
 from corpus.adapters.elasticsearch.pseudonyms import ElasticsearchPseudonymStore
+from corpus.adapters.elasticsearch.reviews import ElasticsearchReviewQueue
 from corpus.adapters.elasticsearch.tenants import ElasticsearchTenants
 from corpus.adapters.keyvalue.embedding_cache import KeyValueEmbeddingCache
 from corpus.engines.port import CorpusStores
@@ -69,6 +70,7 @@ class ClusterEngines:
             known_bad=ElasticsearchKnownBadContent(store),
             halts=ElasticsearchHalts(store),
             pseudonyms=ElasticsearchPseudonymStore(store),
+            reviews=ElasticsearchReviewQueue(store),
         )
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:

@@ -22,6 +22,7 @@ from corpus.adapters.sqlite.embedding_cache import SqliteEmbeddingCache
 from corpus.adapters.sqlite.generations import SqliteGenerations
 from corpus.adapters.sqlite.heads import SqliteHeads
 from corpus.adapters.sqlite.pseudonyms import SqlitePseudonymStore
+from corpus.adapters.sqlite.reviews import SqliteReviewQueue
 from corpus.adapters.sqlite.tenants import SqliteTenants
 from corpus.adapters.tantivy import TantivyLexicalIndex
 from corpus.engines.port import CorpusStores
@@ -69,6 +70,7 @@ class EmbeddedEngines:
             known_bad=SqliteKnownBadContent(database),
             halts=SqliteHalts(database),
             pseudonyms=SqlitePseudonymStore(database),
+            reviews=SqliteReviewQueue(database),
         )
 
     def served_heads(self, stores: CorpusStores, *, staleness_seconds: float, max_heads: int) -> HeadReads:

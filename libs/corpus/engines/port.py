@@ -23,6 +23,7 @@ from corpus.ports import (
     VectorIndex,
 )
 from corpus.pseudonyms import PseudonymStore
+from corpus.reviews import ReviewQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class CorpusStores:
     known_bad: KnownBadContent
     halts: Halts
     pseudonyms: PseudonymStore
+    reviews: ReviewQueue
 
 
 class Engines(Protocol):

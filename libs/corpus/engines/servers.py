@@ -17,6 +17,7 @@ from corpus.adapters.elasticsearch import (
     generations,
     heads,
     pseudonyms,
+    reviews,
     tenants,
 )
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
@@ -31,6 +32,7 @@ SPECS: Final[tuple[IndexSpec, ...]] = (
     *change_ledger.SPECS,
     *dead_letters.SPECS,
     *pseudonyms.SPECS,
+    *reviews.SPECS,
 )
 """The indexes that every installation has; those of tenants and generations are made when they are first written."""
 

@@ -1,9 +1,9 @@
-"""Routes for documents on hold."""
+"""Routes for documents on hold, and for those that wait for a reviewer."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
@@ -74,3 +74,64 @@ async def list_holds(
     """As ReviewService.ListHolds."""
     message = reviews_pb2.ListHoldsRequest(page_size=page_size, page_token=page_token)
     return HoldsBody.of(await use_cases_of(request).reviews.holds(message, caller))
+
+
+State = Literal["open", "approved", "edited", "rejected"]
+
+
+class ReviewBody(bodies.Response):
+    """One version of a document, and one reason to look at it."""
+
+    review_id: str
+    document_id: str
+    document_version: int
+    reason: bodies.Name
+    detail: str
+    holds: bool
+    raised_by: str
+    raised_at: datetime
+    state: bodies.Name
+    decided_by: str
+    decided_at: datetime | None = None
+    note: str
+    title: str
+
+
+class ReviewsBody(bodies.Response):
+    """One page of the review queue."""
+
+    reviews: list[ReviewBody]
+    next_page_token: str
+
+
+class DecisionBody(bodies.Request):
+    """What a reviewer decides."""
+
+    decision: Literal["approved", "edited", "rejected"]
+    note: str = Field("", description="At most 300 characters.")
+
+
+@router.get("/reviews", summary="The review queue; scope review or admin")
+async def list_reviews(
+    request: Request,
+    caller: CallerOf,
+    state: Annotated[State | None, Query(description="Default: all.")] = None,
+    page_size: Annotated[int, Query(ge=0, le=1000)] = 0,
+    page_token: str = "",
+) -> ReviewsBody:
+    """As ReviewService.ListReviews."""
+    message = reviews_pb2.ListReviewsRequest(
+        state=_state(state or "unspecified"), page_size=page_size, page_token=page_token
+    )
+    return ReviewsBody.of(await use_cases_of(request).reviews.list(message, caller))
+
+
+@router.post("/reviews/{review_id}/decision", summary="Decide on a document; scope review or admin")
+async def decide_review(review_id: str, body: DecisionBody, request: Request, caller: CallerOf) -> ReviewBody:
+    """As ReviewService.DecideReview."""
+    message = reviews_pb2.DecideReviewRequest(review_id=review_id, decision=_state(body.decision), note=body.note)
+    return ReviewBody.of((await use_cases_of(request).reviews.decide(message, caller)).review)
+
+
+def _state(name: str) -> reviews_pb2.ReviewState.ValueType:
+    return reviews_pb2.ReviewState.Value(f"REVIEW_STATE_{name.upper()}")

@@ -60,6 +60,34 @@ class ForwardedReviews(reviews_pb2_grpc.ReviewServiceServicer):
         reply: reviews_pb2.ListHoldsResponse = await self._forward(self._stub.ListHolds, request, Spending.READ, caller)
         return reply
 
+    async def ListReviews(
+        self, request: reviews_pb2.ListReviewsRequest, context: Context
+    ) -> reviews_pb2.ListReviewsResponse:
+        """See the proto."""
+        return await self.list(request, current_caller())
+
+    async def list(self, request: reviews_pb2.ListReviewsRequest, caller: Caller) -> reviews_pb2.ListReviewsResponse:
+        """As ListReviews."""
+        reply: reviews_pb2.ListReviewsResponse = await self._forward(
+            self._stub.ListReviews, request, Spending.READ, caller
+        )
+        return reply
+
+    async def DecideReview(
+        self, request: reviews_pb2.DecideReviewRequest, context: Context
+    ) -> reviews_pb2.DecideReviewResponse:
+        """See the proto."""
+        return await self.decide(request, current_caller())
+
+    async def decide(
+        self, request: reviews_pb2.DecideReviewRequest, caller: Caller
+    ) -> reviews_pb2.DecideReviewResponse:
+        """As DecideReview."""
+        reply: reviews_pb2.DecideReviewResponse = await self._forward(
+            self._stub.DecideReview, request, Spending.WRITE, caller
+        )
+        return reply
+
     async def _forward(self, method: Any, request: Any, spending: Spending, caller: Caller) -> Any:
         if Scope.ADMIN not in caller.scopes:
             caller.require(Scope.REVIEW)

@@ -58,7 +58,7 @@ class HoldDocuments:
                 f"A reason has at most {MAX_REASON_CHARACTERS} characters: shorten it.", reason="REASON_TOO_LONG"
             )
         head = await self.document(caller, document_id)
-        key = head.key if head is not None else DocumentKey(await self._tenant_id(caller), document_id)
+        key = head.key if head is not None else DocumentKey(await self.tenant_id(caller), document_id)
         return HeldDocument(await self.impose(key, caller.subject, reason), head)
 
     async def release(self, caller: Caller, document_id: str, version: int = 0) -> None:
@@ -72,12 +72,12 @@ class HoldDocuments:
                 reason="DOCUMENT_CHANGED",
                 metadata={"version": str(head.version if head is not None else 0)},
             )
-        await self.lift(DocumentKey(await self._tenant_id(caller), document_id), caller.subject)
+        await self.lift(DocumentKey(await self.tenant_id(caller), document_id), caller.subject)
 
     async def list(self, caller: Caller, after: str, page_size: int) -> tuple[Sequence[HeldDocument], str]:
         """One page of what is on hold and the caller may know of, and the id to go on after ("" at the end)."""
         require_reviewer(caller)
-        tenant_id = await self._tenant_id(caller)
+        tenant_id = await self.tenant_id(caller)
         limit = min(page_size or 100, MAX_PAGE)
         page = await self.heads.holds(tenant_id, after=after, limit=limit)
         heads = await self.heads.get_many(tenant_id, [hold.key.document_id for hold in page])
@@ -97,12 +97,13 @@ class HoldDocuments:
     async def document(self, caller: Caller, document_id: str) -> Head | None:
         """The document's head; None while no version was applied. Raises NotFound UNKNOWN_DOCUMENT unless the caller
         may know of it."""
-        head = await self.heads.get(DocumentKey(await self._tenant_id(caller), document_id))
+        head = await self.heads.get(DocumentKey(await self.tenant_id(caller), document_id))
         if not may_know(caller, head):
             raise NotFound("There is no document with this id that you may see.", reason="UNKNOWN_DOCUMENT")
         return head
 
-    async def _tenant_id(self, caller: Caller) -> str:
+    async def tenant_id(self, caller: Caller) -> str:
+        """Of the caller's tenant. Raises NotFound UNKNOWN_TENANT."""
         tenant = await self.tenants.named(caller.tenant_id)
         if tenant is None:
             raise NotFound(

@@ -55,7 +55,7 @@ DOORS = (
         "documents-of-others",
         "who may not read a document does not hear of it",
         "services/ingest/service.py",
-        "if head is None or not self._may_read(caller, head):",
+        "if head is None or not may_read(caller, head, self.clock.now()):",
         "if head is None:",
         ("tests/unit/ingest/test_service.py",),
         (PROGRAMS,),

@@ -38,6 +38,24 @@ class Service(reviews_pb2_grpc.ReviewServiceServicer):
             return reviews_pb2.ListHoldsResponse(holds=[_held("a.md", "wrong")], next_page_token="a.md")
         return reviews_pb2.ListHoldsResponse(holds=[_held("b.md", "unreadable")])
 
+    def ListReviews(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
+        return reviews_pb2.ListReviewsResponse(reviews=[_review(reviews_pb2.REVIEW_STATE_OPEN)])
+
+    def DecideReview(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's name
+        return reviews_pb2.DecideReviewResponse(review=_review(request.decision))
+
+
+def _review(state: Any) -> reviews_pb2.Review:
+    return reviews_pb2.Review(
+        review_id="r1",
+        document_id="a.md",
+        document_version=3,
+        reason=reviews_pb2.REVIEW_REASON_EMPTY,
+        detail="3 letters and digits",
+        raised_at=SINCE,
+        state=state,
+    )
+
 
 def _held(document_id: str, reason: str) -> reviews_pb2.HeldDocument:
     return reviews_pb2.HeldDocument(
@@ -84,3 +102,16 @@ def test_what_is_on_hold_is_listed_over_all_pages(service: tuple[Service, str]) 
 def test_an_unknown_document_is_an_error(service: tuple[Service, str]) -> None:
     _, target = service
     assert run(target, "hold", "unknown")[0] != 0
+
+
+def test_the_queue_is_listed_and_decided_on(service: tuple[Service, str]) -> None:
+    _, target = service
+    _, said = run(target, "list", "--json")
+    assert [(each["review_id"], each["reason"], each["state"]) for each in json.loads(said)] == [
+        ("r1", "empty", "open")
+    ]
+    assert "a.md" in run(target, "list")[1]
+    assert json.loads(run(target, "show", "r1")[1])["detail"] == "3 letters and digits"
+    assert run(target, "show", "r2")[0] != 0
+    for command, state in (("approve", "approved"), ("edited", "edited"), ("reject", "rejected")):
+        assert run(target, command, "r1") == (0, f"a.md: empty {state}.\n")

@@ -137,6 +137,22 @@ class Peers(
         self._called()
         return reviews_pb2.ListHoldsResponse(holds=self.held.values())
 
+    async def ListReviews(
+        self, request: reviews_pb2.ListReviewsRequest, context: Any
+    ) -> reviews_pb2.ListReviewsResponse:
+        self._called()
+        return reviews_pb2.ListReviewsResponse(
+            reviews=[reviews_pb2.Review(review_id="r1", document_id="a", state=request.state)]
+        )
+
+    async def DecideReview(
+        self, request: reviews_pb2.DecideReviewRequest, context: Any
+    ) -> reviews_pb2.DecideReviewResponse:
+        self._called()
+        review = reviews_pb2.Review(review_id=request.review_id, state=request.decision, note=request.note)
+        review.raised_at.FromDatetime(NOW)
+        return reviews_pb2.DecideReviewResponse(review=review)
+
     def _called(self) -> None:
         caller = current_caller()
         self.callers.append(caller)

@@ -16,6 +16,7 @@ from chassis.eventlog.memory import MemoryEventLog
 from chassis.identity import Caller, Scope, acting_as
 from chassis.telemetry.metrics import AUDIT_OPEN
 from corpus.adapters.memory.dead_letters import MemoryDeadLetterStore
+from corpus.adapters.memory.reviews import MemoryReviewQueue
 from corpus.domain import DocumentKey
 from headwater.ingest.v1 import stores_pb2
 from ingest.adapters.event_log import EventLogHeadFeed
@@ -24,6 +25,7 @@ from ingest.audit.servicer import StoreServicer
 from ingest.expire import ExpireDocuments
 from ingest.rebuild import RebuildIndexes
 from ingest.rebuild_heads import RebuildHeads
+from ingest.reviews.decide import DecideReviews
 from ingest.reviews.holds import HoldDocuments
 from ingest.upkeep import Upkeep
 from ingest.versions.rollback import RollBackDocuments
@@ -34,6 +36,7 @@ WRITING = replace(WRITER, scopes=frozenset({Scope.READ, Scope.WRITE}))
 def upkeep(world: World) -> Upkeep:
     stores, auditor = world.stores, audits(world)
     feed = EventLogHeadFeed(stores.log.producer(), world.clock, has_replicas=True)
+    holds = HoldDocuments(stores.tenants, stores.heads, feed, HybridLogicalClock(world.clock), world.clock)
     return Upkeep(
         auditor,
         RebuildIndexes(stores.tenants, stores.heads, world.rows, auditor.repair, auditor, 0.0),
@@ -58,7 +61,8 @@ def upkeep(world: World) -> Upkeep:
             world.clock,
             GRACE,
         ),
-        HoldDocuments(stores.tenants, stores.heads, feed, HybridLogicalClock(world.clock), world.clock),
+        holds,
+        DecideReviews(MemoryReviewQueue(), holds, world.clock),
     )
 
 

@@ -260,6 +260,18 @@ _PSEUDONYMS = """
     CREATE INDEX pseudonyms_by_key ON pseudonyms (key_id);
 """
 
+_REVIEWS = """
+    CREATE TABLE reviews (
+        review_id TEXT NOT NULL PRIMARY KEY,
+        tenant_id TEXT NOT NULL,
+        state TEXT NOT NULL,
+        raised_at INTEGER NOT NULL,
+        item TEXT NOT NULL
+    ) STRICT;
+
+    CREATE INDEX reviews_by_state ON reviews (tenant_id, state, raised_at);
+"""
+
 CORPUS_MIGRATIONS = (
     _HEADS + _CHUNKS + _LEDGER + _REGISTRIES,
     _ORIGINS,
@@ -269,6 +281,7 @@ CORPUS_MIGRATIONS = (
     _NAMES,
     _HOLDS,
     _PSEUDONYMS,
+    _REVIEWS,
 )
 
 EMBEDDING_MIGRATIONS = (

@@ -25,13 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headwater/ingest/v1/reviews.proto\x12\x13headwater.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x13HoldDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x98\x01\n\x0cHeldDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07held_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x05 \x01(\x04\x12\r\n\x05title\x18\x06 \x01(\t\"G\n\x14HoldDocumentResponse\x12/\n\x04hold\x18\x01 \x01(\x0b\x32!.headwater.ingest.v1.HeldDocument\"G\n\x16ReleaseDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x02 \x01(\x04\"\x19\n\x17ReleaseDocumentResponse\"9\n\x10ListHoldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x11ListHoldsResponse\x12\x30\n\x05holds\x18\x01 \x03(\x0b\x32!.headwater.ingest.v1.HeldDocument\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xbe\x02\n\rReviewService\x12\x63\n\x0cHoldDocument\x12(.headwater.ingest.v1.HoldDocumentRequest\x1a).headwater.ingest.v1.HoldDocumentResponse\x12l\n\x0fReleaseDocument\x12+.headwater.ingest.v1.ReleaseDocumentRequest\x1a,.headwater.ingest.v1.ReleaseDocumentResponse\x12Z\n\tListHolds\x12%.headwater.ingest.v1.ListHoldsRequest\x1a&.headwater.ingest.v1.ListHoldsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!headwater/ingest/v1/reviews.proto\x12\x13headwater.ingest.v1\x1a\x1fgoogle/protobuf/timestamp.proto\":\n\x13HoldDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x98\x01\n\x0cHeldDocument\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12)\n\x05since\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07held_by\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x05 \x01(\x04\x12\r\n\x05title\x18\x06 \x01(\t\"G\n\x14HoldDocumentResponse\x12/\n\x04hold\x18\x01 \x01(\x0b\x32!.headwater.ingest.v1.HeldDocument\"G\n\x16ReleaseDocumentRequest\x12\x13\n\x0b\x64ocument_id\x18\x01 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x02 \x01(\x04\"\x19\n\x17ReleaseDocumentResponse\"9\n\x10ListHoldsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"^\n\x11ListHoldsResponse\x12\x30\n\x05holds\x18\x01 \x03(\x0b\x32!.headwater.ingest.v1.HeldDocument\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf0\x02\n\x06Review\x12\x11\n\treview_id\x18\x01 \x01(\t\x12\x13\n\x0b\x64ocument_id\x18\x02 \x01(\t\x12\x18\n\x10\x64ocument_version\x18\x03 \x01(\x04\x12\x31\n\x06reason\x18\x04 \x01(\x0e\x32!.headwater.ingest.v1.ReviewReason\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\x12\r\n\x05holds\x18\x06 \x01(\x08\x12\x11\n\traised_by\x18\x07 \x01(\t\x12-\n\traised_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x05state\x18\t \x01(\x0e\x32 .headwater.ingest.v1.ReviewState\x12\x12\n\ndecided_by\x18\n \x01(\t\x12.\n\ndecided_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04note\x18\x0c \x01(\t\x12\r\n\x05title\x18\r \x01(\t\"l\n\x12ListReviewsRequest\x12/\n\x05state\x18\x01 \x01(\x0e\x32 .headwater.ingest.v1.ReviewState\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"\\\n\x13ListReviewsResponse\x12,\n\x07reviews\x18\x01 \x03(\x0b\x32\x1b.headwater.ingest.v1.Review\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"j\n\x13\x44\x65\x63ideReviewRequest\x12\x11\n\treview_id\x18\x01 \x01(\t\x12\x32\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0e\x32 .headwater.ingest.v1.ReviewState\x12\x0c\n\x04note\x18\x03 \x01(\t\"C\n\x14\x44\x65\x63ideReviewResponse\x12+\n\x06review\x18\x01 \x01(\x0b\x32\x1b.headwater.ingest.v1.Review*}\n\x0cReviewReason\x12\x1d\n\x19REVIEW_REASON_UNSPECIFIED\x10\x00\x12\x17\n\x13REVIEW_REASON_EMPTY\x10\x01\x12\x1c\n\x18REVIEW_REASON_UNREADABLE\x10\x02\x12\x17\n\x13REVIEW_REASON_STALE\x10\x03*\x91\x01\n\x0bReviewState\x12\x1c\n\x18REVIEW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11REVIEW_STATE_OPEN\x10\x01\x12\x19\n\x15REVIEW_STATE_APPROVED\x10\x02\x12\x17\n\x13REVIEW_STATE_EDITED\x10\x03\x12\x19\n\x15REVIEW_STATE_REJECTED\x10\x04\x32\x85\x04\n\rReviewService\x12\x63\n\x0cHoldDocument\x12(.headwater.ingest.v1.HoldDocumentRequest\x1a).headwater.ingest.v1.HoldDocumentResponse\x12l\n\x0fReleaseDocument\x12+.headwater.ingest.v1.ReleaseDocumentRequest\x1a,.headwater.ingest.v1.ReleaseDocumentResponse\x12Z\n\tListHolds\x12%.headwater.ingest.v1.ListHoldsRequest\x1a&.headwater.ingest.v1.ListHoldsResponse\x12`\n\x0bListReviews\x12\'.headwater.ingest.v1.ListReviewsRequest\x1a(.headwater.ingest.v1.ListReviewsResponse\x12\x63\n\x0c\x44\x65\x63ideReview\x12(.headwater.ingest.v1.DecideReviewRequest\x1a).headwater.ingest.v1.DecideReviewResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'headwater.ingest.v1.reviews_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_REVIEWREASON']._serialized_start=1386
+  _globals['_REVIEWREASON']._serialized_end=1511
+  _globals['_REVIEWSTATE']._serialized_start=1514
+  _globals['_REVIEWSTATE']._serialized_end=1659
   _globals['_HOLDDOCUMENTREQUEST']._serialized_start=91
   _globals['_HOLDDOCUMENTREQUEST']._serialized_end=149
   _globals['_HELDDOCUMENT']._serialized_start=152
@@ -46,6 +50,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTHOLDSREQUEST']._serialized_end=536
   _globals['_LISTHOLDSRESPONSE']._serialized_start=538
   _globals['_LISTHOLDSRESPONSE']._serialized_end=632
-  _globals['_REVIEWSERVICE']._serialized_start=635
-  _globals['_REVIEWSERVICE']._serialized_end=953
+  _globals['_REVIEW']._serialized_start=635
+  _globals['_REVIEW']._serialized_end=1003
+  _globals['_LISTREVIEWSREQUEST']._serialized_start=1005
+  _globals['_LISTREVIEWSREQUEST']._serialized_end=1113
+  _globals['_LISTREVIEWSRESPONSE']._serialized_start=1115
+  _globals['_LISTREVIEWSRESPONSE']._serialized_end=1207
+  _globals['_DECIDEREVIEWREQUEST']._serialized_start=1209
+  _globals['_DECIDEREVIEWREQUEST']._serialized_end=1315
+  _globals['_DECIDEREVIEWRESPONSE']._serialized_start=1317
+  _globals['_DECIDEREVIEWRESPONSE']._serialized_end=1384
+  _globals['_REVIEWSERVICE']._serialized_start=1662
+  _globals['_REVIEWSERVICE']._serialized_end=2179
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ import builtins
 import collections.abc
 import google.protobuf.descriptor
 import google.protobuf.internal.containers
+import google.protobuf.internal.enum_type_wrapper
 import google.protobuf.message
 import google.protobuf.timestamp_pb2
 import sys
@@ -18,6 +19,54 @@ else:
     import typing_extensions
 
 DESCRIPTOR: google.protobuf.descriptor.FileDescriptor
+
+class _ReviewReason:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReviewReasonEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReviewReason.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    REVIEW_REASON_UNSPECIFIED: _ReviewReason.ValueType  # 0
+    REVIEW_REASON_EMPTY: _ReviewReason.ValueType  # 1
+    """Nothing, or next to nothing, was found in it."""
+    REVIEW_REASON_UNREADABLE: _ReviewReason.ValueType  # 2
+    """What was found is hardly text."""
+    REVIEW_REASON_STALE: _ReviewReason.ValueType  # 3
+    """It says of itself that it is older than documents of its type may be."""
+
+class ReviewReason(_ReviewReason, metaclass=_ReviewReasonEnumTypeWrapper):
+    """Why a document is to be looked at."""
+
+REVIEW_REASON_UNSPECIFIED: ReviewReason.ValueType  # 0
+REVIEW_REASON_EMPTY: ReviewReason.ValueType  # 1
+"""Nothing, or next to nothing, was found in it."""
+REVIEW_REASON_UNREADABLE: ReviewReason.ValueType  # 2
+"""What was found is hardly text."""
+REVIEW_REASON_STALE: ReviewReason.ValueType  # 3
+"""It says of itself that it is older than documents of its type may be."""
+Global___ReviewReason: typing_extensions.TypeAlias = ReviewReason
+
+class _ReviewState:
+    ValueType = typing.NewType("ValueType", builtins.int)
+    V: typing_extensions.TypeAlias = ValueType
+
+class _ReviewStateEnumTypeWrapper(google.protobuf.internal.enum_type_wrapper._EnumTypeWrapper[_ReviewState.ValueType], builtins.type):
+    DESCRIPTOR: google.protobuf.descriptor.EnumDescriptor
+    REVIEW_STATE_UNSPECIFIED: _ReviewState.ValueType  # 0
+    REVIEW_STATE_OPEN: _ReviewState.ValueType  # 1
+    REVIEW_STATE_APPROVED: _ReviewState.ValueType  # 2
+    REVIEW_STATE_EDITED: _ReviewState.ValueType  # 3
+    REVIEW_STATE_REJECTED: _ReviewState.ValueType  # 4
+
+class ReviewState(_ReviewState, metaclass=_ReviewStateEnumTypeWrapper):
+    """What was decided."""
+
+REVIEW_STATE_UNSPECIFIED: ReviewState.ValueType  # 0
+REVIEW_STATE_OPEN: ReviewState.ValueType  # 1
+REVIEW_STATE_APPROVED: ReviewState.ValueType  # 2
+REVIEW_STATE_EDITED: ReviewState.ValueType  # 3
+REVIEW_STATE_REJECTED: ReviewState.ValueType  # 4
+Global___ReviewState: typing_extensions.TypeAlias = ReviewState
 
 @typing.final
 class HoldDocumentRequest(google.protobuf.message.Message):
@@ -158,3 +207,144 @@ class ListHoldsResponse(google.protobuf.message.Message):
     def ClearField(self, field_name: typing.Literal["holds", b"holds", "next_page_token", b"next_page_token"]) -> None: ...
 
 Global___ListHoldsResponse: typing_extensions.TypeAlias = ListHoldsResponse
+
+@typing.final
+class Review(google.protobuf.message.Message):
+    """One version of a document, and one reason to look at it."""
+
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVIEW_ID_FIELD_NUMBER: builtins.int
+    DOCUMENT_ID_FIELD_NUMBER: builtins.int
+    DOCUMENT_VERSION_FIELD_NUMBER: builtins.int
+    REASON_FIELD_NUMBER: builtins.int
+    DETAIL_FIELD_NUMBER: builtins.int
+    HOLDS_FIELD_NUMBER: builtins.int
+    RAISED_BY_FIELD_NUMBER: builtins.int
+    RAISED_AT_FIELD_NUMBER: builtins.int
+    STATE_FIELD_NUMBER: builtins.int
+    DECIDED_BY_FIELD_NUMBER: builtins.int
+    DECIDED_AT_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    TITLE_FIELD_NUMBER: builtins.int
+    review_id: builtins.str
+    document_id: builtins.str
+    document_version: builtins.int
+    reason: Global___ReviewReason.ValueType
+    detail: builtins.str
+    """A figure, never text of the document."""
+    holds: builtins.bool
+    """The rule put the document on hold."""
+    raised_by: builtins.str
+    state: Global___ReviewState.ValueType
+    decided_by: builtins.str
+    note: builtins.str
+    title: builtins.str
+    """Of the document as it is now; empty in the reply of DecideReview."""
+    @property
+    def raised_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    @property
+    def decided_at(self) -> google.protobuf.timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        review_id: builtins.str = ...,
+        document_id: builtins.str = ...,
+        document_version: builtins.int = ...,
+        reason: Global___ReviewReason.ValueType = ...,
+        detail: builtins.str = ...,
+        holds: builtins.bool = ...,
+        raised_by: builtins.str = ...,
+        raised_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        state: Global___ReviewState.ValueType = ...,
+        decided_by: builtins.str = ...,
+        decided_at: google.protobuf.timestamp_pb2.Timestamp | None = ...,
+        note: builtins.str = ...,
+        title: builtins.str = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["decided_at", b"decided_at", "raised_at", b"raised_at"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["decided_at", b"decided_at", "decided_by", b"decided_by", "detail", b"detail", "document_id", b"document_id", "document_version", b"document_version", "holds", b"holds", "note", b"note", "raised_at", b"raised_at", "raised_by", b"raised_by", "reason", b"reason", "review_id", b"review_id", "state", b"state", "title", b"title"]) -> None: ...
+
+Global___Review: typing_extensions.TypeAlias = Review
+
+@typing.final
+class ListReviewsRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: builtins.int
+    PAGE_SIZE_FIELD_NUMBER: builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    state: Global___ReviewState.ValueType
+    """Unspecified: all."""
+    page_size: builtins.int
+    """At most 1,000; 0 means 100."""
+    page_token: builtins.str
+    def __init__(
+        self,
+        *,
+        state: Global___ReviewState.ValueType = ...,
+        page_size: builtins.int = ...,
+        page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["page_size", b"page_size", "page_token", b"page_token", "state", b"state"]) -> None: ...
+
+Global___ListReviewsRequest: typing_extensions.TypeAlias = ListReviewsRequest
+
+@typing.final
+class ListReviewsResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVIEWS_FIELD_NUMBER: builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: builtins.int
+    next_page_token: builtins.str
+    """Empty at the end."""
+    @property
+    def reviews(self) -> google.protobuf.internal.containers.RepeatedCompositeFieldContainer[Global___Review]: ...
+    def __init__(
+        self,
+        *,
+        reviews: collections.abc.Iterable[Global___Review] | None = ...,
+        next_page_token: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["next_page_token", b"next_page_token", "reviews", b"reviews"]) -> None: ...
+
+Global___ListReviewsResponse: typing_extensions.TypeAlias = ListReviewsResponse
+
+@typing.final
+class DecideReviewRequest(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVIEW_ID_FIELD_NUMBER: builtins.int
+    DECISION_FIELD_NUMBER: builtins.int
+    NOTE_FIELD_NUMBER: builtins.int
+    review_id: builtins.str
+    decision: Global___ReviewState.ValueType
+    note: builtins.str
+    """At most 300 characters."""
+    def __init__(
+        self,
+        *,
+        review_id: builtins.str = ...,
+        decision: Global___ReviewState.ValueType = ...,
+        note: builtins.str = ...,
+    ) -> None: ...
+    def ClearField(self, field_name: typing.Literal["decision", b"decision", "note", b"note", "review_id", b"review_id"]) -> None: ...
+
+Global___DecideReviewRequest: typing_extensions.TypeAlias = DecideReviewRequest
+
+@typing.final
+class DecideReviewResponse(google.protobuf.message.Message):
+    DESCRIPTOR: google.protobuf.descriptor.Descriptor
+
+    REVIEW_FIELD_NUMBER: builtins.int
+    @property
+    def review(self) -> Global___Review: ...
+    def __init__(
+        self,
+        *,
+        review: Global___Review | None = ...,
+    ) -> None: ...
+    def HasField(self, field_name: typing.Literal["review", b"review"]) -> builtins.bool: ...
+    def ClearField(self, field_name: typing.Literal["review", b"review"]) -> None: ...
+
+Global___DecideReviewResponse: typing_extensions.TypeAlias = DecideReviewResponse

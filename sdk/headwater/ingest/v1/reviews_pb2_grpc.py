@@ -51,6 +51,16 @@ class ReviewServiceStub(object):
                 request_serializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListHoldsRequest.SerializeToString,
                 response_deserializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListHoldsResponse.FromString,
                 _registered_method=True)
+        self.ListReviews = channel.unary_unary(
+                '/headwater.ingest.v1.ReviewService/ListReviews',
+                request_serializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListReviewsRequest.SerializeToString,
+                response_deserializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListReviewsResponse.FromString,
+                _registered_method=True)
+        self.DecideReview = channel.unary_unary(
+                '/headwater.ingest.v1.ReviewService/DecideReview',
+                request_serializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.DecideReviewRequest.SerializeToString,
+                response_deserializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.DecideReviewResponse.FromString,
+                _registered_method=True)
 
 
 class ReviewServiceServicer(object):
@@ -83,6 +93,24 @@ class ReviewServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReviews(self, request, context):
+        """Documents that a rule found something against, what was raised last first. A page may be empty before the last one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DecideReview(self, request, context):
+        """Closes one. Approved: the version is good, and what a rule holds is released. Edited: the document was put anew since,
+        and what a rule holds is released, unless the rule holds the new version too. Rejected: the document is put on hold.
+        What a person holds stays on hold. Repeating a decision changes nothing.
+        Errors: NOT_FOUND UNKNOWN_REVIEW; ALREADY_EXISTS ALREADY_DECIDED; INVALID_ARGUMENT DECISION_MISSING, REASON_TOO_LONG;
+        FAILED_PRECONDITION DOCUMENT_CHANGED (approved: it has other content by now), NOT_EDITED (edited: it has not).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ReviewServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -100,6 +128,16 @@ def add_ReviewServiceServicer_to_server(servicer, server):
                     servicer.ListHolds,
                     request_deserializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListHoldsRequest.FromString,
                     response_serializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListHoldsResponse.SerializeToString,
+            ),
+            'ListReviews': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReviews,
+                    request_deserializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListReviewsRequest.FromString,
+                    response_serializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListReviewsResponse.SerializeToString,
+            ),
+            'DecideReview': grpc.unary_unary_rpc_method_handler(
+                    servicer.DecideReview,
+                    request_deserializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.DecideReviewRequest.FromString,
+                    response_serializer=headwater_dot_ingest_dot_v1_dot_reviews__pb2.DecideReviewResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -185,6 +223,60 @@ class ReviewService(object):
             '/headwater.ingest.v1.ReviewService/ListHolds',
             headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListHoldsRequest.SerializeToString,
             headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListHoldsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReviews(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headwater.ingest.v1.ReviewService/ListReviews',
+            headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListReviewsRequest.SerializeToString,
+            headwater_dot_ingest_dot_v1_dot_reviews__pb2.ListReviewsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DecideReview(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/headwater.ingest.v1.ReviewService/DecideReview',
+            headwater_dot_ingest_dot_v1_dot_reviews__pb2.DecideReviewRequest.SerializeToString,
+            headwater_dot_ingest_dot_v1_dot_reviews__pb2.DecideReviewResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -73,7 +73,39 @@ _ReviewServiceListHoldsType = typing_extensions.TypeVar(
     ],
 )
 
-class ReviewServiceStub(typing.Generic[_ReviewServiceHoldDocumentType, _ReviewServiceReleaseDocumentType, _ReviewServiceListHoldsType]):
+_ReviewServiceListReviewsType = typing_extensions.TypeVar(
+    '_ReviewServiceListReviewsType',
+    grpc.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+        headwater.ingest.v1.reviews_pb2.ListReviewsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+        headwater.ingest.v1.reviews_pb2.ListReviewsResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+        headwater.ingest.v1.reviews_pb2.ListReviewsResponse,
+    ],
+)
+
+_ReviewServiceDecideReviewType = typing_extensions.TypeVar(
+    '_ReviewServiceDecideReviewType',
+    grpc.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+        headwater.ingest.v1.reviews_pb2.DecideReviewResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+        headwater.ingest.v1.reviews_pb2.DecideReviewResponse,
+    ],
+    default=grpc.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+        headwater.ingest.v1.reviews_pb2.DecideReviewResponse,
+    ],
+)
+
+class ReviewServiceStub(typing.Generic[_ReviewServiceHoldDocumentType, _ReviewServiceReleaseDocumentType, _ReviewServiceListHoldsType, _ReviewServiceListReviewsType, _ReviewServiceDecideReviewType]):
     """Documents that somebody has to look at. The gateway serves the same service. Every call needs the scope review or
     admin, and of the document the write scope or the right to read it: to whoever has neither it does not exist.
     """
@@ -92,6 +124,14 @@ class ReviewServiceStub(typing.Generic[_ReviewServiceHoldDocumentType, _ReviewSe
             headwater.ingest.v1.reviews_pb2.ListHoldsRequest,
             headwater.ingest.v1.reviews_pb2.ListHoldsResponse,
         ],
+        grpc.UnaryUnaryMultiCallable[
+            headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+            headwater.ingest.v1.reviews_pb2.ListReviewsResponse,
+        ],
+        grpc.UnaryUnaryMultiCallable[
+            headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+            headwater.ingest.v1.reviews_pb2.DecideReviewResponse,
+        ],
     ], channel: grpc.Channel) -> None: ...
 
     @typing.overload
@@ -107,6 +147,14 @@ class ReviewServiceStub(typing.Generic[_ReviewServiceHoldDocumentType, _ReviewSe
         grpc.aio.UnaryUnaryMultiCallable[
             headwater.ingest.v1.reviews_pb2.ListHoldsRequest,
             headwater.ingest.v1.reviews_pb2.ListHoldsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+            headwater.ingest.v1.reviews_pb2.ListReviewsResponse,
+        ],
+        grpc.aio.UnaryUnaryMultiCallable[
+            headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+            headwater.ingest.v1.reviews_pb2.DecideReviewResponse,
         ],
     ], channel: grpc.aio.Channel) -> None: ...
 
@@ -125,6 +173,17 @@ class ReviewServiceStub(typing.Generic[_ReviewServiceHoldDocumentType, _ReviewSe
     ListHolds: _ReviewServiceListHoldsType
     """Documents on hold in the order of their ids. A page may be empty before the last one."""
 
+    ListReviews: _ReviewServiceListReviewsType
+    """Documents that a rule found something against, what was raised last first. A page may be empty before the last one."""
+
+    DecideReview: _ReviewServiceDecideReviewType
+    """Closes one. Approved: the version is good, and what a rule holds is released. Edited: the document was put anew since,
+    and what a rule holds is released, unless the rule holds the new version too. Rejected: the document is put on hold.
+    What a person holds stays on hold. Repeating a decision changes nothing.
+    Errors: NOT_FOUND UNKNOWN_REVIEW; ALREADY_EXISTS ALREADY_DECIDED; INVALID_ARGUMENT DECISION_MISSING, REASON_TOO_LONG;
+    FAILED_PRECONDITION DOCUMENT_CHANGED (approved: it has other content by now), NOT_EDITED (edited: it has not).
+    """
+
 ReviewServiceAsyncStub: typing_extensions.TypeAlias = ReviewServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         headwater.ingest.v1.reviews_pb2.HoldDocumentRequest,
@@ -137,6 +196,14 @@ ReviewServiceAsyncStub: typing_extensions.TypeAlias = ReviewServiceStub[
     grpc.aio.UnaryUnaryMultiCallable[
         headwater.ingest.v1.reviews_pb2.ListHoldsRequest,
         headwater.ingest.v1.reviews_pb2.ListHoldsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+        headwater.ingest.v1.reviews_pb2.ListReviewsResponse,
+    ],
+    grpc.aio.UnaryUnaryMultiCallable[
+        headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+        headwater.ingest.v1.reviews_pb2.DecideReviewResponse,
     ],
 ]
 
@@ -174,5 +241,26 @@ class ReviewServiceServicer(metaclass=abc.ABCMeta):
         context: _ServicerContext,
     ) -> typing.Union[headwater.ingest.v1.reviews_pb2.ListHoldsResponse, collections.abc.Awaitable[headwater.ingest.v1.reviews_pb2.ListHoldsResponse]]:
         """Documents on hold in the order of their ids. A page may be empty before the last one."""
+
+    @abc.abstractmethod
+    def ListReviews(
+        self,
+        request: headwater.ingest.v1.reviews_pb2.ListReviewsRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[headwater.ingest.v1.reviews_pb2.ListReviewsResponse, collections.abc.Awaitable[headwater.ingest.v1.reviews_pb2.ListReviewsResponse]]:
+        """Documents that a rule found something against, what was raised last first. A page may be empty before the last one."""
+
+    @abc.abstractmethod
+    def DecideReview(
+        self,
+        request: headwater.ingest.v1.reviews_pb2.DecideReviewRequest,
+        context: _ServicerContext,
+    ) -> typing.Union[headwater.ingest.v1.reviews_pb2.DecideReviewResponse, collections.abc.Awaitable[headwater.ingest.v1.reviews_pb2.DecideReviewResponse]]:
+        """Closes one. Approved: the version is good, and what a rule holds is released. Edited: the document was put anew since,
+        and what a rule holds is released, unless the rule holds the new version too. Rejected: the document is put on hold.
+        What a person holds stays on hold. Repeating a decision changes nothing.
+        Errors: NOT_FOUND UNKNOWN_REVIEW; ALREADY_EXISTS ALREADY_DECIDED; INVALID_ARGUMENT DECISION_MISSING, REASON_TOO_LONG;
+        FAILED_PRECONDITION DOCUMENT_CHANGED (approved: it has other content by now), NOT_EDITED (edited: it has not).
+        """
 
 def add_ReviewServiceServicer_to_server(servicer: ReviewServiceServicer, server: typing.Union[grpc.Server, grpc.aio.Server]) -> None: ...
