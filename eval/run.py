@@ -53,7 +53,7 @@ def main() -> int:
     arguments = parser.parse_args()
     golden = load_golden_set()
     judging = configured_judge(arguments.judge_kept) if arguments.judge else None
-    with _stack(arguments.target) as target:
+    with running_stack(arguments.target) as target:
         results, without = asyncio.run(_run(target, golden, arguments.ablation, judging))
     baseline = None if arguments.write_baseline else read_baseline()
     verdict = judge(results, baseline)
@@ -76,7 +76,8 @@ def main() -> int:
 
 
 @contextmanager
-def _stack(target: str | None) -> Iterator[str]:
+def running_stack(target: str | None) -> Iterator[str]:
+    """The gateway of ``target``, or of a stack that lives as long."""
     if target is not None:
         yield target
         return

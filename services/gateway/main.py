@@ -50,6 +50,7 @@ from gateway.http.server import HttpServer
 from gateway.parts import (
     Channels,
     answer_cache_of,
+    context_limits,
     drift_watch,
     generator_of,
     guardrails_of,
@@ -69,7 +70,6 @@ from gateway.reviews.servicer import ForwardedReviews
 from gateway.service import AnswerPolicy, AnswerQuestions
 from gateway.servicer import GatewayServicer
 from gateway.settings import GatewaySettings
-from gateway.stages.context import ContextLimits
 from gateway.stages.understand.planner import Planner
 from gateway.stores.servicer import ForwardedStores, ForwardedVersions
 from gateway.use_cases import UseCases
@@ -185,7 +185,7 @@ def build_use_cases(
         ),
     )
     policy = AnswerPolicy(
-        ContextLimits(settings.context_tokens, settings.context_blocks, sections),
+        context_limits(settings),
         min_similarity=settings.min_similarity,
         min_score=settings.min_score,
         mask_questions=settings.mask_questions,

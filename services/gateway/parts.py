@@ -35,6 +35,7 @@ from gateway.settings import GatewaySettings
 from gateway.stages.cache.answers import AnswerCache, CachePolicy
 from gateway.stages.cache.recipe import recipe
 from gateway.stages.conflicts.stage import ConflictFinder
+from gateway.stages.context import ContextLimits
 from gateway.stages.guard.output import OutputGuard
 from gateway.stages.guard.question import QuestionGuard
 from gateway.stages.guard.rails import Guardrails
@@ -167,6 +168,19 @@ def generator_of(
     if settings.over_budget == "extractive":
         return WithinBudget(generator, _extractive(settings, channels, watch))
     return generator
+
+
+def context_limits(settings: GatewaySettings) -> ContextLimits:
+    """What a generator reads: extraction quotes whole passages; a language model reads the sections around them, as
+    far as there is room."""
+    writes = settings.generator == "openai"
+    return ContextLimits(
+        settings.context_tokens,
+        settings.context_blocks,
+        sections=writes,
+        prunes_with=analyse if writes and settings.context_prune else None,
+        repeats=settings.context_repeats or not writes,
+    )
 
 
 def _extractive(settings: GatewaySettings, channels: Channels, watch: DriftWatch) -> ExtractiveGenerator:

@@ -120,14 +120,14 @@ class TermAnalyser(Protocol):
 
 
 OMITTED: Final = "[…]"
-"""Stands in what a generator reads for a sentence that it must not."""
+"""Stands in what a generator reads for a sentence that it must not, or need not."""
 
 
 @dataclass(frozen=True, slots=True)
 class ContextBlock:
     """Text given to a generator. ``text`` equals the document's text at ``place.span``; ``tokens`` is its size.
     ``steering`` are the spans of ``text`` that speak to the machine, in order: nothing in them may be quoted or
-    followed."""
+    followed. ``pruned`` are spans, in order, that a prompt is spared: they may be quoted like the rest."""
 
     number: int
     passage: Passage
@@ -135,14 +135,17 @@ class ContextBlock:
     place: Place
     tokens: int
     steering: tuple[Span, ...] = ()
+    pruned: tuple[Span, ...] = ()
 
     @property
     def readable(self) -> str:
         """What a generator reads of the text."""
         pieces, start = [], 0
-        for span in self.steering:
-            pieces += [self.text[start : span.start], OMITTED, "\n" if self.text[: span.end].endswith("\n") else ""]
-            start = span.end
+        for span in sorted((*self.steering, *self.pruned), key=lambda each: each.start):
+            if span.start >= start:
+                pieces += [self.text[start : span.start], OMITTED]
+                pieces.append("\n" if self.text[: span.end].endswith("\n") else "")
+            start = max(start, span.end)
         return "".join([*pieces, self.text[start:]])
 
 

@@ -293,7 +293,8 @@ class AnswerQuestions:
             limits = replace(limits, tokens=course.question.context_tokens)
         started = time.perf_counter()
         weak = self._policy.is_weak(course.retrieved)
-        blocks = () if weak else select_context(course.retrieved.passages, limits, self._tokens)
+        found = () if weak else course.retrieved.passages
+        blocks = await asyncio.to_thread(select_context, found, limits, self._tokens, course.plan.text)
         yield course.finished("context", started)
         if blocks and self._guardrails.sources:
             started = time.perf_counter()

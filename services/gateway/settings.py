@@ -58,6 +58,9 @@ class GatewaySettings(ServiceSettings):
         cost_metric_tenants: Tenants that cost metrics name; all others are one.
         ask_k, ask_max_per_document: Passages retrieved for a question.
         context_tokens, context_blocks: Bounds of what a generator reads.
+        context_prune: Whether a language model is spared sentences that have nothing to do with the question where not
+            all passages fit; see docs/generation.md.
+        context_repeats: Whether it is given a sentence again that an earlier passage says.
         min_similarity, min_score: Retrieval weaker than this is an abstention; see ``service.AnswerPolicy``.
         search_seconds, ask_seconds, write_seconds, upload_seconds: Limits of calls whose callers set none.
         embed_seconds: Limit of the sentence vectors of one question; without them, words decide.
@@ -152,6 +155,8 @@ class GatewaySettings(ServiceSettings):
     ask_max_per_document: int = Field(default=5, ge=0, le=200)
     context_tokens: int = Field(default=3000, ge=100, le=128_000)
     context_blocks: int = Field(default=12, ge=1, le=50)
+    context_prune: bool = False
+    context_repeats: bool = True
     min_similarity: float = Field(default=0.12, ge=0, le=1)
     min_score: float = Field(default=0.0, ge=0, le=1)
     search_seconds: float = Field(default=5.0, gt=0)

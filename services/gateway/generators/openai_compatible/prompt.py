@@ -31,7 +31,7 @@ def new_delimiter() -> str:
 def build_messages(request: GenerationRequest, delimiter: Callable[[], str] = new_delimiter) -> list[Message]:
     """System and user message. Retrieved text, titles and headings included, stands in the user message only."""
     word = delimiter()
-    while any(word in block.text for block in request.blocks):
+    while any(word in text for block in request.blocks for text in _told(block)) or word in request.question:
         word = delimiter()
     passages = "\n\n".join(_passage(block, word) for block in request.blocks)
     user = (
@@ -53,6 +53,10 @@ def _passage(block: ContextBlock, word: str) -> str:
     if passage.document_version:
         lines.append(f"Version: {passage.document_version}")
     return "\n".join([*lines, "", block.readable, f"<<end {word}>>"])
+
+
+def _told(block: ContextBlock) -> tuple[str, ...]:
+    return (block.text, block.passage.title, *block.place.heading_path)
 
 
 def _line(text: str) -> str:
