@@ -348,3 +348,16 @@ async def test_a_reason_has_a_length_and_a_tenant_has_to_be_there() -> None:
             await holds(world).hold(REVIEWER, "guide", "x" * 301)
         with pytest.raises(NotFound):
             await holds(world).hold(replace(REVIEWER, tenant_id="nobody"), "guide")
+
+
+async def test_pages_of_holds_name_no_document_that_the_caller_may_not_know_of() -> None:
+    async with World() as world:
+        for document_id in ("a-secret", "guide", "m-secret", "note", "z-secret"):
+            await world.apply.apply(await world.upsert(document_id, 5, f"text of {document_id}"))
+            await holds(world).impose(DocumentKey(TENANT, document_id), "ada", "")
+        for document_id in ("a-secret", "m-secret", "z-secret"):
+            await world.apply.apply(world.event(document_id, 6, SetAccess(("group:board",), 0)))
+        first, following = await holds(world).list(REVIEWER, "", 1)
+        assert ([each.hold.key.document_id for each in first], following) == (["guide"], "guide")
+        second, following = await holds(world).list(REVIEWER, following, 1)
+        assert ([each.hold.key.document_id for each in second], following) == (["note"], "")
