@@ -33,7 +33,7 @@ def servers() -> dict[str, Schema]:
         )
         | _with_credentials(secure={"const": True}),
         "redis": _server(
-            "Cache that replicas share.",
+            "Cache and token budgets that replicas share.",
             url=text(
                 "`redis://host:port/db`, `rediss://` for TLS; none for a cache per pod. `rediss` with credentials.",
                 pattern=r"^(rediss?://.+)?$",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
@@ -12,6 +13,7 @@ Networks = Sequence[IPv4Network | IPv6Network]
 
 UNKNOWN: Final = "unknown"
 """All calls whose address is not known share one limit."""
+_PORT: Final = re.compile(r"(:[0-9]{1,5})?")
 _IPV6_PREFIX: Final = 64
 """One customer gets a whole /64 and may call from each of its addresses."""
 
@@ -48,10 +50,23 @@ def _is_in(address: IPv4Address | IPv6Address, networks: Networks) -> bool:
 
 
 def _parsed(text: str) -> IPv4Address | IPv6Address | None:
-    host = text.strip("[]").partition("%")[0]
+    host = _without_port(text).partition("%")[0]
     try:
         address = ip_address(host)
     except ValueError:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def _without_port(text: str) -> str:
+    """``192.0.2.1:5678`` and ``[2001:db8::1]:443`` without their ports, which some proxies write besides. More than one
+    colon outside of brackets is IPv6, which has no port then."""
+    if text.startswith("["):
+        host, bracket, port = text[1:].partition("]")
+    elif text.count(":") == 1:
+        host, bracket, port = text.partition(":")
+        port = f":{port}"
+    else:
+        return text
+    return host if bracket and _PORT.fullmatch(port) else text

@@ -1,15 +1,18 @@
-"""``python -m gateway.admin init|check``: the answer log's index; see ``chassis.admin``."""
+"""``python -m gateway.admin init|check``: the indexes of answers and costs; see ``chassis.admin``."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import AsyncExitStack
+from typing import Final
 
 from chassis.admin import administer
 from chassis.elasticsearch.client import open_store
 from chassis.elasticsearch.indexes import all_differences, create_missing
-from gateway.adapters.elasticsearch_answer_log import SPECS
+from gateway.adapters import elasticsearch_answer_log, elasticsearch_cost_log
 from gateway.settings import GatewaySettings
+
+_SPECS: Final = (*elasticsearch_answer_log.SPECS, *elasticsearch_cost_log.SPECS)
 
 
 async def create(settings: GatewaySettings) -> list[str]:
@@ -17,7 +20,7 @@ async def create(settings: GatewaySettings) -> list[str]:
     async with AsyncExitStack() as stack:
         store = open_store(settings.elasticsearch)
         stack.push_async_callback(store.close)
-        return await create_missing(store, SPECS)
+        return await create_missing(store, _SPECS)
 
 
 async def differences(settings: GatewaySettings) -> list[str]:
@@ -25,7 +28,7 @@ async def differences(settings: GatewaySettings) -> list[str]:
     async with AsyncExitStack() as stack:
         store = open_store(settings.elasticsearch)
         stack.push_async_callback(store.close)
-        return await all_differences(store, SPECS)
+        return await all_differences(store, _SPECS)
 
 
 if __name__ == "__main__":

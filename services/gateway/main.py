@@ -17,12 +17,10 @@ from chassis.rpc.server import GrpcServer
 from chassis.telemetry import logger
 from chassis.tokens import create_keys
 from corpus.analysis import analyse
-from gateway.adapters.memory_token_ledger import MemoryTokenLedger
 from gateway.adapters.retriever import GrpcRetrieval, RetrievalDefaults, wishes_of
 from gateway.adapters.sqlite_answer_log import SqliteAnswerLog
 from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.adapters.sqlite_feedback import SqliteFeedback
-from gateway.adapters.sqlite_token_ledger import SqliteTokenLedger
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.auth.authenticator import EdgeAuthenticator
 from gateway.auth.bearer import BearerTokens, TokenRules
@@ -55,6 +53,7 @@ from gateway.parts import (
     generator_of,
     guardrails_of,
     open_answer_cache,
+    open_token_ledger,
     planner_of,
     rate_limits,
     recorder_of,
@@ -107,9 +106,9 @@ async def serve(lifecycle: Lifecycle, settings: GatewaySettings) -> None:
         # One machine, one key directory: whichever service starts first makes what is missing.
         await asyncio.to_thread(create_keys, settings.keys_dir, _ISSUERS)
     channels = await _open_channels(lifecycle, settings)
-    log, opinions = await _open_answer_log(lifecycle, settings)
+    log, opinions, cost_log = await _open_logs(lifecycle, settings)
     clock = SystemClock()
-    ledger, cost_log = _open_costs(lifecycle, settings)
+    ledger = open_token_ledger(lifecycle.stack, settings)
     limits = BudgetLimits(settings.token_budget_day, settings.token_budget_in_flight, settings.tenant_budgets)
     budgets = TokenBudgets(limits, ledger, clock)
     watch = drift_watch(settings, clock)
@@ -258,33 +257,28 @@ async def _refuse_when_stopping(lifecycle: Lifecycle, server: HttpServer) -> Non
     server.refuse()
 
 
-async def _open_answer_log(lifecycle: Lifecycle, settings: GatewaySettings) -> tuple[AnswerLog, FeedbackStore]:
+async def _open_logs(lifecycle: Lifecycle, settings: GatewaySettings) -> tuple[AnswerLog, FeedbackStore, CostLog]:
     if settings.profile == "embedded":
         log, feedback = SqliteAnswerLog(settings.answers_path), SqliteFeedback(settings.answers_path)
-        lifecycle.stack.push_async_callback(log.close)
-        lifecycle.stack.push_async_callback(feedback.close)
-        return log, feedback
+        costs = SqliteCostLog(settings.data_dir / "costs.sqlite")
+        for opened in (log, feedback, costs):
+            lifecycle.stack.push_async_callback(opened.close)
+        return log, feedback, costs
     # Its client costs half a second to load, which the embedded profile needn't pay.
     from chassis.elasticsearch.client import open_store
     from chassis.elasticsearch.indexes import all_differences
-    from gateway.adapters.elasticsearch_answer_log import SPECS, ElasticsearchAnswerLog
+    from gateway.adapters import elasticsearch_answer_log, elasticsearch_cost_log
     from gateway.adapters.elasticsearch_feedback import ElasticsearchFeedback
 
     store = open_store(settings.elasticsearch)
     lifecycle.stack.push_async_callback(store.close)
-    await wait_until_as_expected(lambda: all_differences(store, SPECS))
-    return ElasticsearchAnswerLog(store), ElasticsearchFeedback(store)
-
-
-def _open_costs(lifecycle: Lifecycle, settings: GatewaySettings) -> tuple[TokenLedger, CostLog | None]:
-    if settings.profile != "embedded":
-        # Gateways in a cluster have no disk of their own: each counts for itself, and metrics add up what it cost.
-        return MemoryTokenLedger(), None
-    ledger = SqliteTokenLedger(settings.data_dir / "tokens.sqlite")
-    log = SqliteCostLog(settings.data_dir / "costs.sqlite")
-    lifecycle.stack.push_async_callback(ledger.close)
-    lifecycle.stack.push_async_callback(log.close)
-    return ledger, log
+    specs = (*elasticsearch_answer_log.SPECS, *elasticsearch_cost_log.SPECS)
+    await wait_until_as_expected(lambda: all_differences(store, specs))
+    return (
+        elasticsearch_answer_log.ElasticsearchAnswerLog(store),
+        ElasticsearchFeedback(store),
+        elasticsearch_cost_log.ElasticsearchCostLog(store),
+    )
 
 
 async def _open_channels(lifecycle: Lifecycle, settings: GatewaySettings) -> Channels:
@@ -322,14 +316,13 @@ async def _forget_old_answers(log: AnswerLog, settings: GatewaySettings, clock: 
         await asyncio.sleep(_PURGE_SECONDS)
 
 
-async def _forget_old_costs(ledger: TokenLedger, log: CostLog | None, settings: GatewaySettings, clock: Clock) -> None:
+async def _forget_old_costs(ledger: TokenLedger, log: CostLog, settings: GatewaySettings, clock: Clock) -> None:
     while True:
         today = clock.now().date()
         try:
             # A call that began before midnight may still be settled.
             await ledger.forget_before(today - timedelta(days=1))
-            if log is not None:
-                await log.forget_before(today - timedelta(days=settings.cost_retention_days))
+            await log.forget_before(today - timedelta(days=settings.cost_retention_days))
         except DependencyUnavailable:
             _log.warning("old costs could not be removed now")
         await asyncio.sleep(_PURGE_SECONDS)

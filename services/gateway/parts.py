@@ -3,8 +3,9 @@ answering."""
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
@@ -15,10 +16,13 @@ from chassis.lifecycle import Lifecycle
 from corpus.analysis import analyse
 from gateway.adapters.embedder import GrpcSentenceEmbedder
 from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
+from gateway.adapters.memory_token_ledger import MemoryTokenLedger
 from gateway.adapters.retriever import GrpcRetrieval, described_query
+from gateway.adapters.sqlite_token_ledger import SqliteTokenLedger
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.costs.budgets import TokenBudgets
 from gateway.costs.metered import ModelMeter
+from gateway.costs.ports import TokenLedger
 from gateway.drift.watch import DriftWatch, WatchedEmbedder
 from gateway.generators.extractive.generator import ExtractiveGenerator
 from gateway.generators.openai_compatible.breaker import EndpointBreaker
@@ -42,6 +46,9 @@ from gateway.stages.guard.rails import Guardrails
 from gateway.stages.understand.planner import Planner
 from gateway.stages.verify.stage import Verifier, VerifyMode
 from gateway.understanding import build_planner
+
+if TYPE_CHECKING:
+    from gateway.adapters.redis_token_ledger import RedisTokenLedger
 
 _FIRST: Final = "first"
 _SECOND: Final = "second"
@@ -98,6 +105,21 @@ def open_answer_cache(lifecycle: Lifecycle, settings: GatewaySettings) -> Cache 
     cache = RedisCache(settings.redis, name="answers")
     lifecycle.stack.push_async_callback(cache.close)
     return cache
+
+
+def open_token_ledger(stack: AsyncExitStack, settings: GatewaySettings) -> TokenLedger:
+    """Where tokens are counted: for all gateways where they share a disk or a Redis, otherwise for this one alone."""
+    ledger: SqliteTokenLedger | RedisTokenLedger
+    if settings.profile == "embedded":
+        ledger = SqliteTokenLedger(settings.data_dir / "tokens.sqlite")
+    elif settings.redis.url:
+        from gateway.adapters.redis_token_ledger import RedisTokenLedger
+
+        ledger = RedisTokenLedger(settings.redis)
+    else:
+        return MemoryTokenLedger()
+    stack.push_async_callback(ledger.close)
+    return ledger
 
 
 def drift_watch(settings: GatewaySettings, clock: Clock) -> DriftWatch:

@@ -28,7 +28,7 @@ class GatewaySettings(ServiceSettings):
     Attributes:
         http_listen: Address of the HTTP edge, ``host:port``; empty for none.
         retriever_target, embedder_target, ingest_target: The services, ``host:port``.
-        elasticsearch: Where the cluster profile keeps the answer log.
+        elasticsearch: Where the cluster profile keeps the answer log and costs.
         answers_file: The embedded profile's answer log; ``data_dir/answers.sqlite`` when not set.
         answer_retention_days: How long answers are kept, with their records.
         answer_text: Whether the answer log keeps question and answer, or their digests alone; see docs/replay.md.
@@ -95,7 +95,8 @@ class GatewaySettings(ServiceSettings):
         cache_similarity: Cosine of two questions from which on they may mean the same.
         cache_seconds: How long an answer is served at most; what is new is not in it.
         cache_bytes: Memory for answers where there is no Redis.
-        redis: Cache of answers that replicas share; without a URL each has one of its own.
+        redis: Cache of answers and, in the cluster profile, token budgets that replicas share; without a URL each has
+            its own.
         drift_window: Answers that are compared with the reference, which the first so many are unless
             ``headwater drift reference`` takes another; 0 watches nothing. See docs/drift.md.
         drift_reference: File of the reference. When not set, ``data_dir/drift.json`` in the embedded profile; elsewhere

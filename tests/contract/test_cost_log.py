@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.contract.corpus_adapters import elasticsearch_installation, name_of
 
+from chassis.elasticsearch.client import open_store
+from chassis.endpoints import ElasticsearchEndpoint
+from chassis.errors import DependencyUnavailable
+from gateway.adapters.elasticsearch_cost_log import SPECS, ElasticsearchCostLog
 from gateway.adapters.sqlite_cost_log import SqliteCostLog
 from gateway.costs.domain import CostEntry, CostQuery, CostRow, Grouping, QueryCost, Stage, StageCost
 from gateway.costs.ports import CostLog
 
-ADAPTERS = (SqliteCostLog,)
+ADAPTERS = (SqliteCostLog, pytest.param(ElasticsearchCostLog, marks=pytest.mark.cluster))
 DAY = date(2026, 11, 21)
 TINY = Decimal("0.000000000001")
 
@@ -41,11 +48,33 @@ def query(
     return CostQuery(since, until, by, tenant)
 
 
-@pytest.fixture(params=ADAPTERS)
-async def log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[CostLog]:
-    opened = request.param(tmp_path / "costs.sqlite")
-    yield opened
-    await opened.close()
+@asynccontextmanager
+async def opened(adapter: Any, directory: Path) -> AsyncIterator[Callable[[], CostLog]]:
+    """Yields a function that opens the log as one more process would see it."""
+    if adapter is ElasticsearchCostLog:
+        async with elasticsearch_installation(SPECS) as connect:
+            yield lambda: ElasticsearchCostLog(connect(), timeout_seconds=60)
+        return
+    logs: list[SqliteCostLog] = []
+
+    def open_one() -> SqliteCostLog:
+        logs.append(SqliteCostLog(directory / "costs.sqlite"))
+        return logs[-1]
+
+    yield open_one
+    for log in logs:
+        await log.close()
+
+
+@pytest.fixture(params=ADAPTERS, ids=name_of)
+async def open_log(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], CostLog]]:
+    async with opened(request.param, tmp_path) as open_one:
+        yield open_one
+
+
+@pytest.fixture
+def log(open_log: Callable[[], CostLog]) -> CostLog:
+    return open_log()
 
 
 async def test_costs_add_up_exactly(log: CostLog) -> None:
@@ -111,11 +140,51 @@ async def test_earlier_days_are_forgotten(log: CostLog) -> None:
     assert len(await log.report(query(since=DAY - timedelta(days=9)))) == 2
 
 
-async def test_costs_survive_a_restart(tmp_path: Path) -> None:
-    first = SqliteCostLog(tmp_path / "costs.sqlite")
-    await first.record(entry())
-    await first.close()
+async def test_costs_survive_a_restart_and_gateways_add_to_the_same_sums(open_log: Callable[[], CostLog]) -> None:
+    first, second = open_log(), open_log()
+    await asyncio.gather(*(each.record(entry()) for each in (first, second) for _ in range(20)))
 
-    second = SqliteCostLog(tmp_path / "costs.sqlite")
-    assert len(await second.report(query())) == 2
-    await second.close()
+    row = (await open_log().report(query()))[1]
+    assert (row.quantity, row.amount, row.questions) == (120, 40 * TINY, 40)
+
+
+async def test_large_sums_are_exact_to_the_last_digit(open_log: Callable[[], CostLog]) -> None:
+    amount = Decimal("1234567.999999999999")
+    for _ in range(3):
+        await open_log().record(entry(amount=amount, quantity=2**45))
+
+    row = (await open_log().report(query()))[1]
+    assert (row.quantity, row.amount) == (3 * 2**45, 3 * amount)
+
+
+@pytest.mark.cluster
+async def test_a_report_has_more_rows_than_come_at_once(tmp_path: Path) -> None:
+    async with opened(ElasticsearchCostLog, tmp_path) as open_one:
+        log = open_one()
+        await asyncio.gather(*(log.record(entry(subject=f"user-{number:03}")) for number in range(600)))
+        rows = await log.report(query(Grouping.USER))
+        assert [row.subject for row in rows[::2]] == [f"user-{number:03}" for number in range(600)]
+        assert await log.forget_before(DAY + timedelta(days=1)) == 1200
+        await log.record(entry(subject="user-000"))
+        assert [row.questions for row in await log.report(query())] == [1, 1]
+
+
+async def test_a_cost_that_can_t_be_kept_is_an_error_and_is_not_lost_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = open_store(ElasticsearchEndpoint(url="http://127.0.0.1:1"))
+    log = ElasticsearchCostLog(store)
+    with pytest.raises(DependencyUnavailable):
+        await log.record(entry())
+    sent: list[Any] = []
+
+    async def accept(_: object, writes: list[Any]) -> None:
+        sent.extend(writes)
+
+    monkeypatch.setattr("gateway.adapters.elasticsearch_cost_log.bulk", accept)
+    await log.record(entry())
+    await store.close()
+    assert [(write.source["stage"], write.source["quantity"], write.version) for write in sent] == [
+        ("search", 2, 2),
+        ("llm_input", 6, 2),
+    ]

@@ -53,10 +53,6 @@ SUITES: dict[type[object], tuple[ModuleType, str]] = {
 }
 """Port → package of its adapters, suite."""
 
-EMBEDDED_ONLY: frozenset[type[object]] = frozenset({gateway.costs.ports.TokenLedger, gateway.costs.ports.CostLog})
-"""Ports that the cluster profile does without: each of its gateways counts tokens for itself, and costs are in metrics;
-see docs/cost.md."""
-
 
 def modules(package: ModuleType) -> Iterator[ModuleType]:
     for info in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -118,7 +114,7 @@ def test_every_implementation_of_a_port_is_in_its_suite(port: type[object]) -> N
     assert found <= listed(suite), f"missing in ADAPTERS of {suite.name}: {sorted(found - listed(suite))}"
 
 
-@pytest.mark.parametrize("port", [port for port in SUITES if port not in EMBEDDED_ONLY], ids=lambda port: port.__name__)
+@pytest.mark.parametrize("port", SUITES, ids=lambda port: port.__name__)
 def test_every_port_has_an_adapter_in_its_suite_that_real_servers_run(port: type[object]) -> None:
     suite = Path(__file__).with_name(SUITES[port][1])
     on_servers = listed_for_the_cluster(suite) & implementations(port)

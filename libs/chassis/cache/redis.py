@@ -10,15 +10,12 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from chassis.clock import Clock
 from chassis.endpoints import RedisEndpoint
 from chassis.errors import DependencyUnavailable
+from chassis.redis_client import open_redis
 from chassis.resilience.breaker import BreakerPolicy, BreakerState, CircuitBreaker
 from chassis.telemetry.metrics import BREAKER_OPEN, CACHE_REQUESTS
 
@@ -29,7 +26,6 @@ whoever asked still has time to do without."""
 _POLICY: Final = BreakerPolicy(consecutive_failures=3, open_seconds=5.0)
 """A cache that hangs costs three waits, then one every five seconds."""
 
-_MAX_CONNECTIONS: Final = 32
 _KEYS_PER_TRIP: Final = 256
 """Of vectors of 384 dimensions, 400 KB: Redis serves nobody else while it works on one command."""
 _MAX_KEY_BYTES: Final = 200
@@ -66,7 +62,8 @@ class RedisCache:
         policy: BreakerPolicy = _POLICY,
         clock: Clock | None = None,
     ) -> None:
-        self._client = _connect(endpoint, timeout_seconds)
+        # A pooled connection that the server closed meanwhile is found out by using it: once more, on a new one.
+        self._client = open_redis(endpoint, timeout_seconds, repeats=1)
         self._prefix = prefix.encode()
         self._name = name
         self._timeout_seconds = timeout_seconds
@@ -163,24 +160,3 @@ class RedisCache:
             BREAKER_OPEN.set(float(is_open), dependency=self._name)
             if is_open:
                 _log.warning("the cache %s can't be reached and is left alone for a moment", self._name)
-
-
-def _connect(endpoint: RedisEndpoint, timeout_seconds: float) -> Redis:
-    url = endpoint.url
-    options: dict[str, Any] = {
-        "max_connections": _MAX_CONNECTIONS,
-        "timeout": timeout_seconds,
-        "socket_timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "protocol": 2,
-        # A pooled connection that the server closed meanwhile is found out by using it: once more, on a new one.
-        "retry": Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,)),
-    }
-    if endpoint.username:
-        options["username"] = endpoint.username
-    if endpoint.password.get_secret_value():
-        options["password"] = endpoint.password.get_secret_value()
-    if endpoint.ca_file is not None:
-        url = url.replace("redis://", "rediss://", 1) if url.startswith("redis://") else url
-        options["ssl_ca_certs"] = str(endpoint.ca_file)
-    return Redis.from_pool(BlockingConnectionPool.from_url(url, **options))

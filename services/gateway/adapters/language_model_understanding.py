@@ -16,7 +16,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Any, Final
 
-from chassis.errors import DependencyUnavailable, Overloaded
+from chassis.errors import DependencyUnavailable, InvalidRequest, Overloaded
 from chassis.rpc.deadlines import remaining_seconds
 from chassis.telemetry import logger
 from gateway.domain import MAX_QUESTION_CHARACTERS
@@ -107,6 +107,7 @@ class LanguageModelUnderstanding:
             TimeoutError,
             ValueError,
             RecursionError,
+            InvalidRequest,
             Overloaded,
             DependencyUnavailable,
         ) as error:

@@ -13,13 +13,14 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 
 from chassis.clock import Clock
-from chassis.errors import DeadlineExceeded, DependencyUnavailable, Overloaded
+from chassis.errors import DeadlineExceeded, DependencyUnavailable, InvalidRequest, Overloaded
 from chassis.telemetry import logger, metrics
 from gateway.costs.ports import TokenLedger
 
 DAY_REASON: Final = "TOKEN_BUDGET_EXHAUSTED"
 IN_FLIGHT_REASON: Final = "TOKENS_IN_FLIGHT"
-REASONS: Final = (DAY_REASON, IN_FLIGHT_REASON)
+OVER_LIMIT_REASON: Final = "TOKENS_OVER_LIMIT"
+REASONS: Final = (DAY_REASON, IN_FLIGHT_REASON, OVER_LIMIT_REASON)
 
 _IN_FLIGHT_RETRY_SECONDS: Final = 1.0
 """A completion takes seconds; nobody knows which of those under way ends first."""
@@ -87,6 +88,7 @@ class TokenBudgets:
         Raises:
             Overloaded: TOKENS_IN_FLIGHT with a short delay; TOKEN_BUDGET_EXHAUSTED with the time of the next day in
                 ``resets_at`` and as its delay. Nothing is counted then.
+            InvalidRequest: TOKENS_OVER_LIMIT: this call alone exceeds what may be under way at once.
             DependencyUnavailable: The ledger is down: without it nobody knows whether there are tokens left.
         """
         self._enter(tenant_id, tokens)
@@ -105,6 +107,14 @@ class TokenBudgets:
 
     def _enter(self, tenant_id: str, tokens: int) -> None:
         limit, held = self._limits.in_flight, self.in_flight(tenant_id)
+        if limit and tokens > limit:
+            metrics.GATEWAY_BUDGET_REFUSED.add(limit="in_flight")
+            raise InvalidRequest(
+                f"This call of the language model may take {tokens} tokens, and all of your tenant's at once no more "
+                f"than {limit}: ask for less, or have the limit raised.",
+                reason=OVER_LIMIT_REASON,
+                metadata={"tokens": str(tokens), "limit_tokens": str(limit), "limit_of": "tenant"},
+            )
         if limit and held + tokens > limit:
             metrics.GATEWAY_BUDGET_REFUSED.add(limit="in_flight")
             raise Overloaded(

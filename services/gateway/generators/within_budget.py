@@ -7,7 +7,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
-from chassis.errors import DependencyUnavailable, Overloaded
+from chassis.errors import DependencyUnavailable, InvalidRequest, Overloaded
 from chassis.telemetry import logger
 from gateway.costs.budgets import REASONS
 from gateway.domain import CitationSettled, Draft, TextPiece
@@ -34,7 +34,7 @@ class WithinBudget:
                 async for piece in pieces:
                     yield piece
             return
-        except Overloaded as error:
+        except (Overloaded, InvalidRequest) as error:
             if error.reason not in REASONS:
                 raise
             _log.info("the token budget is used up", reason=error.reason)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import pytest
 from tests.unit.gateway.chat_endpoint import ChatScript, chat_endpoint
 from tests.unit.gateway.fakes import ALICE, NOW, PASSAGES, Gateway
 
 from chassis.clock import ManualClock
-from chassis.errors import DependencyUnavailable, HeadwaterError, Overloaded
+from chassis.errors import DependencyUnavailable, HeadwaterError, InvalidRequest, Overloaded
 from gateway.adapters.language_model_understanding import LanguageModelUnderstanding
 from gateway.adapters.memory_token_ledger import MemoryTokenLedger
+from gateway.adapters.redis_token_ledger import RedisTokenLedger
+from gateway.adapters.sqlite_token_ledger import SqliteTokenLedger
 from gateway.adapters.tokens import EstimatingTokenCounter
 from gateway.costs.budgets import BudgetLimits, TokenBudgets
 from gateway.costs.domain import Account
@@ -23,8 +26,10 @@ from gateway.domain import CitationSettled, Draft, Outcome, Question, TextPiece
 from gateway.generators.openai_compatible.endpoint import ChatEndpoint, EndpointSettings, Payer
 from gateway.generators.openai_compatible.errors import EndpointError
 from gateway.generators.within_budget import OVER_BUDGET, WithinBudget
+from gateway.parts import open_token_ledger
 from gateway.plan import Plan
 from gateway.ports import GenerationRequest, UnderstandingRequest
+from gateway.settings import GatewaySettings
 from gateway.stages.context import ContextLimits, select_context
 
 TODAY = date(2026, 11, 21)
@@ -140,6 +145,24 @@ async def test_calls_under_way_never_hold_more_than_they_may() -> None:
     assert await ledger.used("acme", TODAY) == 0
 
 
+async def test_a_call_that_never_fits_beside_nothing_else_is_told_the_limit_and_not_to_retry() -> None:
+    ledger = MemoryTokenLedger()
+    limited = budgets(ledger, in_flight=100)
+    with pytest.raises(InvalidRequest) as caught:
+        async with limited.reserve("acme", 101):
+            raise AssertionError
+    assert caught.value.reason == "TOKENS_OVER_LIMIT"
+    assert caught.value.metadata["limit_tokens"] == "100"
+    assert caught.value.retry_after_seconds is None
+    assert "100" in caught.value.message
+    async with limited.reserve("acme", 100):
+        assert limited.in_flight("acme") == 100
+        with pytest.raises(Overloaded):
+            async with limited.reserve("acme", 1):
+                raise AssertionError
+    assert await ledger.used("acme", TODAY) == 0
+
+
 async def test_what_was_refused_for_the_day_holds_nothing_in_flight() -> None:
     limited = budgets(MemoryTokenLedger(), day=10, in_flight=1000)
     with pytest.raises(Overloaded):
@@ -219,9 +242,10 @@ async def test_nothing_is_sent_to_the_endpoint_over_budget() -> None:
     assert script.requests == []
 
 
-async def test_over_budget_rules_alone_understand_a_question() -> None:
+@pytest.mark.parametrize("limits", [{"day": 1}, {"in_flight": 1}], ids=["day", "in_flight"])
+async def test_over_budget_rules_alone_understand_a_question(limits: dict[str, int]) -> None:
     async with chat_endpoint(ChatScript(["{}"])) as script:
-        meter = ModelMeter("m", MAX_TOKENS, EstimatingTokenCounter(), budgets(MemoryTokenLedger(), day=1))
+        meter = ModelMeter("m", MAX_TOKENS, EstimatingTokenCounter(), budgets(MemoryTokenLedger(), **limits))
         settings = EndpointSettings(script.base_url, "m", "", 2.0, 2.0, MAX_TOKENS, 0.0, attempts=1)
         endpoint = ChatEndpoint(settings, meter=meter)
         question = Question("How many sensors?")
@@ -248,6 +272,7 @@ class Refusing:
         raise self._error
 
 
+OVER_LIMIT = InvalidRequest("Too large.", reason="TOKENS_OVER_LIMIT")
 EXHAUSTED = Overloaded("Used up.", reason="TOKEN_BUDGET_EXHAUSTED", retry_after_seconds=9.0)
 
 
@@ -257,7 +282,7 @@ async def drafts(generator: WithinBudget) -> list[Draft]:
     return [piece async for piece in generator.generate(request) if isinstance(piece, Draft)]
 
 
-@pytest.mark.parametrize("error", [EXHAUSTED, DependencyUnavailable("The ledger is down.")])
+@pytest.mark.parametrize("error", [EXHAUSTED, OVER_LIMIT, DependencyUnavailable("The ledger is down.")])
 async def test_over_its_budget_a_question_is_answered_extractively_and_says_so(error: HeadwaterError) -> None:
     (draft,) = await drafts(WithinBudget(Refusing(error), Gateway().generator))
 
@@ -266,9 +291,10 @@ async def test_over_its_budget_a_question_is_answered_extractively_and_says_so(e
     assert draft.generator == "extractive"
 
 
-async def test_no_other_refusal_makes_way() -> None:
-    with pytest.raises(Overloaded):
-        await drafts(WithinBudget(Refusing(Overloaded("Busy.")), Gateway().generator))
+@pytest.mark.parametrize("error", [Overloaded("Busy."), InvalidRequest("Nonsense.")])
+async def test_no_other_refusal_makes_way(error: HeadwaterError) -> None:
+    with pytest.raises(type(error)):
+        await drafts(WithinBudget(Refusing(error), Gateway().generator))
 
 
 async def test_a_question_over_budget_is_refused_with_the_budgets_own_error() -> None:
@@ -277,3 +303,23 @@ async def test_a_question_over_budget_is_refused_with_the_budgets_own_error() ->
         async for _ in gateway.questions.ask(Question("How many sensors?"), ALICE):
             pass
     assert caught.value is EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("profile", "redis", "expected"),
+    [
+        ("embedded", "", SqliteTokenLedger),
+        ("embedded", "redis://127.0.0.1:1/0", SqliteTokenLedger),
+        ("cluster", "", MemoryTokenLedger),
+        ("cluster", "redis://127.0.0.1:1/0", RedisTokenLedger),
+    ],
+)
+async def test_gateways_that_share_a_disk_or_a_redis_count_together(
+    profile: str, redis: str, expected: type[object], tmp_path: Path
+) -> None:
+    settings = GatewaySettings(
+        profile=profile, data_dir=tmp_path, elasticsearch={"url": "http://127.0.0.1:1"}, redis={"url": redis}
+    )
+    async with AsyncExitStack() as stack:
+        ledger = open_token_ledger(stack, settings)
+        assert type(ledger) is expected
