@@ -311,6 +311,8 @@ class Draft:
         support: Of its sentences, once they were verified.
         abstention: Why it is one; empty otherwise.
         conflicts: Of its sources, once they were compared.
+        revealed: Personal data that its text holds in place of placeholders, each with its own: for this reader, and
+            kept nowhere.
     """
 
     outcome: Outcome
@@ -324,6 +326,7 @@ class Draft:
     support: tuple[SentenceSupport, ...] = ()
     abstention: AbstentionReason = AbstentionReason.NONE
     conflicts: tuple[Conflict, ...] = ()
+    revealed: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
     @property
     def abstention_reason(self) -> AbstentionReason:

@@ -43,7 +43,7 @@ from gateway.stages.cache.answers import AnswerCache
 from gateway.stages.context import select_context
 from gateway.stages.guard.rails import Guardrails
 from gateway.stages.guard.retrieved import REMOVED, neutralise
-from gateway.stages.mask import masked_entry
+from gateway.stages.mask import masked_entry, unrevealed
 from gateway.stages.recheck import recheck_draft
 from gateway.stages.understand.planner import Planner, not_searched
 from gateway.stages.validate import check_batch_size, check_question
@@ -360,10 +360,10 @@ class AnswerQuestions:
             abstention=draft.abstention_reason,
             conflicts=draft.conflicts,
         ).with_readable_parts()
-        question, logged = course.question, answer
+        question, logged = course.question, unrevealed(answer, draft.revealed)
         if self._policy.mask_questions:
             text, plan = await masked_entry(question.text, answer.plan)
-            question, logged = replace(question, text=text), replace(answer, plan=plan)
+            question, logged = replace(question, text=text), replace(logged, plan=plan)
         entry = self._recorder.entry(course, answer, logged, question.text, self._clock.now())
         try:
             await self._log.record(entry)
@@ -371,7 +371,7 @@ class AnswerQuestions:
             answer = replace(answer, degraded=(*answer.degraded, UNLOGGED))
         if not await self._settle_cost(course):
             answer = replace(answer, degraded=(*answer.degraded, UNRECORDED))
-        observe.answered(question, answer, retrieved)
+        observe.answered(question, replace(answer, text=unrevealed(answer, draft.revealed).text), retrieved)
         if self._watch is not None:
             self._watch.answered(answer, retrieved, len(course.question.text))
         return answer

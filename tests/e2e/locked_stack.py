@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -19,6 +20,7 @@ from headwater.cli import stack
 
 ISSUER, AUDIENCE = "https://issuer.example", "headwater"
 API_KEY = "canary-api-key-7731"
+NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class Locked:
 
 
 @contextmanager
-def locked_stack(data: Path) -> Iterator[Locked]:
-    """Starts it on free ports. Its generator is a language model that does not answer."""
+def locked_stack(data: Path, more: Mapping[str, str] = NOTHING) -> Iterator[Locked]:
+    """Starts it on free ports. Its generator is a language model that does not answer; ``more``: further settings."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = jwt.get_algorithm_by_name("ES256").to_jwk(key.public_key(), as_dict=True)
     jwks = data / "issuer.json"
@@ -67,6 +69,7 @@ def locked_stack(data: Path) -> Iterator[Locked]:
         "HEADWATER_GATEWAY_OPENAI_MODEL": "none",
         "HEADWATER_GATEWAY_OPENAI_API_KEY": API_KEY,
         "HEADWATER_GATEWAY_OPENAI_ATTEMPTS": "1",
+        **more,
     }
     try:
         yield Locked(data, stack.start(data / "stack", port_base=0, environment=environment), key)

@@ -3,6 +3,7 @@ none of them is in a log, a span, a metric or an error."""
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import subprocess
@@ -15,24 +16,48 @@ import httpx
 import pytest
 from tests.e2e.locked_stack import API_KEY, Locked, locked_stack
 
+from corpus.privacy.pseudonyms import PSEUDONYM
 from headwater.cli import stack
 from headwater.errors import HeadwaterError
 
 CANARIES = {
     name: f"canary{name}9f3a"
-    for name in ("text", "title", "question", "meta", "field", "person", "group", "file", "id", "uri", "token", "note")
+    for name in (
+        "text",
+        "title",
+        "question",
+        "meta",
+        "field",
+        "person",
+        "group",
+        "file",
+        "id",
+        "uri",
+        "token",
+        "note",
+        "mail",
+    )
 }
 C = CANARIES
+MAIL = f"{C['mail']}@example.org"
+VAULT_KEY, PSEUDONYM_KEY = (base64.b64encode(bytes(range(first, first + 32))).decode() for first in (7, 77))
+SECRETS = {**CANARIES, "key": API_KEY, "vault key": VAULT_KEY, "pseudonym key": PSEUDONYM_KEY}
+PRIVATE = {
+    "HEADWATER_INGEST_PRIVACY": '[tenants.acme.doc_types]\nletter = "pseudonymise"\n',
+    "HEADWATER_INGEST_VAULT_KEYS": VAULT_KEY,
+    "HEADWATER_INGEST_PSEUDONYM_KEY": PSEUDONYM_KEY,
+}
 MARKDOWN = f"---\n{C['field']}: {C['meta']}\nyear: {C['meta']}\n---\n# {C['title']}\n\nThe code is {C['text']}.\n"
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Locked, list[str], str]]:
     """The stack after all that was done to it, what its errors said, and its metrics."""
-    with locked_stack(tmp_path_factory.mktemp("canaries")) as locked:
+    with locked_stack(tmp_path_factory.mktemp("canaries"), PRIVATE) as locked:
         errors: list[str] = []
         write(locked, errors)
         ask(locked, errors)
+        reveal(locked, errors)
         knock(locked, errors)
         without_embedder(locked, errors)
         metrics = ""
@@ -86,6 +111,31 @@ def ask(locked: Locked, errors: list[str]) -> None:
         note(errors, lambda: client.search(C["question"]))
 
 
+def reveal(locked: Locked, errors: list[str]) -> None:
+    """What a pseudonym stands for, to somebody who may know and to those who may not."""
+    readers, letter = [f"group:{C['group']}"], C["id"] + "-letter"
+    text = f"Complaints about the green pump go to {MAIL} at once."
+    with locked.client(C["person"], groups=[C["group"]], scope="read write admin reveal") as client:
+        receipt = client.put_document(
+            letter, text.encode(), filename=f"{C['file']}.txt", doc_type="letter", readers=readers
+        )
+        client.wait_for_changes([receipt.event_id], timeout_seconds=60)
+        [hit] = [each for each in client.search("complaints about the green pump").hits if each.document_id == letter]
+        assert MAIL not in hit.text
+        pseudonyms = PSEUDONYM.findall(hit.text)
+        assert [each.value for each in client.reveal_pseudonyms([letter], pseudonyms)] == [MAIL]
+        assert client.vault_keys()[0].records == 1
+        answer = client.ask("Where do complaints about the green pump go?", reveal=True)
+        assert str(answer.outcome) == "fallback"
+        note(errors, lambda: client.reveal_pseudonyms([letter + "-unknown"], pseudonyms))
+        note(errors, lambda: client.reveal_pseudonyms([letter], [MAIL]))
+    with locked.client(C["person"], groups=[C["group"]]) as client:
+        note(errors, lambda: client.reveal_pseudonyms([letter], pseudonyms))
+        note(errors, lambda: client.ask("Where do complaints go?", reveal=True))
+    with locked.client(C["person"], scope="read write admin reveal") as client:
+        note(errors, lambda: client.reveal_pseudonyms([letter], pseudonyms))
+
+
 def knock(locked: Locked, errors: list[str]) -> None:
     for token in (C["token"], locked.token(C["person"], exp=1), locked.token(C["person"], aud=C["token"])):
         response = httpx.post(
@@ -122,7 +172,7 @@ def without_embedder(locked: Locked, errors: list[str]) -> None:
 
 
 def spilled(where: str) -> list[str]:
-    return [name for name, canary in {**CANARIES, "key": API_KEY}.items() if canary in where]
+    return [name for name, canary in SECRETS.items() if canary in where]
 
 
 def test_no_log_holds_a_word_of_it(said: tuple[Locked, list[str], str]) -> None:
@@ -155,7 +205,7 @@ def test_no_error_repeats_a_word_of_it(said: tuple[Locked, list[str], str]) -> N
 
 def test_no_process_shows_a_secret_on_its_command_line(said: tuple[Locked, list[str], str]) -> None:
     shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert API_KEY not in shown
+    assert not [secret for secret in (API_KEY, VAULT_KEY, PSEUDONYM_KEY) if secret in shown]
 
 
 def test_only_the_data_stores_hold_it(said: tuple[Locked, list[str], str]) -> None:
@@ -165,6 +215,19 @@ def test_only_the_data_stores_hold_it(said: tuple[Locked, list[str], str]) -> No
         first = file.relative_to(data).parts[0].removesuffix("-wal").removesuffix("-shm")
         if first not in stores:
             raw = file.read_bytes()
-            held = {name for name, canary in {**CANARIES, "key": API_KEY}.items() if canary.encode() in raw}
+            held = {name for name, canary in SECRETS.items() if canary.encode() in raw}
             # What questions cost is reported by user; of him it holds the name that he signs in with.
             assert held <= ({"person"} if first == "costs.sqlite" else set()), Path(first)
+
+
+def test_what_a_pseudonym_stands_for_is_with_the_bytes_that_came_and_sealed(
+    said: tuple[Locked, list[str], str],
+) -> None:
+    data = said[0].data / "stack"
+    holds = {
+        file.relative_to(data).parts[0]
+        for file in data.rglob("*")
+        if file.is_file() and MAIL.encode() in file.read_bytes()
+    }
+    # In a cluster they are in no file of this stack.
+    assert holds <= {"objects"}

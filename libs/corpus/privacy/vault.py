@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from chassis.errors import DocumentRejected
+from chassis.errors import DocumentRejected, FailedPrecondition
 from corpus.domain import DocumentKey
 from corpus.privacy.sealing import KeyRing, Sealed
 from corpus.pseudonyms import PseudonymRecord, PseudonymStore
@@ -63,14 +63,21 @@ class Vault:
 
     async def rotate(self, limit: int) -> Rotated:
         """Seals up to ``limit`` records anew that another key than the newest one sealed. May be repeated and may stop
-        at any point; a record that is written or forgotten meanwhile is left alone. Raises FailedPrecondition when a
-        record's key is not in the ring."""
+        at any point; a record that is written or forgotten meanwhile is left alone. Raises FailedPrecondition when
+        nothing was sealed because a record does not open or its key is not in the ring."""
         records = await self.store.sealed_otherwise(self.ring.newest, limit)
-        resealed = 0
+        resealed, closed = 0, None
         for record in records:
-            sealed = await asyncio.to_thread(self._anew, record)
+            try:
+                sealed = await asyncio.to_thread(self._anew, record)
+            except FailedPrecondition as error:
+                # One that is lost keeps no other from leaving the old key; it is told when nothing else is left.
+                closed = error
+                continue
             resealed += await self.store.replace(record, sealed)
-        return Rotated(resealed, left=len(records) == limit)
+        if closed is not None and not resealed:
+            raise closed
+        return Rotated(resealed, left=closed is not None or len(records) == limit)
 
     async def uses(self) -> Mapping[str, int]:
         """Records by key id; keys of the ring that sealed none are there with 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from json import dumps
 from typing import Annotated, Any
 
@@ -49,6 +50,9 @@ def ask(
     apply_filters: Annotated[
         bool, typer.Option("--apply-filters", help="Apply every filter that the question suggests.")
     ] = False,
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="Show what pseudonyms in the answer stand for; needs the reveal scope.")
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the answer cost.")] = False,
     target: TargetOption = None,
     data: DataOption = DEFAULT_DATA,
@@ -63,7 +67,10 @@ def ask(
     """
     if bool(question) == bool(answer_id):
         raise CommandError("Give either a question or --answer-id.", hint='For instance: headwater ask "…"')
-    with connect(target, data, identity_of(tenant, as_user, as_group)) as client:
+    identity = identity_of(tenant, as_user, as_group)
+    if reveal:
+        identity = replace(identity, scopes=(*identity.scopes, "reveal"))
+    with connect(target, data, identity) as client:
         if answer_id:
             _replay(client, answer_id, json)
             return
@@ -73,6 +80,7 @@ def ask(
             "collections": collection or (),
             "without": without or (),
             "apply_suggested_filters": apply_filters,
+            "reveal": reveal,
         }
         if json:
             print_json(client.ask(question, **options))

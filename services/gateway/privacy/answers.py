@@ -17,9 +17,10 @@ from typing import Final
 from chassis.errors import HeadwaterError
 from chassis.identity import Caller, Scope
 from corpus.privacy.pseudonyms import PSEUDONYM
-from gateway.domain import Answer, AnswerEvent, AnswerReady, Question, TextPiece
+from gateway.domain import Answer, AnswerEvent, AnswerReady, CitationSettled, Question, TextPiece
 from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.service import AnswerQuestions
+from gateway.stages.recheck import REMOVED
 from headwater.ingest.v1 import privacy_pb2
 
 UNREVEALED: Final = "reveal"
@@ -65,7 +66,7 @@ class RevealedAnswers:
         """What may be told after the next event; ``held`` waits for more of the text, or for the answer."""
         if isinstance(event, AnswerReady):
             answer, values = await self._revealed(event.answer, caller)
-            told = [*_joined(held, values), AnswerReady(answer)]
+            told = [*_joined(_standing(held, event.answer), values), AnswerReady(answer)]
             held.clear()
             return told
         held.append(event)
@@ -92,6 +93,21 @@ class RevealedAnswers:
             for each in answer.support
         )
         return replace(answer, text=_put_back(answer.text, values), support=support), values
+
+
+def _standing(held: Sequence[AnswerEvent], answer: Answer) -> Sequence[AnswerEvent]:
+    """What was held back, after the last check: where that took something out, its sentences and quotes are known to be
+    nobody's to tell by now, and the text that is left is told once more."""
+    if REMOVED not in answer.degraded:
+        return held
+    cited = {each.key for each in answer.citations if each.readable}
+    kept: list[AnswerEvent] = []
+    for event in held:
+        if isinstance(event, CitationSettled):
+            kept += [event] if event.citation.key in cited else []
+        elif not isinstance(event, TextPiece):
+            kept.append(event)
+    return [*kept, TextPiece(f"\n\n{answer.text}")]
 
 
 def _joined(held: Sequence[AnswerEvent], values: Mapping[str, str]) -> Sequence[AnswerEvent]:

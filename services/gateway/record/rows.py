@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from gateway.record.domain import FORMAT, AnswerRecord
 
@@ -14,11 +14,17 @@ _RECORD: Final = TypeAdapter(AnswerRecord)
 
 def record_text(record: AnswerRecord | None) -> str | None:
     """The record as text, None for none."""
-    return None if record is None else _RECORD.dump_json(record).decode()
+    # Numbers that are none keep their names; dump_json would write null, which is no number to read.
+    return None if record is None else json.dumps(_RECORD.dump_python(record, mode="json"), separators=(",", ":"))
 
 
 def record_of(text: str | None) -> AnswerRecord | None:
-    """The record, None for an answer that was logged without one, or with one of a format that is not known yet."""
-    if text is None or json.loads(text).get("format", 0) > FORMAT:
+    """The record, None for an answer that was logged without one, or with one that can't be read: of a format that is
+    not known, or damaged. The answer is read without it."""
+    if text is None:
         return None
-    return _RECORD.validate_json(text)
+    try:
+        record = _RECORD.validate_json(text)
+    except ValidationError:
+        return None
+    return record if record.format <= FORMAT else None

@@ -1,16 +1,18 @@
-"""Plans without personal data, as the answer log keeps them."""
+"""Plans and answers without personal data, as the answer log keeps them."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
 from corpus.privacy.redact import placeholder, redact
+from gateway.domain import Answer
 from gateway.plan import Plan, SuggestedFilter
 from gateway.stages.understand.words import fold
+from gateway.support import realigned
 
 _MOST_AT_ONCE: Final = 1000
 """Characters that are masked in about two milliseconds."""
@@ -24,6 +26,18 @@ async def masked_entry(question: str, plan: Plan | None) -> tuple[str, Plan | No
 
     size = len(question) + (0 if plan is None else sum(map(len, (plan.asked, plan.text, *plan.searches))))
     return both() if size <= _MOST_AT_ONCE else await asyncio.to_thread(both)
+
+
+def unrevealed(answer: Answer, revealed: Sequence[tuple[str, str]]) -> Answer:
+    """The answer with placeholders in place of what was put back into its text for its reader. Sentences that held
+    some of it lose their support. Pure."""
+    if not revealed:
+        return answer
+    names = dict(revealed)
+    # The longest first: one value may be the beginning of another.
+    either = re.compile("|".join(map(re.escape, sorted(names, key=len, reverse=True))))
+    text = either.sub(lambda match: names[match.group()], answer.text)
+    return replace(answer, text=text, support=realigned(answer.support, answer.text, text))
 
 
 def masked(plan: Plan) -> Plan:

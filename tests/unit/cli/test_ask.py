@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
-from headwater import Turn, messages, plan_messages
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from headwater import Identity, Turn, messages, plan_messages
+from headwater.cli import ask
 from headwater.cli.ask import print_plan
 from headwater.gateway.v1 import gateway_pb2
 
@@ -43,3 +51,27 @@ def test_a_plan_is_shown_in_full(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for part in ("comparison (0.80)", "Q2 or F4, which is cheaper?", "commercial", "price F4", "runbook", "Price list"):
         assert part in shown
+
+
+def test_an_answer_is_revealed_only_where_that_is_wished(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[tuple[str, ...], bool]] = []
+
+    class Noting:
+        def ask(self, question: str, **options: Any) -> None:
+            asked[-1] = (asked[-1][0], options["reveal"])
+
+    @contextmanager
+    def connected(target: str | None, data: Path, identity: Identity) -> Iterator[Noting]:
+        asked.append((tuple(identity.scopes), False))
+        yield Noting()
+
+    monkeypatch.setattr(ask, "connect", connected)
+    monkeypatch.setattr(ask, "print_json", str)
+    app = typer.Typer()
+    ask.register(app)
+    for options in ([], ["--reveal"]):
+        assert CliRunner().invoke(app, ["Who?", "--json", *options], catch_exceptions=False).exit_code == 0
+    (plain, no), (may, yes) = asked
+    assert (no, yes) == (False, True)
+    assert "reveal" not in plain
+    assert may == (*plain, "reveal")

@@ -157,6 +157,20 @@ async def test_after_a_rotation_the_old_key_is_needed_no_more() -> None:
         assert await new.values(DocumentKey("acme", document_id), 5, ["one"], [MAIL]) == {MAIL: "anna@example.org"}
 
 
+async def test_a_record_that_does_not_open_keeps_no_other_from_being_sealed_anew() -> None:
+    store = MemoryPseudonymStore()
+    old, both = Vault(KeyRing([OLD]), store), Vault(KeyRing([NEW, OLD]), store)
+    lost = Vault(KeyRing([bytes(32)]), store)
+    for number, vault in enumerate((lost, old, old, old)):
+        await vault.keep(DocumentKey("acme", f"d{number}"), 5, "one", {MAIL: "anna@example.org"})
+    steps = [await both.rotate(2) for _ in range(3)]
+    assert [(step.resealed, step.left) for step in steps] == [(1, True), (1, True), (1, True)]
+    with pytest.raises(FailedPrecondition) as caught:
+        await both.rotate(2)
+    assert caught.value.reason == "VAULT_KEY_MISSING"
+    assert (await both.uses())[both.ring.newest] == 3
+
+
 async def test_a_document_with_more_than_the_vault_takes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(vault_module, "MAX_RECORD_BYTES", 40)
     with pytest.raises(DocumentRejected, match="split it"):

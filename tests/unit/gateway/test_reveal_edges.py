@@ -14,6 +14,7 @@ from tests.unit.gateway.fakes import ALICE, PASSAGES, Gateway
 from chassis.errors import PermissionDenied
 from chassis.identity import Scope
 from gateway.domain import (
+    ABSTENTION_TEXT,
     AnswerEvent,
     AnswerReady,
     Citation,
@@ -156,6 +157,21 @@ async def test_values_that_can_not_be_looked_up_leave_the_answer_as_it_is_and_it
         assert isinstance(events[-1], AnswerReady)
         assert (text_of(events), events[-1].answer.text) == (TOLD, TOLD)
         assert UNREVEALED in events[-1].answer.degraded
+
+
+async def test_what_the_last_check_takes_out_is_not_told_after_it(tmp_path: Path) -> None:
+    may = replace(ALICE, scopes=frozenset({Scope.READ, Scope.REVEAL}))
+    async with edges(tmp_path) as running:
+        running.peers.pseudonyms[MAIL] = "anna@example.org"
+        gateway = Gateway(generator=InPieces(5))  # type: ignore[arg-type]
+        gateway.revoke(PASSAGES[0].document_id)
+        answers = RevealedAnswers(gateway.questions, running.use_cases.privacy)
+        async with aclosing(answers.ask(Question("Who?", reveal=True), may)) as stream:
+            events = [event async for event in stream]
+        assert isinstance(events[-1], AnswerReady)
+        assert events[-1].answer.text == ABSTENTION_TEXT
+        assert text_of(events) == f"Write\n\n{ABSTENTION_TEXT}"
+        assert not [event for event in events if isinstance(event, CitationSettled)]
 
 
 async def test_both_edges_take_the_wish_to_reveal(tmp_path: Path) -> None:

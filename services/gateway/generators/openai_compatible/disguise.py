@@ -26,6 +26,7 @@ class Disguise:
         self._reveals = Scope.REVEAL in caller.scopes
         self._names: dict[str, str] = {}
         self._held = ""
+        self._told: dict[str, str] = {}
 
     def hide(self, text: str) -> str:
         """``text`` with a placeholder for every piece of personal data; text that looks like one is broken up, so that
@@ -58,4 +59,17 @@ class Disguise:
         """``text`` with the data in place of its placeholders, whatever the scopes: for what the caller sent himself
         and nobody else gets to see."""
         values: Mapping[str, str] = {name: value for value, name in self._names.items()}
-        return _PLACEHOLDER.sub(lambda match: values.get(f"[{match[1]}_{match[2]}]", match.group()), text)
+
+        def value(match: re.Match[str]) -> str:
+            name = f"[{match[1]}_{match[2]}]"
+            if name not in values:
+                return match.group()
+            self._told[values[name]] = name
+            return values[name]
+
+        return _PLACEHOLDER.sub(value, text)
+
+    @property
+    def told(self) -> tuple[tuple[str, str], ...]:
+        """The data that was put back so far, each with its placeholder."""
+        return tuple(self._told.items())

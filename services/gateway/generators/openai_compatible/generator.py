@@ -113,7 +113,8 @@ class OpenAICompatibleGenerator:
             yield self._named(_fallback(request.blocks, writing.usage), writing)
             return
         prompt = "\n".join(message["content"] for message in messages)
-        yield self._named(self._draft(writing, request, prompt), writing)
+        draft = replace(self._draft(writing, request, prompt), revealed=disguise.told if disguise else ())
+        yield self._named(draft, writing)
 
     def _seconds(self) -> float:
         """What there is for the whole answer."""

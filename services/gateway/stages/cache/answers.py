@@ -128,10 +128,10 @@ class AnswerCache:
         return None
 
     async def keep(self, question: Question, plan: Plan, caller: Caller, draft: Draft, retrieved: Retrieved) -> None:
-        """Keeps an answer that was just given, unless it was made without something, cites nothing, or what it cites
-        has changed meanwhile."""
+        """Keeps an answer that was just given, unless it was made without something, cites nothing, holds personal data
+        that was put back for its reader, or what it cites has changed meanwhile."""
         complete = draft.outcome is Outcome.ANSWERED and draft.citations and not (draft.degraded or retrieved.degraded)
-        if not complete or not may_be_kept(question, plan):
+        if not complete or draft.revealed or not may_be_kept(question, plan):
             return
         context = self._context(question, plan, caller)
         try:
