@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +14,10 @@ from corpus.filters import Filter
 
 SCAN_PAGE = 2_000
 """Most rows of one page of a scan: half a megabyte."""
+
+MayBeShown = Callable[[Collection[tuple[str, int]]], Awaitable[Collection[tuple[str, int]]]]
+"""Those of these (document id, chunks_version) of which whoever asks may be shown chunks now. Indexes don't see heads;
+who has them says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +113,13 @@ class LexicalIndex(Index, Protocol):
         ...
 
     async def linked(
-        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter, shown: MayBeShown
     ) -> Sequence[Sequence[Candidate]]:
         """For each query the k best rows, and 64 at most, that its best rows lead to: which bear a name that one of
         the ten best rows for the query's terms mentions, in another document and without bearing it itself. Both ends
-        of a link satisfy the prefilter. A score, in (0, 1], is that of the best link: BM25 of the row that mentions,
-        relative to the best one, by the number of documents that bear the name. Best first, ties by chunk_id. Rows
-        that were written without names or mentions have no links."""
+        of a link satisfy the prefilter, and ``shown`` allows both: what it forbids (rows of documents that are deleted,
+        on hold or have newer versions) leads nowhere, is not found, and counts for no score. A score, in (0, 1], is
+        that of the best link: BM25 of the row that mentions, relative to the best one, by the number of documents that
+        bear the name; a name that more than eight bear leads nowhere. Best first, ties by chunk_id. Rows that were
+        written without names or mentions have no links."""
         ...

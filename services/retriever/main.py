@@ -25,6 +25,7 @@ from retriever.citations import ResolveCitations
 from retriever.domain import SEARCHING_LEGS, Leg
 from retriever.ports import QueryEmbedder, Reranker
 from retriever.reads import CorpusReads, ReadDeadlines
+from retriever.rows import HeadChecks
 from retriever.service import SearchPassages, SearchPolicy
 from retriever.servicer import RetrievalServicer
 from retriever.settings import RetrieverSettings
@@ -101,8 +102,8 @@ def build_searches(
     deadlines = LegDeadlines(
         settings.embed_seconds, settings.vector_seconds, settings.lexical_seconds, settings.graph_seconds
     )
-    legs = Legs(embedder, stores.vectors, stores.lexical, deadlines)
     reads = CorpusReads(stores.heads, stores.chunks, ReadDeadlines(settings.heads_seconds, settings.chunks_seconds))
+    legs = Legs(embedder, stores.vectors, stores.lexical, deadlines, HeadChecks(reads, clock).shown)
     feedback = Feedback(stores.vectors, settings.feedback_seconds)
     searches = SearchPassages(catalogue, legs, reads, reranker, search_policy(settings), clock, feedback)
     return searches, ResolveCitations(catalogue, reads, clock)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,3 +74,8 @@ def lexical_row(
 def reader(*tokens: str, tenant: str = "acme", clearance: int = 0, row_filter: Filter | None = None) -> Prefilter:
     """Prefilter of a caller with these tokens, "all" if none are named."""
     return Prefilter(tenant, frozenset(tokens or ("all",)), clearance, row_filter)
+
+
+async def everything(rows: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
+    """Heads that forbid nothing."""
+    return rows

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.index_rows import EVERYBODY, GENERATION, lexical_row, reader
+from tests.contract.index_rows import EVERYBODY, GENERATION, everything, lexical_row, reader
 from tests.contract.index_suite import opened
 
 from corpus.adapters.elasticsearch.lexical_index import ElasticsearchLexicalIndex
-from corpus.adapters.lexical_links import MOST_LINKED, SEEDS
+from corpus.adapters.lexical_links import MOST_BEARERS, MOST_LINKED, SEEDS
 from corpus.adapters.memory.lexical_index import MemoryLexicalIndex
 from corpus.adapters.tantivy import TantivyLexicalIndex
 from corpus.domain import AccessPolicy, FieldType, LexicalRow
 from corpus.filters import parse_filter
+from corpus.index_ports import MayBeShown
 from corpus.ports import LexicalIndex, Prefilter
 
 FEW = AccessPolicy(frozenset({"few"}))
@@ -42,9 +43,13 @@ def row(chunk_id: str, body: str = "x", *, names: str = "", mentions: str = "", 
 
 
 async def linked(
-    ends: tuple[LexicalIndex, LexicalIndex], *terms: str, k: int = 50, prefilter: Prefilter | None = None
+    ends: tuple[LexicalIndex, LexicalIndex],
+    *terms: str,
+    k: int = 50,
+    prefilter: Prefilter | None = None,
+    shown: MayBeShown = everything,
 ) -> dict[str, float]:
-    [found] = await ends[1].linked(GENERATION, [terms or ("river",)], k, prefilter or reader())
+    [found] = await ends[1].linked(GENERATION, [terms or ("river",)], k, prefilter or reader(), shown)
     return {each.chunk_id: each.score for each in found}
 
 
@@ -62,7 +67,7 @@ async def test_the_best_rows_lead_to_what_they_mention(ends: tuple[LexicalIndex,
     )
     assert await linked(ends) == {"named": 1.0}
     assert await linked(ends, "unknown") == {}
-    assert not any(await ends[1].linked(GENERATION, [(), ("river",)], 0, reader()))
+    assert not any(await ends[1].linked(GENERATION, [(), ("river",)], 0, reader(), everything))
 
 
 async def test_a_link_weighs_as_its_row_and_less_where_many_bear_the_name(
@@ -156,6 +161,53 @@ async def test_only_the_best_rows_are_followed_and_the_rows_that_fit_the_terms_c
 
 async def test_a_tenant_or_generation_without_rows_has_no_links(ends: tuple[LexicalIndex, LexicalIndex]) -> None:
     await write(ends, row("seed", "river", mentions="one"), row("1", names="one"))
-    assert not (await ends[1].linked("g2", [["river"]], 5, reader()))[0]
-    assert not (await ends[1].linked(GENERATION, [["river"]], 5, reader(tenant="globex")))[0]
-    assert list(await ends[1].linked(GENERATION, [], 5, reader())) == []
+    assert not (await ends[1].linked("g2", [["river"]], 5, reader(), everything))[0]
+    assert not (await ends[1].linked(GENERATION, [["river"]], 5, reader(tenant="globex"), everything))[0]
+    assert list(await ends[1].linked(GENERATION, [], 5, reader(), everything)) == []
+
+
+def all_but(*hidden: tuple[str, int]) -> MayBeShown:
+    async def shown(rows: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
+        return set(rows).difference(hidden)
+
+    return shown
+
+
+async def test_what_may_not_be_shown_leads_nowhere_and_changes_no_score(
+    ends: tuple[LexicalIndex, LexicalIndex],
+) -> None:
+    await write(
+        ends,
+        row("held", "river river river", mentions="secret"),
+        row("seed", "river x y", mentions="shared"),
+        row("s", names="secret"),
+        row("t", names="shared"),
+        row("gone", names="shared"),
+    )
+    shown = all_but(("of-held", 1), ("of-gone", 1))
+    assert await linked(ends, shown=shown) == {"t": 1.0}
+    assert set(await linked(ends)) == {"s", "t", "gone"}
+
+
+async def test_rows_of_versions_before_take_no_place_of_those_that_are_served(
+    ends: tuple[LexicalIndex, LexicalIndex],
+) -> None:
+    before = [row(f"old{each}", "river river", mentions="old", document="one") for each in range(SEEDS)]
+    now = row("now", "river x y", mentions="new", document="one", version=2)
+    await write(ends, *before, now, row("o", names="old"), row("n", names="new"))
+    assert await linked(ends, shown=all_but(("one", 1))) == {"n": 1.0}
+
+
+async def test_a_name_that_many_documents_bear_leads_nowhere_and_crowds_out_no_other(
+    ends: tuple[LexicalIndex, LexicalIndex],
+) -> None:
+    await write(
+        ends,
+        row("seed", "river", mentions="summary, rare, few"),
+        *(row(f"few{each}", names="few") for each in range(MOST_BEARERS)),
+        *(row(f"sum{each:03d}", "river bank", names="summary") for each in range(MOST_LINKED * 2)),
+        row("wanted", names="rare"),
+    )
+    found = await linked(ends)
+    assert found.pop("wanted") == 1.0
+    assert found == {f"few{each}": pytest.approx(1 / MOST_BEARERS) for each in range(MOST_BEARERS)}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import tantivy
-from tests.contract.index_rows import GENERATION, lexical_row, reader
+from tests.contract.index_rows import GENERATION, everything, lexical_row, reader
 
 from corpus.adapters.places import IndexPlace
 from corpus.adapters.tantivy import TantivyLexicalIndex
@@ -38,10 +38,10 @@ async def test_an_index_of_before_has_no_links_and_works_on_until_it_is_made_ane
     async with TantivyLexicalIndex(tmp_path, writable=True) as index:
         await index.write(GENERATION, rows)
         await index.set_access(GENERATION, "acme", ["seed"], AccessPolicy(frozenset({"all", "few"})))
-        assert not (await index.linked(GENERATION, [["river"]], 5, reader()))[0]
+        assert not (await index.linked(GENERATION, [["river"]], 5, reader(), everything))[0]
         [[hit]] = await index.search(GENERATION, [["river"]], 5, reader())
         assert hit.chunk_id == "seed"
         await index.drop_tenant("acme")
         await index.write(GENERATION, rows)
-        [[linked]] = await index.linked(GENERATION, [["river"]], 5, reader())
+        [[linked]] = await index.linked(GENERATION, [["river"]], 5, reader(), everything)
         assert linked.chunk_id == "named"

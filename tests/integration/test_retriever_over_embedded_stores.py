@@ -43,6 +43,7 @@ from retriever.catalogue import Catalogue
 from retriever.citations import ResolveCitations
 from retriever.domain import CitationKey, Query
 from retriever.reads import CorpusReads, ReadDeadlines
+from retriever.rows import HeadChecks
 from retriever.service import SearchPassages, SearchPolicy
 from retriever.stages.feedback import Feedback
 from retriever.stages.legs import LegDeadlines, Legs
@@ -123,7 +124,9 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
         await generations.activate(GENERATION)
         catalogue = Catalogue(SqliteTenants(reading), SqliteGenerations(reading), clock)
         reads = CorpusReads(SqliteHeads(reading), SqliteChunkStore(reading), ReadDeadlines(5.0, 5.0))
-        legs = Legs(LetterEmbedder(), vectors_read, lexical_read, LegDeadlines(5.0, 5.0, 5.0))
+        legs = Legs(
+            LetterEmbedder(), vectors_read, lexical_read, LegDeadlines(5.0, 5.0, 5.0), HeadChecks(reads, clock).shown
+        )
         policy = SearchPolicy(ranking=RankingPolicy())
         platform = Platform(
             SqliteTenants(writing),

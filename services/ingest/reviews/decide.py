@@ -46,10 +46,16 @@ class DecideReviews:
         require_reviewer(caller)
         tenant_id = await self.holds.tenant_id(caller)
         limit = min(page_size or 100, MAX_PAGE)
-        page = await self.queue.list(tenant_id, state, after=after, limit=limit)
-        heads = await self.holds.heads.get_many(tenant_id, {item.key.document_id for item in page})
-        waiting = [Waiting(item, heads.get(item.key.document_id)) for item in page]
-        return [each for each in waiting if may_know(caller, each.head)], page[-1] if len(page) == limit else None
+        known: list[Waiting] = []
+        # Neither the token nor the length of a page may tell of items that the caller may not know of.
+        while page := await self.queue.list(tenant_id, state, after=after, limit=MAX_PAGE):
+            heads = await self.holds.heads.get_many(tenant_id, {item.key.document_id for item in page})
+            waiting = [Waiting(item, heads.get(item.key.document_id)) for item in page]
+            known += [each for each in waiting if may_know(caller, each.head, self.clock.now())]
+            if len(known) > limit:
+                return known[:limit], known[limit - 1].item
+            after = (page[-1].raised_at, page[-1].review_id)
+        return known, None
 
     async def decide(self, caller: Caller, review_id: str, decision: ReviewState, note: str = "") -> ReviewItem:
         """Closes the item. APPROVED: the version is good, and a rule's hold ends. EDITED: a newer version takes its
@@ -89,7 +95,7 @@ class DecideReviews:
     async def _item(self, caller: Caller, review_id: str) -> tuple[ReviewItem, Head | None]:
         item = await self.queue.get(await self.holds.tenant_id(caller), review_id)
         head = await self.holds.heads.get(item.key) if item is not None else None
-        if item is None or not may_know(caller, head):
+        if item is None or not may_know(caller, head, self.clock.now()):
             raise NotFound("There is no such review that you may see.", reason="UNKNOWN_REVIEW")
         return item, head
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 
@@ -79,14 +80,22 @@ class HoldDocuments:
         require_reviewer(caller)
         tenant_id = await self.tenant_id(caller)
         limit = min(page_size or 100, MAX_PAGE)
-        page = await self.heads.holds(tenant_id, after=after, limit=limit)
-        heads = await self.heads.get_many(tenant_id, [hold.key.document_id for hold in page])
-        held = [HeldDocument(hold, heads.get(hold.key.document_id)) for hold in page]
-        following = page[-1].key.document_id if len(page) == limit else ""
-        return [each for each in held if may_know(caller, each.head)], following
+        known: list[HeldDocument] = []
+        # Neither the token nor the length of a page may tell of holds that the caller may not know of.
+        while True:
+            page = await self.heads.holds(tenant_id, after=after, limit=MAX_PAGE)
+            heads = await self.heads.get_many(tenant_id, [hold.key.document_id for hold in page])
+            held = [HeldDocument(hold, heads.get(hold.key.document_id)) for hold in page]
+            known += [each for each in held if may_know(caller, each.head, self.clock.now())]
+            if len(known) > limit:
+                return known[:limit], known[limit - 1].hold.key.document_id
+            if len(page) < MAX_PAGE:
+                return known, ""
+            after = page[-1].key.document_id
 
     async def impose(self, key: DocumentKey, by: str, reason: str) -> Hold:
-        """Holds the document, whoever asks for it; one that is held already keeps its first reason."""
+        """Holds the document, whoever asks for it; one that is held already keeps its first reason, except that a
+        person takes over what a rule holds."""
         return await self._say(Hold(key, 0, True, self.clock.now(), by, reason))
 
     async def lift(self, key: DocumentKey, by: str) -> None:
@@ -98,7 +107,7 @@ class HoldDocuments:
         """The document's head; None while no version was applied. Raises NotFound UNKNOWN_DOCUMENT unless the caller
         may know of it."""
         head = await self.heads.get(DocumentKey(await self.tenant_id(caller), document_id))
-        if not may_know(caller, head):
+        if not may_know(caller, head, self.clock.now()):
             raise NotFound("There is no document with this id that you may see.", reason="UNKNOWN_DOCUMENT")
         return head
 
@@ -114,7 +123,7 @@ class HoldDocuments:
     async def _say(self, wanted: Hold) -> Hold:
         while True:
             known = await self.heads.hold(wanted.key)
-            news = known is None or known.held != wanted.held
+            news = known is None or known.held != wanted.held or _takes_over(wanted, known)
             said = replace(wanted, version=self._next(known)) if known is None or news else known
             await self.feed.announce_hold(said, known)
             if await self.heads.set_hold(said) is PutOutcome.SUPERSEDED:
@@ -144,7 +153,7 @@ def require_reviewer(caller: Caller) -> None:
         caller.require(Scope.REVIEW)
 
 
-def may_know(caller: Caller, head: Head | None) -> bool:
+def may_know(caller: Caller, head: Head | None, now: datetime) -> bool:
     """Whether the caller may know that there is the document, held or not: writers manage all documents of the tenant,
     others know of those that they may read."""
     if Scope.WRITE in caller.scopes:
@@ -152,9 +161,15 @@ def may_know(caller: Caller, head: Head | None) -> bool:
     return (
         head is not None
         and head.state is HeadState.LIVE
+        and (head.expires_at is None or head.expires_at > now)
         and head.access.security_level <= caller.clearance
         and not head.access.tokens.isdisjoint(access_tokens(head.key.tenant_id, caller.principals))
     )
+
+
+def _takes_over(wanted: Hold, known: Hold) -> bool:
+    # Otherwise a decision about what the rule found would end what a person said after it.
+    return wanted.held and _kind_of(wanted.by) == "person" and _kind_of(known.by) == "rule"
 
 
 def _kind_of(by: str) -> str:

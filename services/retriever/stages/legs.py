@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -28,6 +28,8 @@ _log = logger("retriever.legs")
 _Lists = Sequence[Sequence[Candidate]]
 _Search = Callable[[Sequence[int]], Awaitable[_Lists]]
 """Candidates of the requests at these places."""
+Shown = Callable[[Prefilter, Collection[tuple[str, int]]], Awaitable[Collection[tuple[str, int]]]]
+"""Those of these (document id, chunks_version) that the head check allows to whom the prefilter is of."""
 _FindByTerms = Callable[[str, Sequence[Sequence[str]], int, Prefilter], Awaitable[_Lists]]
 
 
@@ -67,11 +69,17 @@ class Legs:
     """Asks the legs for candidates. Failures are part of the answer; only a caller who ran out of time ends it."""
 
     def __init__(
-        self, embedder: QueryEmbedder, vectors: VectorIndex, lexical: LexicalIndex, deadlines: LegDeadlines
+        self,
+        embedder: QueryEmbedder,
+        vectors: VectorIndex,
+        lexical: LexicalIndex,
+        deadlines: LegDeadlines,
+        shown: Shown,
     ) -> None:
         self._embedder = embedder
         self._vectors = vectors
         self._lexical = lexical
+        self._shown = shown
         self._embed_guard = Guard("embedder", deadlines.embed)
         self._vector_guard = Guard("vector-index", deadlines.vector)
         self._lexical_guard = Guard("lexical-index", deadlines.lexical)
@@ -182,7 +190,7 @@ class Legs:
     ) -> _Search:
         find: _FindByTerms
         if leg is Leg.GRAPH:
-            guard, find = self._graph_guard, self._lexical.linked
+            guard, find = self._graph_guard, self._linked
         else:
             guard, find = self._lexical_guard, self._lexical.search
 
@@ -199,6 +207,12 @@ class Legs:
                 return await _by_prefilter(requests, places, queries, search_group)
 
         return search
+
+    async def _linked(self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter) -> _Lists:
+        async def shown(rows: Collection[tuple[str, int]]) -> Collection[tuple[str, int]]:
+            return await self._shown(prefilter, rows)
+
+        return await self._lexical.linked(generation, queries, k, prefilter, shown)
 
 
 def _without_links_alone(answer: LegAnswer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from tests.unit.ingest.test_rebuild import heads_of
@@ -22,6 +23,7 @@ from ingest.reviews.holds import HoldDocuments
 
 KEY = DocumentKey(TENANT, "guide")
 REVIEWER = replace(READER, subject="rita", scopes=frozenset({Scope.READ, Scope.REVIEW}))
+WRITING_REVIEWER = replace(REVIEWER, scopes=REVIEWER.scopes | {Scope.WRITE})
 OUTSIDER = replace(REVIEWER, subject="otto", groups=frozenset())
 
 
@@ -348,3 +350,38 @@ async def test_a_reason_has_a_length_and_a_tenant_has_to_be_there() -> None:
             await holds(world).hold(REVIEWER, "guide", "x" * 301)
         with pytest.raises(NotFound):
             await holds(world).hold(replace(REVIEWER, tenant_id="nobody"), "guide")
+
+
+async def test_pages_of_holds_name_no_document_that_the_caller_may_not_know_of() -> None:
+    async with World() as world:
+        for document_id in ("a-secret", "guide", "m-secret", "note", "z-secret"):
+            await world.apply.apply(await world.upsert(document_id, 5, f"text of {document_id}"))
+            await holds(world).impose(DocumentKey(TENANT, document_id), "ada", "")
+        for document_id in ("a-secret", "m-secret", "z-secret"):
+            await world.apply.apply(world.event(document_id, 6, SetAccess(("group:board",), 0)))
+        first, following = await holds(world).list(REVIEWER, "", 1)
+        assert ([each.hold.key.document_id for each in first], following) == (["guide"], "guide")
+        second, following = await holds(world).list(REVIEWER, following, 1)
+        assert ([each.hold.key.document_id for each in second], following) == (["note"], "")
+
+
+async def test_of_an_expired_document_a_reviewer_who_does_not_write_knows_as_little_as_every_reader() -> None:
+    async with World() as world:
+        soon = world.clock.now() + timedelta(days=1)
+        await world.apply.apply(await world.upsert("guide", 5, "text", STAFF, expires_at=soon))
+        await holds(world).hold(REVIEWER, "guide")
+        world.clock.advance(2 * 86_400.0)
+        assert await holds(world).list(REVIEWER, "", 10) == ([], "")
+        with pytest.raises(NotFound):
+            await holds(world).release(REVIEWER, "guide")
+        assert len((await holds(world).list(WRITING_REVIEWER, "", 10))[0]) == 1
+
+
+async def test_a_person_takes_over_what_a_rule_holds_and_no_rule_what_a_person_holds() -> None:
+    async with World() as world:
+        await world.apply.apply(await world.upsert("guide", 5, "text"))
+        await holds(world).impose(KEY, "rule:stale", "stale")
+        held = await holds(world).hold(REVIEWER, "guide", "two prices")
+        assert (held.hold.by, held.hold.reason) == ("rita", "two prices")
+        assert (await holds(world).impose(KEY, "rule:stale", "stale")).by == "rita"
+        assert await last_said_of_the_hold(world) == (None, held.hold)

@@ -232,3 +232,32 @@ async def test_only_reviewers_who_may_read_the_document_see_and_decide() -> None
         for decision, note in ((ReviewState.OPEN, ""), (ReviewState.REJECTED, "x" * 301)):
             with pytest.raises(InvalidRequest):
                 await reviewing.decide.decide(REVIEWER, item.review_id, decision, note)
+
+
+async def test_what_was_rejected_stays_held_when_another_reason_is_approved() -> None:
+    async with World() as world:
+        reviewing = Reviewing(world, ReviewAction.HOLD)
+        await reviewing.put(5, "three", metadata={"updated": NOW - timedelta(days=400)})
+        first, second = await reviewing.open_ones()
+        await reviewing.decide.decide(REVIEWER, first.review_id, ReviewState.REJECTED)
+        await reviewing.decide.decide(REVIEWER, second.review_id, ReviewState.APPROVED)
+        assert await reviewing.is_held()
+
+
+async def test_pages_of_reviews_tell_of_no_document_that_the_caller_may_not_know_of() -> None:
+    async with World() as world:
+        reviewing = Reviewing(world, ReviewAction.FLAG)
+        for name, readers in (
+            ("a", ("group:board",)),
+            ("b", STAFF),
+            ("c", ("group:board",)),
+            ("d", STAFF),
+            ("e", ("group:board",)),
+        ):
+            await reviewing.apply.apply(await world.upsert(name, 5, "three", readers))
+            world.clock.advance(1.0)
+        first, after = await reviewing.decide.list(REVIEWER, None, None, 1)
+        assert [each.item.key.document_id for each in first] == ["d"]
+        assert after == first[0].item
+        second, last = await reviewing.decide.list(REVIEWER, None, (after.raised_at, after.review_id), 1)
+        assert ([each.item.key.document_id for each in second], last) == (["b"], None)

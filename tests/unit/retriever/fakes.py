@@ -27,11 +27,13 @@ from corpus.domain import (
     Tenant,
 )
 from corpus.generation_plan import Beside, BesideRole, GenerationPlan
+from corpus.index_ports import MayBeShown
 from corpus.ports import Prefilter, StoredChunk
 from retriever.catalogue import Catalogue
 from retriever.citations import ResolveCitations
 from retriever.ports import Passage
 from retriever.reads import CorpusReads, ReadDeadlines
+from retriever.rows import HeadChecks
 from retriever.service import SearchPassages, SearchPolicy
 from retriever.stages.feedback import Feedback
 from retriever.stages.legs import LegDeadlines, Legs
@@ -97,6 +99,8 @@ class FakeIndex(Peer):
     stored_error: Exception | None = None
     links: list[Candidate] = field(default_factory=list)
     links_error: Exception | None = None
+    rows: list[tuple[str, int]] = field(default_factory=list)
+    shown: Collection[tuple[str, int]] = ()
 
     async def search(
         self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
@@ -116,10 +120,11 @@ class FakeIndex(Peer):
         return {each: self.stored[each] for each in chunk_ids if each in self.stored}
 
     async def linked(
-        self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter
+        self, generation: str, queries: Sequence[object], k: int, prefilter: Prefilter, shown: MayBeShown
     ) -> Sequence[Sequence[Candidate]]:
         if self.links_error is not None:
             raise self.links_error
+        self.shown = await shown(self.rows)
         return [self.links[:k] for _ in queries]
 
     def _list(self, query: object) -> list[Candidate]:
@@ -256,7 +261,8 @@ class World:
 
     def searches(self) -> SearchPassages:
         """The use case over this world, with closed breakers."""
-        legs = Legs(self.embedder, self.vector, self.lexical, self.deadlines)
+        shown = HeadChecks(self.reads(), self.clock).shown
+        legs = Legs(self.embedder, self.vector, self.lexical, self.deadlines, shown)
         policy = SearchPolicy(ranking=self.ranking, rerank_seconds=self.rerank_seconds, **self.policy)
         feedback = Feedback(self.vector, 0.05)
         return SearchPassages(self.catalogue(), legs, self.reads(), self.reranker, policy, self.clock, feedback)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.unit.retriever.fakes import ANN, World
+from tests.unit.retriever.fakes import ANN, START, World
 
 from chassis.errors import DependencyUnavailable
-from corpus.domain import Candidate
+from corpus.domain import AccessPolicy, Candidate, HeadState
 from retriever.domain import ALL_LEGS, FusionMethod, Leg, Query, RerankMode
 from retriever.stages.fuse import fuse, leg_weights
 
@@ -109,3 +109,27 @@ def test_weights_of_legs_that_answered_sum_to_one() -> None:
         Leg.GRAPH: pytest.approx(0.2),
     }
     assert leg_weights({Leg.VECTOR: found, Leg.LEXICAL: [], Leg.GRAPH: []}, 0.6, 0.25)[Leg.GRAPH] == 0.0
+
+
+async def test_heads_say_what_leads_anywhere(world: World) -> None:
+    heads = world.heads.by_id
+    for name in ("held", "deleted", "expired", "level", "foreign", "unknown"):
+        world.add(name)
+    heads["held"] = replace(heads["held"], held=True)
+    heads["deleted"] = replace(heads["deleted"], state=HeadState.DELETED)
+    heads["expired"] = replace(heads["expired"], expires_at=START)
+    heads["level"] = replace(heads["level"], access=replace(heads["level"].access, security_level=2))
+    heads["foreign"] = replace(heads["foreign"], access=AccessPolicy(frozenset({"others"})))
+    del heads["unknown"]
+    world.lexical.rows = [*((name, 2) for name in (*heads, "unknown")), ("one", 1)]
+    await world.searches().search(ANN, OFF)
+    assert set(world.lexical.shown) == {("one", 2), ("two", 2), ("three", 2), ("linked", 2)}
+
+
+async def test_links_are_followed_by_nobody_while_heads_cannot_be_read(world: World) -> None:
+    link(world, "linked", 1.0)
+    world.lexical.rows = [("one", 2)]
+    world.heads.error = DependencyUnavailable("down")
+    with pytest.raises(DependencyUnavailable) as raised:
+        await world.searches().search(ANN, OFF)
+    assert raised.value.reason == "HEADS_UNAVAILABLE"

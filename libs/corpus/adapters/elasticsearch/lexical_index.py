@@ -35,9 +35,10 @@ from corpus.adapters.elasticsearch.lexical_schema import (
     seed_of,
     tenant_group,
 )
-from corpus.adapters.lexical_links import linked_rows, mentioned
+from corpus.adapters.lexical_links import Named, Seed, follow
 from corpus.adapters.lexical_ranking import MAX_QUERY_TERMS
 from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
+from corpus.index_ports import MayBeShown
 from corpus.ports import SCAN_PAGE, Prefilter
 
 SPECS: tuple[IndexSpec, ...] = ()
@@ -123,23 +124,27 @@ class ElasticsearchLexicalIndex:
         return found
 
     async def linked(
-        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter, shown: MayBeShown
     ) -> Sequence[Sequence[Candidate]]:
-        """See ``LexicalIndex.linked``. Two round trips for all queries; none where nothing is asked for."""
-        found: list[Sequence[Candidate]] = [()] * len(queries)
+        """See ``LexicalIndex.linked``. Two round trips for all queries, two more at most where common names fill the
+        second; none where nothing is asked for."""
         if not prefilter.access_tokens or k < 1:
-            return found
+            return [()] * len(queries)
         alias = self._alias(generation, prefilter.tenant_id)
         filters = prefilter_clauses(prefilter)
         wanted = [await self._rarest(alias, list(dict.fromkeys(terms))) for terms in queries]
         asking = [place for place, terms in enumerate(wanted) if terms]
-        seeds = await self._search(alias, [linking_request(wanted[place], filters) for place in asking])
-        names = {place: mentioned(list(map(seed_of, hits))) for place, hits in zip(asking, seeds, strict=True)}
-        leading = [place for place in asking if names[place]]
-        rows = await self._search(alias, [linked_request(wanted[each], list(names[each]), filters) for each in leading])
-        for place, hits in zip(leading, rows, strict=True):
-            found[place] = linked_rows(names[place], map(named_of, hits), k)
-        return found
+        answers = await self._search(alias, [linking_request(wanted[place], filters) for place in asking])
+        seeds: list[Sequence[Seed]] = [()] * len(queries)
+        for place, hits in zip(asking, answers, strict=True):
+            seeds[place] = list(map(seed_of, hits))
+
+        async def bearing(asked: Mapping[int, Collection[str]]) -> Mapping[int, Sequence[Named]]:
+            requests = [linked_request(wanted[place], sorted(names), filters) for place, names in asked.items()]
+            rows = await self._search(alias, requests)
+            return {place: list(map(named_of, hits)) for place, hits in zip(asked, rows, strict=True)}
+
+        return await follow(seeds, bearing, shown, k)
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``. Refreshes first: an audit must not take a new row for a missing one."""

@@ -17,7 +17,7 @@ from corpus.adapters.elasticsearch.lexical_schema import (
     index_term,
 )
 from corpus.adapters.facet_terms import AnyOf, TermRange, condition_terms
-from corpus.adapters.lexical_links import MOST_LINKED, SEEDS
+from corpus.adapters.lexical_links import MOST_LINKED, SEED_ROWS
 from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT
 from corpus.filters import Bound, Comparison, Conjunction, Disjunction, Existence, Expression, Membership, Negation
 from corpus.ports import Prefilter
@@ -51,7 +51,7 @@ def search_request(terms: Sequence[str], k: int, filters: Sequence[Clause]) -> d
 
 def linking_request(terms: Sequence[str], filters: Sequence[Clause]) -> dict[str, Any]:
     """Body of a search for the rows whose mentions are followed, which come with the hits."""
-    request = search_request(terms, SEEDS, filters)
+    request = search_request(terms, SEED_ROWS, filters)
     del request["stored_fields"]
     return {**request, "_source": [NAMES, MENTIONS]}
 

@@ -124,7 +124,7 @@ def seed_of(hit: Mapping[str, Any]) -> Seed:
     """What a hit of ``linking_request`` says of a row that may mention others."""
     row = candidate_of(hit["sort"][1], hit["sort"][0])
     source = hit["_source"]
-    return Seed(row.document_id, row.score, source.get(NAMES, ()), source.get(MENTIONS, ()))
+    return Seed(row.document_id, row.chunks_version, row.score, source.get(NAMES, ()), source.get(MENTIONS, ()))
 
 
 def named_of(hit: Mapping[str, Any]) -> Named:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from itertools import islice
 
-from corpus.adapters.lexical_links import MOST_LINKED, SEEDS, Named, Seed, linked_rows, mentioned
+from corpus.adapters.lexical_links import MOST_LINKED, SEED_ROWS, Named, Seed, follow
 from corpus.adapters.memory.rows import RowTable
 from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
+from corpus.index_ports import MayBeShown
 from corpus.ports import Prefilter
 
 _K1, _B = 1.2, 0.75
@@ -45,12 +45,19 @@ class MemoryLexicalIndex:
         return [self._best(set(terms), readable, counts, k) for terms in queries]
 
     async def linked(
-        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter, shown: MayBeShown
     ) -> Sequence[Sequence[Candidate]]:
         """See ``LexicalIndex.linked``."""
         rows = {row.chunk_id: row for row in self._rows.readable(generation, prefilter)}
         ranked = await self.search(generation, queries, len(rows), prefilter)
-        return [self._linked(found, rows, k) for found in ranked]
+        if k < 1:
+            return [()] * len(queries)
+
+        async def bearing(asked: Mapping[int, Collection[str]]) -> Mapping[int, Sequence[Named]]:
+            return {place: _bearing(set(names), ranked[place], rows) for place, names in asked.items()}
+
+        seeds = [[_seed(each, rows[each.chunk_id]) for each in found[:SEED_ROWS]] for found in ranked]
+        return await follow(seeds, bearing, shown, k)
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``."""
@@ -68,18 +75,6 @@ class MemoryLexicalIndex:
     async def drop_tenant(self, tenant_id: str, generation: str | None = None) -> None:
         """See ``LexicalIndex.drop_tenant``."""
         self._rows.drop_tenant(tenant_id, generation)
-
-    def _linked(self, found: Sequence[Candidate], rows: Mapping[str, LexicalRow], k: int) -> Sequence[Candidate]:
-        seeds = [
-            Seed(each.document_id, each.score, rows[each.chunk_id].names, rows[each.chunk_id].mentions)
-            for each in found[:SEEDS]
-        ]
-        by_name = mentioned(seeds)
-        scores = {each.chunk_id: each.score for each in found}
-        named = [row for row in rows.values() if not by_name.keys().isdisjoint(row.names)]
-        named.sort(key=lambda row: (-scores.get(row.chunk_id, 0.0), row.chunk_id))
-        nouns = (Named(row.chunk_id, row.key.document_id, row.chunks_version, row.names) for row in named)
-        return linked_rows(by_name, islice(nouns, MOST_LINKED), k)
 
     def _best(
         self, terms: set[str], rows: Sequence[LexicalRow], counts: Mapping[str, Counter[str]], k: int
@@ -104,3 +99,14 @@ def _counts(row: LexicalRow) -> Counter[str]:
 def _idf(term: str, counts: Mapping[str, Counter[str]]) -> float:
     containing = sum(term in each for each in counts.values())
     return math.log(1 + (len(counts) - containing + 0.5) / (containing + 0.5))
+
+
+def _seed(found: Candidate, row: LexicalRow) -> Seed:
+    return Seed(found.document_id, found.chunks_version, found.score, row.names, row.mentions)
+
+
+def _bearing(names: set[str], found: Sequence[Candidate], rows: Mapping[str, LexicalRow]) -> Sequence[Named]:
+    scores = {each.chunk_id: each.score for each in found}
+    bearing = [row for row in rows.values() if not names.isdisjoint(row.names)]
+    bearing.sort(key=lambda row: (-scores.get(row.chunk_id, 0.0), row.chunk_id))
+    return [Named(row.chunk_id, row.key.document_id, row.chunks_version, row.names) for row in bearing[:MOST_LINKED]]

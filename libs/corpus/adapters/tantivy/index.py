@@ -14,11 +14,13 @@ from typing import Any, Self, TypeVar
 
 from chassis.errors import Defect, DependencyUnavailable
 from corpus.adapters.coalescing import Coalescer
+from corpus.adapters.lexical_links import Named, Seed, follow
 from corpus.adapters.places import IndexPlace, places_of_tenant, remove_index
 from corpus.adapters.tantivy.reader import IndexReader, Snapshot
 from corpus.adapters.tantivy.schema import KIND
 from corpus.adapters.tantivy.writer import DeleteRows, IndexWriter, Operation, SetAccess, WriteRows
 from corpus.domain import AccessPolicy, Candidate, IndexedRow, LexicalRow
+from corpus.index_ports import MayBeShown
 from corpus.ports import SCAN_PAGE, Prefilter
 
 T = TypeVar("T")
@@ -96,16 +98,27 @@ class TantivyLexicalIndex:
         return await asyncio.gather(*(self._read(search_one, terms) for terms in queries))
 
     async def linked(
-        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter
+        self, generation: str, queries: Sequence[Sequence[str]], k: int, prefilter: Prefilter, shown: MayBeShown
     ) -> Sequence[Sequence[Candidate]]:
         """See ``LexicalIndex.linked``. None in an index that was made before there were links."""
+        if k < 1:
+            return [()] * len(queries)
         reader = self._reader(IndexPlace(generation, prefilter.tenant_id))
 
-        def follow(terms: Sequence[str]) -> Sequence[Candidate]:
+        def seeds_of(terms: Sequence[str]) -> Sequence[Seed]:
             snapshot = reader.snapshot()
-            return () if snapshot is None else snapshot.linked(terms, k, prefilter)
+            return () if snapshot is None else snapshot.seeds(terms, prefilter)
 
-        return await asyncio.gather(*(self._read(follow, terms) for terms in queries))
+        def named(asked: tuple[int, Collection[str]]) -> Sequence[Named]:
+            snapshot = reader.snapshot()
+            return () if snapshot is None else snapshot.named(queries[asked[0]], asked[1], prefilter)
+
+        async def bearing(asked: Mapping[int, Collection[str]]) -> Mapping[int, Sequence[Named]]:
+            found = await asyncio.gather(*(self._read(named, each) for each in asked.items()))
+            return dict(zip(asked, found, strict=True))
+
+        seeds = await asyncio.gather(*(self._read(seeds_of, terms) for terms in queries))
+        return await follow(seeds, bearing, shown, k)
 
     async def chunk_ids(self, generation: str, tenant_id: str) -> Mapping[str, int]:
         """See ``LexicalIndex.chunk_ids``."""

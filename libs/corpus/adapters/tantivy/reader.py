@@ -11,7 +11,7 @@ from threading import Lock
 
 import tantivy
 
-from corpus.adapters.lexical_links import MOST_LINKED, SEEDS, Named, Seed, linked_rows, mentioned
+from corpus.adapters.lexical_links import MOST_LINKED, SEED_ROWS, Named, Seed
 from corpus.adapters.lexical_ranking import HEADLINE_WEIGHT, MAX_QUERY_TERMS
 from corpus.adapters.tantivy.facets import FIELD as FACETS
 from corpus.adapters.tantivy.facets import filter_query
@@ -66,24 +66,30 @@ class Snapshot:
         wanted = self._rarest(list(dict.fromkeys(terms)))
         return [candidate for candidate, _ in self._best(wanted, k, prefilter)]
 
-    def linked(self, terms: Sequence[str], k: int, prefilter: Prefilter) -> Sequence[Candidate]:
-        """The k rows that the best rows lead to, ties by chunk id."""
-        wanted = self._rarest(list(dict.fromkeys(terms)))
-        if not self._knows_links or k < 1:
+    def seeds(self, terms: Sequence[str], prefilter: Prefilter) -> Sequence[Seed]:
+        """The best rows, with what they mention."""
+        if not self._knows_links:
             return ()
-        by_name = mentioned([self._seed(*each) for each in self._best(wanted, SEEDS, prefilter)])
+        wanted = self._rarest(list(dict.fromkeys(terms)))
+        return [self._seed(*each) for each in self._best(wanted, SEED_ROWS, prefilter)]
+
+    def named(self, terms: Sequence[str], names: Collection[str], prefilter: Prefilter) -> Sequence[Named]:
+        """Rows that bear one of the names, those first that have most to do with the terms."""
+        wanted = self._rarest(list(dict.fromkeys(terms)))
         # Most mentions are no document's name: asking for each of them first makes a quarter of the work.
-        borne = [name for name in by_name if self._searcher.doc_freq(NAMES, name)]
+        borne = [name for name in names if self._searcher.doc_freq(NAMES, name)] if self._knows_links else []
         if not borne:
             return ()
         required = [tantivy.Query.const_score_query(self._any_of(NAMES, borne), 0.0), *self._required(prefilter)]
         clauses = [(tantivy.Occur.Must, each) for each in required]
         clauses += [(tantivy.Occur.Should, self._term(TEXT, term)) for term in wanted]
         hits = self._searcher.search(tantivy.Query.boolean_query(clauses), MOST_LINKED, count=False).hits
-        return linked_rows(by_name, (self._named(address) for _, address in hits), k)
+        return [self._named(address) for _, address in hits]
 
     def _seed(self, candidate: Candidate, address: tantivy.DocAddress) -> Seed:
-        return Seed(candidate.document_id, candidate.score, *links_of(self._searcher.doc(address)))
+        return Seed(
+            candidate.document_id, candidate.chunks_version, candidate.score, *links_of(self._searcher.doc(address))
+        )
 
     def _named(self, address: tantivy.DocAddress) -> Named:
         document = self._searcher.doc(address)
