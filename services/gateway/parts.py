@@ -161,6 +161,8 @@ def answer_cache_of(
         least_similarity=settings.cache_similarity,
         keep_seconds=settings.cache_seconds,
         recipe=_recipe_of(settings),
+        # What the second endpoint wrote is never kept.
+        models={OpenAICompatibleGenerator.name: settings.openai_model},
     )
     return AnswerCache(kept, retrieval, vectors, clock, policy, described_query)
 

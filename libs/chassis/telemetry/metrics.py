@@ -317,6 +317,12 @@ GATEWAY_CACHE_SAVED: Final = Counter(
     description="Tokens that answers from the cache took when they were written.",
     labels=("direction",),
 )
+GATEWAY_CACHE_SAVED_COST: Final = Counter(
+    "headwater.gateway.cache.saved_cost",
+    unit="{currency}",
+    description="Price of the tokens that answers from the cache took when they were written.",
+    labels=("tenant", "currency"),
+)
 GATEWAY_DRIFT: Final = Gauge(
     "headwater.gateway.drift.psi",
     unit="1",

@@ -44,7 +44,9 @@ class CostAccounting:
         for each in cost.stages:
             if each.amount is None:
                 metrics.GATEWAY_COST_UNPRICED.add(stage=each.stage.value)
-            elif each.amount and each.stage is not Stage.CACHE_SAVINGS:
+            elif each.amount and each.stage is Stage.CACHE_SAVINGS:
+                metrics.GATEWAY_CACHE_SAVED_COST.add(float(each.amount), tenant=tenant, currency=cost.currency)
+            elif each.amount:
                 metrics.GATEWAY_COST.add(
                     float(each.amount), tenant=tenant, stage=each.stage.value, currency=cost.currency
                 )

@@ -58,6 +58,7 @@ class Account:
     searches: int = 0
     reranked: int = 0
     models: dict[str, ModelUse] = field(default_factory=dict)
+    saved: dict[str, ModelUse] = field(default_factory=dict)
 
     def embedded(self, tokens: int) -> None:
         """Notes a text of the question that was embedded."""
@@ -70,9 +71,17 @@ class Account:
 
     def completed(self, model: str, input_tokens: int, output_tokens: int) -> None:
         """Notes a completion, or as much of it as there was."""
-        use = self.models.setdefault(model, ModelUse())
-        use.input_tokens += input_tokens
-        use.output_tokens += output_tokens
+        _add(self.models, model, input_tokens, output_tokens)
+
+    def served(self, model: str, input_tokens: int, output_tokens: int) -> None:
+        """Notes a completion that was not needed, as a cache had the answer."""
+        _add(self.saved, model, input_tokens, output_tokens)
+
+
+def _add(uses: dict[str, ModelUse], model: str, input_tokens: int, output_tokens: int) -> None:
+    use = uses.setdefault(model, ModelUse())
+    use.input_tokens += input_tokens
+    use.output_tokens += output_tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +121,8 @@ class QueryCost:
 
     @property
     def complete(self) -> bool:
-        """Whether the total is everything: each stage that was used has a price."""
-        return all(each.amount is not None for each in self.stages)
+        """Whether the total is everything: each stage that was used has a price. Savings are no part of it."""
+        return all(each.amount is not None for each in self.stages if each.stage is not Stage.CACHE_SAVINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +138,9 @@ class PriceTable:
     def cost_of(self, account: Account) -> QueryCost:
         """What the use comes to. What was not used costs nothing, priced or not."""
         uses = list(account.models.items())
-        prices = [(use, self.models.get(name, ModelPrice())) for name, use in uses]
-        read = [_tokens(use.input_tokens, price.input) for use, price in prices]
-        written = [_tokens(use.output_tokens, price.output) for use, price in prices]
+        read, written = self._amounts(account.models)
+        saved = _sum([amount for amounts in self._amounts(account.saved) for amount in amounts])
+        not_used = sum(use.input_tokens + use.output_tokens for use in account.saved.values())
         return QueryCost(
             self.currency,
             (
@@ -140,8 +149,16 @@ class PriceTable:
                 StageCost(Stage.RERANK, account.reranked, _searches(account.reranked, self.rerank)),
                 StageCost(Stage.LLM_INPUT, sum(use.input_tokens for _, use in uses), _sum(read)),
                 StageCost(Stage.LLM_OUTPUT, sum(use.output_tokens for _, use in uses), _sum(written)),
-                StageCost(Stage.CACHE_SAVINGS, 0, Decimal(0)),
+                StageCost(Stage.CACHE_SAVINGS, not_used, saved),
             ),
+        )
+
+    def _amounts(self, models: Mapping[str, ModelUse]) -> tuple[list[Decimal | None], list[Decimal | None]]:
+        """What each model's input, and each one's output, comes to."""
+        prices = [(use, self.models.get(name, ModelPrice())) for name, use in models.items()]
+        return (
+            [_tokens(use.input_tokens, price.input) for use, price in prices],
+            [_tokens(use.output_tokens, price.output) for use, price in prices],
         )
 
 

@@ -20,11 +20,13 @@ from corpus.privacy.pseudonyms import PSEUDONYM
 from gateway.domain import Answer, AnswerEvent, AnswerReady, CitationSettled, Question, TextPiece
 from gateway.privacy.servicer import ForwardedPrivacy
 from gateway.service import AnswerQuestions
+from gateway.stages.guard.links import LinkRules, without_foreign_links
 from gateway.stages.recheck import REMOVED
 from headwater.ingest.v1 import privacy_pb2
 
 UNREVEALED: Final = "reveal"
 """Name in ``degraded`` for an answer whose pseudonyms could not be looked up, and stay."""
+_NO_LINKS: Final = LinkRules(frozenset())
 _MOST_DOCUMENTS: Final = 64
 _MOST_PSEUDONYMS: Final = 1_000
 _UNFINISHED: Final = re.compile(r"\[(?:[A-Z]{1,8}(?:_[bcdfghjklmnpqrst]{0,16})?)?\Z")
@@ -87,7 +89,8 @@ class RevealedAnswers:
             response = await self._privacy.revealed(request, caller)
         except HeadwaterError:
             return replace(answer, degraded=(*answer.degraded, UNREVEALED)), {}
-        values = {each.pseudonym: each.value for each in response.revealed}
+        # A value is a document's words, too, and comes after the guard of the output.
+        values = {each.pseudonym: without_foreign_links(each.value, _NO_LINKS)[0] for each in response.revealed}
         support = tuple(
             replace(each, start=_place(answer.text, each.start, values), end=_place(answer.text, each.end, values))
             for each in answer.support

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from tests.unit.gateway.cached import POLICY, CachedGateway, Counted, as_member
-from tests.unit.gateway.fakes import ALICE, BOB, PASSAGES, retrieved
+from tests.unit.gateway.fakes import ALICE, BOB, PASSAGES, Gateway, retrieved
 
 from chassis.errors import DependencyUnavailable
 from chassis.identity import Caller, Scope
 from chassis.telemetry import metrics
-from gateway.domain import AnswerReady, CitationSettled, Outcome, Question, StageFinished, TextPiece, Usage, UsageKnown
+from gateway.costs.domain import Account
+from gateway.domain import (
+    AnswerReady,
+    CitationSettled,
+    Draft,
+    Outcome,
+    Question,
+    StageFinished,
+    TextPiece,
+    Usage,
+    UsageKnown,
+)
 from gateway.plan import (
     PlanOptions,
     SearchHints,
 )
+from gateway.ports import GenerationRequest
 
 SENSORS = "How many sensors does a gateway with firmware 3.1 accept?"
 ALIKE = "How many sensors can a gateway with firmware 3.1 accept?"
@@ -48,6 +61,30 @@ async def test_the_same_words_are_answered_without_a_search(
     assert set(gateway.log.entries) == {first.answer_id, second.answer_id}
     assert counted["lookups"].total["exact", "hit"] == 1
     assert counted["saved"].total["input",] == first.usage.context_tokens > 0
+
+
+@pytest.mark.parametrize(("generator", "saves"), [("openai-compatible", True), ("extractive", False)])
+async def test_what_the_language_model_took_for_an_answer_is_saved_by_the_next(
+    gateway: CachedGateway, generator: str, saves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Written:
+        name = generator
+
+        async def generate(
+            self, request: GenerationRequest
+        ) -> AsyncGenerator[TextPiece | CitationSettled | Draft, None]:
+            async for piece in Gateway().generator.generate(request):
+                yield replace(piece, usage=Usage(9, 40, 3), generator=generator) if isinstance(piece, Draft) else piece
+
+    gateway.generator = Written()
+    gateway.use(replace(POLICY, models={"openai-compatible": "m"}))
+    saved: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(Account, "served", lambda _, *use: saved.append(use))
+    await gateway.answer(SENSORS)
+    assert saved == []
+    await gateway.answer(SENSORS)
+    assert gateway.searched == 1
+    assert saved == ([("m", 40, 3)] if saves else [])
 
 
 async def test_an_answer_from_the_cache_costs_no_tokens_and_is_told_like_any_other(gateway: CachedGateway) -> None:

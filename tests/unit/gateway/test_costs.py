@@ -110,6 +110,41 @@ def test_a_question_costs_exactly_what_its_parts_do() -> None:
     assert (cost.total, cost.complete) == (Decimal("0.00036474"), True)
 
 
+def test_what_a_cache_saved_has_its_price_and_is_no_part_of_the_total() -> None:
+    account = used()
+    account.served("m", 1003, 207)
+    cost = PRICES.cost_of(account)
+
+    assert amounts(cost)["cache_savings"] == Decimal("0.00027465")
+    assert {each.stage: each.quantity for each in cost.stages}[Stage.CACHE_SAVINGS] == 1210
+    assert cost.total == Decimal("0.00036474")
+    account.served("another", 1, 1)
+    cost = PRICES.cost_of(account)
+    assert (amounts(cost)["cache_savings"], cost.complete) == (None, True)
+
+
+async def test_savings_are_counted_apart_from_costs(monkeypatch: pytest.MonkeyPatch) -> None:
+    spent, saved = [], []
+
+    class Noted:
+        def __init__(self, notes: list[dict[str, str]]) -> None:
+            self.notes = notes
+
+        def add(self, amount: float, **labels: str) -> None:
+            self.notes.append(labels)
+
+    monkeypatch.setattr(metrics, "GATEWAY_COST", Noted(spent))
+    monkeypatch.setattr(metrics, "GATEWAY_CACHE_SAVED_COST", Noted(saved))
+    account = Account()
+    account.served("m", 1003, 207)
+    costs = ListedCosts()
+    accounting = CostAccounting(PRICES, costs, ManualClock(NOW), metric_tenants=5)
+    assert await accounting.settle(ALICE, accounting.cost_of(account))
+    assert spent == []
+    assert saved == [{"tenant": "acme", "currency": "EUR"}]
+    assert [entry.cost.total for entry in costs.entries] == [0]
+
+
 def test_what_has_no_price_is_unknown_and_not_free() -> None:
     cost = PRICES.cost_of(used("another"))
 

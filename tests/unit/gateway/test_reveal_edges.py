@@ -26,6 +26,7 @@ from gateway.domain import (
 )
 from gateway.ports import GenerationRequest
 from gateway.privacy.answers import UNREVEALED, RevealedAnswers
+from gateway.stages.guard.links import LinkRules, without_foreign_links
 from headwater.aio import AsyncClient
 from headwater.errors import OverloadedError, PermissionDeniedError
 from headwater.privacy import RevealedPseudonym, VaultKey
@@ -157,6 +158,21 @@ async def test_values_that_can_not_be_looked_up_leave_the_answer_as_it_is_and_it
         assert isinstance(events[-1], AnswerReady)
         assert (text_of(events), events[-1].answer.text) == (TOLD, TOLD)
         assert UNREVEALED in events[-1].answer.degraded
+
+
+async def test_no_link_comes_back_that_the_output_guard_never_saw(tmp_path: Path) -> None:
+    may = replace(ALICE, scopes=frozenset({Scope.READ, Scope.REVEAL}))
+    async with edges(tmp_path) as running:
+        running.peers.pseudonyms |= {MAIL: "anna@example.org", OTHER: "https://evil.example/x?y=1"}
+        gateway = Gateway(generator=InPieces(5))  # type: ignore[arg-type]
+        answers = RevealedAnswers(gateway.questions, running.use_cases.privacy)
+        async with aclosing(answers.ask(Question("Who?", reveal=True), may)) as stream:
+            events = [event async for event in stream]
+        assert isinstance(events[-1], AnswerReady)
+        for text in (text_of(events), events[-1].answer.text):
+            assert "anna@example.org" in text
+            assert "evil" in text
+            assert without_foreign_links(text, LinkRules(frozenset())) == (text, 0)
 
 
 async def test_what_the_last_check_takes_out_is_not_told_after_it(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ If anything of it has changed, the entry is dropped and the question takes the l
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -51,6 +51,7 @@ class CachePolicy:
         keep_seconds: How long at most.
         patience_seconds: What a lookup may take before the question goes the long way; the same holds for keeping.
         recipe: Digest of what shapes answers: generator, prompt, settings.
+        models: Language model by name of the generator, for what a hit saves; others cost no tokens.
     """
 
     exact: bool
@@ -59,14 +60,17 @@ class CachePolicy:
     keep_seconds: float
     recipe: str
     patience_seconds: float = 0.5
+    models: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheHit:
-    """An answer that may be served now: its draft, and the generation that it was searched in."""
+    """An answer that may be served now: its draft, the generation that it was searched in, and the tokens that it took
+    when it was written."""
 
     draft: Draft
     generation: str
+    saved: Usage
 
 
 class AnswerCache:
@@ -101,6 +105,12 @@ class AnswerCache:
             metrics.GATEWAY_CACHE.add(1, cache=EXACT if self._policy.exact else SIMILAR, outcome="skipped")
             return None
         context = self._context(question, plan, caller)
+        hit = await self._found(question, plan, context, caller)
+        if hit is not None:
+            self._note_savings(question, hit)
+        return hit
+
+    async def _found(self, question: Question, plan: Plan, context: str, caller: Caller) -> CacheHit | None:
         try:
             async with asyncio.timeout(self._policy.patience_seconds):
                 if self._policy.exact:
@@ -165,9 +175,6 @@ class AnswerCache:
         if not entry.stands(await self._sources.standing([each.key for each in entry.citations], caller)):
             await self._drop(kind, key, "rejected")
             return None
-        used = entry.usage
-        metrics.GATEWAY_CACHE_SAVED.add(used.prompt_tokens or used.context_tokens, direction="input")
-        metrics.GATEWAY_CACHE_SAVED.add(used.completion_tokens, direction="output")
         draft = Draft(
             Outcome.ANSWERED,
             entry.text,
@@ -178,7 +185,15 @@ class AnswerCache:
             support=entry.support,
             conflicts=entry.conflicts,
         )
-        return CacheHit(draft, entry.generation)
+        return CacheHit(draft, entry.generation, entry.usage)
+
+    def _note_savings(self, question: Question, hit: CacheHit) -> None:
+        used = hit.saved
+        metrics.GATEWAY_CACHE_SAVED.add(used.prompt_tokens or used.context_tokens, direction="input")
+        metrics.GATEWAY_CACHE_SAVED.add(used.completion_tokens, direction="output")
+        model = self._policy.models.get(hit.draft.generator)
+        if model is not None and question.account is not None:
+            question.account.served(model, used.prompt_tokens, used.completion_tokens)
 
     async def _drop(self, kind: str, key: str, outcome: str) -> None:
         metrics.GATEWAY_CACHE.add(1, cache=kind, outcome=outcome)
