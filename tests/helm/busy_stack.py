@@ -63,7 +63,7 @@ def samples_of_a_busy_stack(data: Path) -> list[Sample]:
         seen += _read(endpoints.metrics["retriever"])
         _kill(data, "retriever")
         _ask_without_retriever(target)
-        return seen + _read(endpoints.metrics["gateway"])
+        return seen + _read_once_counted(endpoints.metrics["gateway"], "UNAVAILABLE")
     finally:
         stack.stop(data)
 
@@ -135,6 +135,17 @@ def _search_without_models(target: str) -> None:
 def _ask_without_retriever(target: str) -> None:
     with _client(target, "unlucky") as client, pytest.raises(HeadwaterError):
         client.ask(QUESTION)
+
+
+def _read_once_counted(address: str, code: str) -> list[Sample]:
+    """A caller knows how his call ended a moment before it is counted."""
+    deadline = time.monotonic() + SECONDS
+    while True:
+        seen = _read(address)
+        if any(code == sample.labels.get("code") for sample in seen):
+            return seen
+        assert time.monotonic() < deadline, f"no call was counted as {code}"
+        time.sleep(0.1)
 
 
 def _read(*addresses: str) -> list[Sample]:

@@ -33,6 +33,11 @@ PUSHBACK_KEY: Final = "grpc-retry-pushback-ms"
 KIND_KEY: Final = "headwater-error"
 """Metadata key in ErrorInfo that names the error's class in the tree, for two classes may share a status code."""
 
+_MESSAGE_BYTES: Final = 1_000
+_VALUE_BYTES: Final = 400
+"""UTF-8 of a message, which is sent twice and percent-encoded once, and of each value of its metadata. Trailing metadata
+above 8 KiB never arrives: the caller would be told RESOURCE_EXHAUSTED by his own side, without a reason."""
+
 Trailers = tuple[tuple[str, str | bytes], ...]
 
 _BY_NAME: Final[dict[str, type[HeadwaterError]]] = {
@@ -61,9 +66,11 @@ def to_wire(error: BaseException) -> WireStatus:
     """The status for ``error``. Anything outside the tree becomes INTERNAL without a word about its cause."""
     known = error if isinstance(error, HeadwaterError) else Defect("An internal error.", reason="INTERNAL")
     code = grpc.StatusCode[grpc_status_of(known)]
-    info = error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN, metadata=dict(known.metadata))
+    message = _cut(known.message, _MESSAGE_BYTES)
+    metadata = {key: _cut(value, _VALUE_BYTES) for key, value in known.metadata.items()}
+    info = error_details_pb2.ErrorInfo(reason=known.reason, domain=DOMAIN, metadata=metadata)
     info.metadata[KIND_KEY] = _kind_in_tree(known).__name__
-    status = status_pb2.Status(code=code.value[0], message=known.message)
+    status = status_pb2.Status(code=code.value[0], message=message)
     status.details.add().Pack(info)
     if known.retry_after_seconds is not None:
         retry = error_details_pb2.RetryInfo()
@@ -74,7 +81,13 @@ def to_wire(error: BaseException) -> WireStatus:
         # A service that answers "unavailable" has already retried what it can: the channel retries lost connections
         # only.
         trailers += ((PUSHBACK_KEY, "-1"),)
-    return WireStatus(code, known.message, trailers)
+    return WireStatus(code, message, trailers)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    # Lone surrogates are no text that protobuf takes.
+    raw = text.encode(errors="replace")
+    return raw.decode() if len(raw) <= most_bytes else raw[: most_bytes - 3].decode(errors="ignore") + "…"
 
 
 def from_rpc_error(error: grpc.aio.AioRpcError) -> HeadwaterError:

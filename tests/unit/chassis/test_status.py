@@ -49,6 +49,20 @@ def test_every_error_has_a_place_in_both_edge_tables(kind: type[HeadwaterError])
     assert kind.default_reason == kind.default_reason.upper()
 
 
+@pytest.mark.parametrize("name", ["x" * 70_000, "ü" * 70_000, "\ud800" * 70_000, "\U0001f4a1" * 70_000])
+async def test_an_error_that_repeats_a_long_name_keeps_its_reason(name: str, tmp_path: Path) -> None:
+    async def fail(_request: bytes) -> bytes:
+        raise InvalidRequest(f"There is no {name}.", reason="NO_SUCH_NAME", metadata={"name": name, "other": name})
+
+    async with running_echo(tmp_path, Echo(fail)) as running:
+        with pytest.raises(InvalidRequest) as received:
+            await call(running.stub.Say, b"", timeout_seconds=5, as_caller=CALLER)
+    assert received.value.reason == "NO_SUCH_NAME"
+    assert received.value.message.startswith("There is no ")
+    assert received.value.message.endswith("…")
+    assert len(received.value.message.encode()) <= 1_000
+
+
 @pytest.mark.parametrize("kind", SHARED, ids=lambda kind: kind.__name__)
 async def test_every_error_reaches_the_caller_as_it_was_raised(kind: type[HeadwaterError], tmp_path: Path) -> None:
     raised = kind("what to do next", reason="SOME_REASON", metadata={"field": "name"}, retry_after_seconds=1.25)
