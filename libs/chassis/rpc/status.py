@@ -35,8 +35,8 @@ KIND_KEY: Final = "headwater-error"
 
 _MESSAGE_BYTES: Final = 1_000
 _VALUE_BYTES: Final = 400
-"""UTF-8 of a message, which is sent twice and percent-encoded once, and of each value of its metadata. Trailing metadata
-above 8 KiB never arrives: the caller would be told RESOURCE_EXHAUSTED by his own side, without a reason."""
+"""UTF-8 of a message, which is sent twice and percent-encoded once, and of each value of its metadata. A caller's side
+may refuse trailing metadata above 8 KiB: he would be told RESOURCE_EXHAUSTED by it, without a reason."""
 
 Trailers = tuple[tuple[str, str | bytes], ...]
 
