@@ -89,6 +89,7 @@ def place(running: tuple[Path, stack.Endpoints], chosen: Mapping[str, str]) -> P
     return made
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker has the stack that most tests of this folder share; a file with stacks of its own may run beside."""
     for item in items:
