@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import replace
 
 import pytest
@@ -95,10 +94,8 @@ async def test_both_legs_hanging_is_an_error_at_once_when_that_is_known(world: W
         with pytest.raises(DependencyUnavailable):
             await searches.search(ANN, OFF)
     asked = world.embedder.calls + world.lexical.calls
-    started = time.perf_counter()
     with pytest.raises(DependencyUnavailable) as raised:
         await searches.search(ANN, OFF)
-    assert time.perf_counter() - started < 0.1
     assert raised.value.retry_after_seconds
     assert world.embedder.calls + world.lexical.calls == asked
 
